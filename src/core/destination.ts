@@ -1,0 +1,40 @@
+import type { IpRange } from "./ip.ts";
+
+/** Where a stand-in of the guest may be found and replaced. */
+export interface PlaceholderSpot {
+  readonly in: "header" | "query";
+  /** Field name (lower case) or query key. */
+  readonly name: string;
+}
+
+/** How a lease becomes upstream authorization. One member a file in `src/attach/`. */
+export type AttachmentSpec =
+  | { readonly as: "bearer" }
+  | { readonly as: "basic"; readonly username: string | null }
+  | { readonly as: "header"; readonly name: string; readonly format: string }
+  | { readonly as: "query"; readonly name: string }
+  | { readonly as: "cookie"; readonly name: string }
+  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
+
+/** Which custody holds a credential, and its name there. */
+export interface CredentialRef {
+  readonly custody: string;
+  readonly name: string;
+}
+
+/** One named entry of the allow-list, compiled. Frozen: a reload makes new ones. */
+export interface Destination {
+  readonly name: string;
+  readonly scheme: "http" | "https";
+  readonly tls: "inspect" | "passthrough";
+  /** `report`: what would be denied is let through, without any credential, and counted. */
+  readonly mode: "enforce" | "report";
+  readonly credential: CredentialRef | null;
+  readonly attachments: readonly AttachmentSpec[];
+  /** Lower-case names of guest fields that never go to this destination, beside the injected ones. */
+  readonly dropHeaders: readonly string[];
+  /** Address ranges that this destination may use although their class is denied. */
+  readonly addresses: readonly IpRange[];
+  /** PEM roots that replace the edge's own for this destination, or `null`. */
+  readonly trust: string | null;
+}

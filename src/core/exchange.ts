@@ -1,0 +1,246 @@
+import type { Authority } from "./authority.ts";
+import { Denial, type DenialCode } from "./denial.ts";
+import type { Destination } from "./destination.ts";
+import type { Fields } from "./fields.ts";
+import type { Secret } from "./secret.ts";
+
+/**
+ * The proofs that the stages of the line hand on. Each class has a private member, so that TypeScript treats it as nominal:
+ * an object literal of the same shape is not a proof, and a skipped stage does not compile. Each is made in one place only
+ * (`test/core/proofs.test.ts` reads the sources and holds every folder to it).
+ */
+
+/** Who the guest is; proven by the listener or a token, never claimed in a body. */
+export class Session {
+  readonly #proof = "session";
+  readonly id: string;
+  readonly tenant: string;
+  readonly workspace: string;
+  readonly subject: string;
+  readonly roles: readonly string[];
+
+  private constructor(claims: SessionClaims) {
+    this.id = claims.id;
+    this.tenant = claims.tenant;
+    this.workspace = claims.workspace;
+    this.subject = claims.subject;
+    this.roles = Object.freeze([...claims.roles]);
+  }
+
+  /** Made in `src/session/` only. */
+  static prove(claims: SessionClaims): Session {
+    return new Session(claims);
+  }
+
+  get proof(): string {
+    return this.#proof;
+  }
+}
+
+export interface SessionClaims {
+  readonly id: string;
+  readonly tenant: string;
+  readonly workspace: string;
+  readonly subject: string;
+  readonly roles: readonly string[];
+}
+
+/** The policy's answer for one exchange. Without it nothing is resolved, dialled or sent. */
+export class Permit {
+  readonly #proof = "permit";
+  readonly session: Session;
+  readonly authority: Authority;
+  readonly destination: Destination;
+  /** The `allow` entry that matched, as `allow[2]`, or `report`. */
+  readonly rule: string;
+  /** In report mode: what would have been denied. Such a permit never carries a credential. */
+  readonly wouldDeny: DenialCode | null;
+
+  private constructor(
+    session: Session,
+    authority: Authority,
+    destination: Destination,
+    rule: string,
+    wouldDeny: DenialCode | null,
+  ) {
+    this.session = session;
+    this.authority = authority;
+    this.destination = destination;
+    this.rule = rule;
+    this.wouldDeny = wouldDeny;
+  }
+
+  /** Made in `src/policy/` only. */
+  static grant(
+    session: Session,
+    authority: Authority,
+    destination: Destination,
+    rule: string,
+    wouldDeny: DenialCode | null = null,
+  ): Permit {
+    return new Permit(session, authority, destination, rule, wouldDeny);
+  }
+
+  /** Whether the exchange must hold a live lease before any upstream byte. */
+  get needsCredential(): boolean {
+    return this.#proof === "permit" && this.destination.credential !== null && this.wouldDeny === null;
+  }
+}
+
+/** Addresses that were resolved once and checked, in the resolver's order; the only ones that are dialled. */
+export class PinnedAddress {
+  readonly #proof = "pinned";
+  readonly authority: Authority;
+  /** Canonical IP texts, at least one. */
+  readonly addresses: readonly string[];
+  /** Sorted, comma-joined addresses: the pool key. */
+  readonly key: string;
+
+  private constructor(authority: Authority, addresses: readonly string[]) {
+    this.authority = authority;
+    this.addresses = addresses;
+    this.key = [...addresses].sort().join(",");
+  }
+
+  /** Made by the address guard in `src/policy/` only. */
+  static check(authority: Authority, addresses: readonly string[]): PinnedAddress {
+    if (addresses.length === 0) throw new Denial("name_unresolved");
+    return new PinnedAddress(authority, addresses);
+  }
+
+  get proof(): string {
+    return this.#proof;
+  }
+}
+
+/** What a credential is made of. */
+export type Material =
+  | { readonly kind: "token"; readonly token: Secret }
+  | { readonly kind: "userpass"; readonly username: string; readonly password: Secret }
+  | { readonly kind: "header"; readonly value: Secret };
+
+/** The one place that a lease may be used in. */
+export interface LeaseScope {
+  readonly tenant: string;
+  readonly session: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LeaseTerms {
+  readonly id: string;
+  readonly credential: string;
+  readonly material: Material;
+  readonly scope: LeaseScope;
+  /** Clock reading (monotonic, ms) from which on the lease is dead. */
+  readonly expiresAtMs: number;
+  /** Clock reading (monotonic, ms) at which it was granted. */
+  readonly grantedAtMs: number;
+  readonly maxUses: number | null;
+  /** HMAC of the canonical reference: what logs and audit show. */
+  readonly resourceRef: string;
+}
+
+/** A scoped, short credential held in memory only. Dead once expired, revoked or used up; there is no stale lease. */
+export class Lease {
+  readonly #terms: LeaseTerms;
+  #revoked = false;
+  #uses = 0;
+
+  private constructor(terms: LeaseTerms) {
+    this.#terms = terms;
+  }
+
+  /** Made by the keeper in `src/custody/` only, after the scope was re-checked. */
+  static grant(terms: LeaseTerms): Lease {
+    return new Lease(terms);
+  }
+
+  get id(): string {
+    return this.#terms.id;
+  }
+  get credential(): string {
+    return this.#terms.credential;
+  }
+  get scope(): LeaseScope {
+    return this.#terms.scope;
+  }
+  get resourceRef(): string {
+    return this.#terms.resourceRef;
+  }
+  get expiresAtMs(): number {
+    return this.#terms.expiresAtMs;
+  }
+  get grantedAtMs(): number {
+    return this.#terms.grantedAtMs;
+  }
+
+  /** @param nowMs monotonic clock */
+  isLive(nowMs: number): boolean {
+    return !this.#revoked && nowMs < this.#terms.expiresAtMs && !this.isUsedUp;
+  }
+
+  get isUsedUp(): boolean {
+    return this.#terms.maxUses !== null && this.#uses >= this.#terms.maxUses;
+  }
+
+  /** Counts one use ahead of dispatch. `false` when none is left. */
+  reserveUse(): boolean {
+    if (this.isUsedUp) return false;
+    this.#uses++;
+    return true;
+  }
+
+  /** Gives a reserved use back; only when no byte was sent. */
+  returnUse(): void {
+    if (this.#uses > 0) this.#uses--;
+  }
+
+  /**
+   * The material, if this lease may be used for this exchange right now.
+   * @throws Denial `lease_unusable` when it is dead or names another session, tenant or authority
+   */
+  materialFor(permit: Permit, nowMs: number): Material {
+    const { scope, material } = this.#terms;
+    const fits =
+      scope.session === permit.session.id &&
+      scope.tenant === permit.session.tenant &&
+      scope.host === permit.authority.host &&
+      scope.port === permit.authority.port &&
+      this.#terms.credential === permit.destination.credential?.name;
+    if (!fits) throw new Denial("lease_unusable", { cause: "lease scope differs from the permit" });
+    if (this.#revoked || nowMs >= this.#terms.expiresAtMs)
+      throw new Denial("lease_unusable", { cause: "lease is not live" });
+    return material;
+  }
+
+  /** Kills the lease. The bytes are zeroed by the keeper once no exchange can hold them. */
+  revoke(): void {
+    this.#revoked = true;
+    const { material } = this.#terms;
+    if (material.kind === "token") material.token.zero();
+    else if (material.kind === "userpass") material.password.zero();
+    else material.value.zero();
+  }
+
+  get isRevoked(): boolean {
+    return this.#revoked;
+  }
+}
+
+/** What the policy decides on: one request as it would be sent. */
+export interface Ask {
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  readonly authority: Authority;
+  /** Raw origin-form target: path and query as the bytes that came (Latin-1). */
+  readonly target: string;
+  readonly fields: Fields;
+}
+
+/** The outbound head: what attachments change before it is rendered for the wire. */
+export interface OutboundHead {
+  readonly method: string;
+  target: string;
+  readonly fields: Fields;
+}

@@ -1,0 +1,50 @@
+import type { Authority } from "./authority.ts";
+import type { Ask, Lease, Permit, PinnedAddress, Session } from "./exchange.ts";
+import type { Destination } from "./destination.ts";
+import type { ExchangeRecord } from "./record.ts";
+
+/** The sockets of the house: what the line asks of the other folders. Each has one production adapter and is joined in cli/. */
+
+/** Policy: deny is what happens when nothing else does. */
+export interface PolicyPort {
+  /**
+   * First check of a CONNECT, before any TLS. It grants no standing right: every request inside is decided again.
+   * @returns how the tunnel is to be treated
+   * @throws Denial `destination_not_allowed` when no destination names the authority
+   */
+  admit(session: Session, authority: Authority): Destination;
+  /** Decides one exchange. @throws Denial from the permit stage */
+  decide(session: Session, ask: Ask): Permit;
+}
+
+/** Resolves and checks addresses. */
+export interface AddressPort {
+  /**
+   * A pinned address that is still fresh comes back at once; otherwise a lookup is made, single-flight.
+   * @throws Denial `name_unresolved`, `address_denied`, `loop_detected`
+   */
+  pin(permit: Permit): PinnedAddress | Promise<PinnedAddress>;
+}
+
+/** Leases for permits; the keeper at the edge. */
+export interface LeasePort {
+  /**
+   * A live lease that is held comes back at once; otherwise custody is asked, single-flight, time-boxed.
+   * @throws Denial `custody_unavailable`, `lease_denied`, `lease_unusable`
+   */
+  lease(permit: Permit): Lease | Promise<Lease>;
+  /** The upstream answered 401: the lease is dropped so that the next call fetches a fresh one. */
+  reject(lease: Lease): void;
+}
+
+/** Writes down what happened. */
+export interface AccountPort {
+  /**
+   * Called before the first upstream byte of an exchange that carries a credential.
+   * @returns nothing, or a promise to wait for when the audit mode is strict
+   * @throws Denial `audit_unavailable`
+   */
+  admit(record: ExchangeRecord): void | Promise<void>;
+  /** Called once for every exchange and refused connection, whatever happened. Never throws. */
+  close(record: ExchangeRecord): void;
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    environment: "node",
+    pool: "forks",
+    // Whole-process tests start real servers and clients on a shared machine: generous, and never a measure of speed.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
