@@ -38,3 +38,31 @@ export interface Destination {
   /** PEM roots that replace the edge's own for this destination, or `null`. */
   readonly trust: string | null;
 }
+
+/** What a rule's `host:` may say. */
+export type HostPattern =
+  | { readonly kind: "exact"; readonly host: string }
+  /** `*.example.com`: every name below `suffix` ("example.com"), never the apex. */
+  | { readonly kind: "subdomains"; readonly suffix: string }
+  /** IP literal or CIDR: matches authorities that are spelled as IP literals only. */
+  | { readonly kind: "ip"; readonly range: IpRange };
+
+/** One `allow:` entry. Everything that is written must hold. */
+export interface AllowRule {
+  /** Upper-case method tokens; `null` = `["*"]` was spelled out. */
+  readonly methods: readonly string[] | null;
+  /** Path patterns: `*` is (part of) one segment, `**` any number of segments. */
+  readonly paths: readonly string[];
+  /** Query key -> value patterns (`*` wildcard); a key that is present must match one of them. */
+  readonly query: Readonly<Record<string, readonly string[]>> | null;
+  /** Lower-case field name -> value patterns (`*` wildcard); the field must be present and each of its lines match one. */
+  readonly headers: Readonly<Record<string, readonly string[]>> | null;
+}
+
+/** One entry of the allow-list as the config says it, checked and typed; the policy compiles it. */
+export interface DestinationRule {
+  readonly destination: Destination;
+  readonly host: HostPattern;
+  readonly port: number;
+  readonly allow: readonly AllowRule[];
+}

@@ -1,5 +1,6 @@
 import type { Authority } from "./authority.ts";
-import type { Ask, Lease, Permit, PinnedAddress, Session } from "./exchange.ts";
+import type { Ask, Lease, OutboundHead, Permit, PinnedAddress, Session } from "./exchange.ts";
+import type { Fields } from "./fields.ts";
 import type { Destination } from "./destination.ts";
 import type { ExchangeRecord } from "./record.ts";
 
@@ -47,4 +48,33 @@ export interface AccountPort {
   admit(record: ExchangeRecord): void | Promise<void>;
   /** Called once for every exchange and refused connection, whatever happened. Never throws. */
   close(record: ExchangeRecord): void;
+}
+
+/** What went out of the house with one exchange: every plain value that must never come back. Empty = nothing attached. */
+export interface Injected {
+  /** Raw secrets and the rendered values that carried them, longest first. Memoised per lease; compared by identity. */
+  readonly values: readonly string[];
+}
+
+/** Turns a lease into upstream authorization. */
+export interface AttachPort {
+  /**
+   * Cuts what the guest must not say to this destination, whether or not a credential follows: injected field names and
+   * query keys, `drop_headers`. Refuses a stand-in that nothing will replace.
+   * @throws Denial `placeholder_stray`
+   */
+  cleanse(permit: Permit, head: OutboundHead): void;
+  /**
+   * Attaches the lease to a cleansed head.
+   * @throws Denial `lease_unusable` when the lease is dead, names another scope, or its material does not fit the attachment
+   */
+  attach(permit: Permit, lease: Lease, head: OutboundHead, nowMs: number): Injected;
+}
+
+/** Keeps what was injected from coming back. */
+export interface GuardPort {
+  /** Reason phrase with every form of the injected values masked. */
+  maskText(injected: Injected, text: string): string;
+  /** Masks values of a head or trailer section in place. @returns how many were masked */
+  maskFields(injected: Injected, fields: Fields): number;
 }
