@@ -1,0 +1,40 @@
+/** Where custody reads the root of a credential from. The root itself never appears in a config. */
+export type SourceSpec =
+  | { readonly from: "env"; readonly variable: string }
+  /** `path` is absolute. */
+  | { readonly from: "file"; readonly path: string }
+  /** `command[0]` is the program; it is started without a shell. */
+  | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
+
+/** The shape of the material: one token, a user name with a password, or a whole header value. */
+export type CredentialKind = "token" | "userpass" | "header";
+
+/** One credential of a custody's catalogue, as the config says it, checked and typed. */
+export interface CredentialEntry {
+  readonly name: string;
+  readonly kind: CredentialKind;
+  /** For `userpass`, and for `token` when it is attached as basic; else `null`. */
+  readonly username: string | null;
+  readonly source: SourceSpec;
+  /** Canonical authority texts (`api.example.com:443`, `[2001:db8::1]:443`) or `*.example.com:443`; never empty. */
+  readonly hosts: readonly string[];
+  /** Tenants that may lease it; `null` = every tenant that the custody serves. */
+  readonly tenants: readonly string[] | null;
+  /** Longest lease lifetime, `s`, 1 to 900. */
+  readonly ttlSeconds: number;
+  /** How many exchanges one lease may serve, or `null` for no such bound. */
+  readonly maxUses: number | null;
+}
+
+/**
+ * Whether `hosts` of a credential covers an authority. `*.example.com:443` covers every name below the apex, never the apex.
+ * @param hosts as in `CredentialEntry`
+ * @param authority canonical `host:port`
+ */
+export function hostsCover(hosts: readonly string[], authority: string): boolean {
+  return hosts.some((host) => {
+    if (!host.startsWith("*.")) return host === authority;
+    const tail = host.slice(1);
+    return authority.length > tail.length && authority.endsWith(tail);
+  });
+}
