@@ -114,7 +114,7 @@ export class ChunkedDecoder implements BodyDecoder {
     while (at < segment.length) {
       const lf = segment.indexOf(LF, at);
       const end = lf < 0 ? segment.length : lf + 1;
-      this.#trailerText += segment.latin1Slice(at, end);
+      this.#trailerText += segment.toString("latin1", at, end);
       if (this.#trailerText.length > this.#limits.trailerBytes) throw new Http1Error("trailer_bytes");
       at = end;
       if (this.#trailerText === "\r\n" || this.#trailerText.endsWith("\r\n\r\n")) {

@@ -136,7 +136,7 @@ function headText(bytes: Buffer, limits: HeadLimits): string | null {
     return null;
   }
   if (end + 4 > limits.headBytes) throw new Http1Error("head_bytes");
-  return bytes.latin1Slice(0, end + 4);
+  return bytes.toString("latin1", 0, end + 4);
 }
 
 /** An incomplete head that can only ever be refused is refused now, not when its time is up. */
