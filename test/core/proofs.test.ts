@@ -1,0 +1,114 @@
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, expectTypeOf, test } from "vitest";
+import type { Authority } from "../../src/core/authority.ts";
+import { Lease, Permit, PinnedAddress, Session } from "../../src/core/exchange.ts";
+import type { Secret } from "../../src/core/secret.ts";
+
+/**
+ * A proof can be made by its own stage alone, and nothing that merely looks like one is taken for it. The first half reads
+ * the sources; the second half is checked by the compiler: each `@ts-expect-error` below is an error when the line compiles.
+ */
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+const MAKERS: readonly { readonly call: RegExp; readonly name: string; readonly folders: readonly string[] }[] = [
+  { name: "Session.prove", call: /\bSession\s*\.\s*prove\b/, folders: ["session"] },
+  { name: "Permit.grant", call: /\bPermit\s*\.\s*grant\b/, folders: ["policy"] },
+  { name: "PinnedAddress.check", call: /\bPinnedAddress\s*\.\s*check\b/, folders: ["policy"] },
+  { name: "Lease.grant", call: /\bLease\s*\.\s*grant\b/, folders: ["custody"] },
+  { name: ".reveal", call: /\.\s*reveal\b|\[\s*["'`]reveal["'`]\s*\]/, folders: ["attach", "custody", "scrub"] },
+  { name: ".materialFor", call: /\.\s*materialFor\b/, folders: ["attach"] },
+];
+
+describe("proofs are made in one place", async () => {
+  const files = (await readdir(join(root, "src"), { recursive: true })).filter((file) => file.endsWith(".ts"));
+  const sources = await Promise.all(
+    files.map(async (file) => ({ file, text: await readFile(join(root, "src", file), "utf8") })),
+  );
+
+  test.each(MAKERS)("$name is called in its own folder only", ({ call, folders }) => {
+    const strangers = sources.filter(({ file, text }) => {
+      const folder = file.split("/")[0] as string;
+      return folder !== "core" && !folders.includes(folder) && call.test(text);
+    });
+    expect(strangers.map(({ file }) => file)).toEqual([]);
+  });
+
+  test("core declares the makers and calls none of them", () => {
+    const core = sources.filter(({ file }) => file.startsWith("core/"));
+    const callers = core.filter(({ text }) => MAKERS.some(({ call }) => call.test(withoutComments(text))));
+    expect(callers.map(({ file }) => file)).toEqual([]);
+  });
+
+  test("no source casts its way to a proof", () => {
+    const cast =
+      /\bas\s+(unknown\s+as\s+)?(Session|Permit|PinnedAddress|Lease)\b|<(Session|Permit|PinnedAddress|Lease)>\s*[({]/;
+    const casting = sources.filter(({ text }) => cast.test(withoutComments(text)));
+    expect(casting.map(({ file }) => file)).toEqual([]);
+  });
+});
+
+describe("look-alikes do not compile", () => {
+  const claims = { id: "s", tenant: "t", workspace: "w", subject: "u", roles: [] };
+
+  test("an object literal is not a Session", () => {
+    // @ts-expect-error a literal with every public member lacks the private one
+    const forged: Session = { ...claims, proof: "session" };
+    expect(forged).not.toBeInstanceOf(Session);
+  });
+
+  test("claims are not a Session", () => {
+    // @ts-expect-error what a token says is not yet proven
+    const forged: Session = claims;
+    expect(forged).not.toBeInstanceOf(Session);
+  });
+
+  test("an object literal is not a PinnedAddress", () => {
+    const authority = {} as Authority;
+    // @ts-expect-error an unchecked address cannot be dialled
+    const forged: PinnedAddress = { authority, addresses: ["127.0.0.1"], key: "127.0.0.1", proof: "pinned" };
+    expect(forged).not.toBeInstanceOf(PinnedAddress);
+  });
+
+  test("an object literal is not a Permit", () => {
+    const parts = {} as Pick<Permit, "session" | "authority" | "destination">;
+    // @ts-expect-error nobody but the policy permits
+    const forged: Permit = { ...parts, rule: "allow[0]", wouldDeny: null, needsCredential: false };
+    expect(forged).not.toBeInstanceOf(Permit);
+  });
+
+  test("an object literal is not a Lease", () => {
+    const public_ = {} as { [K in keyof Lease]: Lease[K] };
+    // @ts-expect-error the same public members are not the same proof
+    const forged: Lease = public_;
+    expect(forged).not.toBeInstanceOf(Lease);
+  });
+
+  test("no proof can be built with new", () => {
+    const attempts = [
+      // @ts-expect-error the constructor is private
+      () => new Session(claims),
+      // @ts-expect-error the constructor is private
+      () => new Permit({}, {}, {}, "allow[0]", null),
+      // @ts-expect-error the constructor is private
+      () => new PinnedAddress({}, []),
+      // @ts-expect-error the constructor is private
+      () => new Lease({}),
+    ];
+    // The compiler is the judge here; none of them is called.
+    expect(attempts).toHaveLength(4);
+  });
+
+  test("one proof is not another, and a string is not a Secret", () => {
+    expectTypeOf<Session>().not.toExtend<Permit>();
+    expectTypeOf<Permit>().not.toExtend<PinnedAddress>();
+    expectTypeOf<Lease>().not.toExtend<Permit>();
+    expectTypeOf<string>().not.toExtend<Secret>();
+  });
+});
+
+function withoutComments(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/(^|[^:])\/\/.*$/gm, "$1");
+}
