@@ -93,13 +93,13 @@ export class PinnedAddress {
   readonly authority: Authority;
   /** Canonical IP texts, at least one. */
   readonly addresses: readonly string[];
-  /** Sorted, comma-joined addresses: the pool key. */
+  /** Authority and sorted addresses: the pool key. */
   readonly key: string;
 
   private constructor(authority: Authority, addresses: readonly string[]) {
     this.authority = authority;
     this.addresses = addresses;
-    this.key = [...addresses].sort().join(",");
+    this.key = `${authority.text} ${[...addresses].sort().join(",")}`;
   }
 
   /** Made by the address guard in `src/policy/` only. */
@@ -227,6 +227,23 @@ export class Lease {
     return this.#revoked;
   }
 }
+
+/** The spoken-out absence of a lease: only for a permit that needs none. There is no other way past the lease stage. */
+export class NoLease {
+  readonly #proof = "no-lease";
+
+  /** @throws Denial `lease_unusable` when the permit needs a credential */
+  static for(permit: Permit): NoLease {
+    if (permit.needsCredential) throw new Denial("lease_unusable", { cause: "the destination needs a credential" });
+    return NO_LEASE;
+  }
+
+  get proof(): string {
+    return this.#proof;
+  }
+}
+
+const NO_LEASE = new NoLease();
 
 /** What the policy decides on: one request as it would be sent. */
 export interface Ask {

@@ -36,6 +36,15 @@ export class Fields {
     return new Fields(text, names, offsets);
   }
 
+  /** The same section with the same edits so far; later edits of one do not show in the other. */
+  clone(): Fields {
+    const copy = new Fields(this.text, this.names, this.offsets);
+    if (this.#dropped !== null) copy.#dropped = new Set(this.#dropped);
+    if (this.#replaced !== null) copy.#replaced = new Map(this.#replaced);
+    copy.#appended = this.#appended;
+    return copy;
+  }
+
   get length(): number {
     return this.names.length;
   }

@@ -3,8 +3,15 @@ import type { Ask, Lease, OutboundHead, Permit, PinnedAddress, Session } from ".
 import type { Fields } from "./fields.ts";
 import type { Destination } from "./destination.ts";
 import type { ExchangeRecord } from "./record.ts";
+import type { SessionProof } from "./wire.ts";
 
 /** The sockets of the house: what the line asks of the other folders. Each has one production adapter and is joined in cli/. */
+
+/** Sessions: proven by the listener or a token, looked at again for every exchange. */
+export interface SessionPort {
+  /** @throws Denial from the identify stage */
+  identify(proof: SessionProof): Session;
+}
 
 /** Policy: deny is what happens when nothing else does. */
 export interface PolicyPort {

@@ -1,0 +1,140 @@
+import type { Denial } from "./denial.ts";
+import type { Fields } from "./fields.ts";
+import type { OutboundHead, Permit, PinnedAddress } from "./exchange.ts";
+import type { Authority } from "./authority.ts";
+import type { ExchangeRecord } from "./record.ts";
+
+/**
+ * The shapes in which guest side, line and upstream side meet, free of any HTTP version: HTTP/1.1 fills them today, another
+ * protocol joins the same line by filling them too. Bodies are slices of what arrived; back-pressure is a `false` and a drain.
+ */
+
+/** Length of a message body: bytes, `none`, or `stream` when only its end will tell. */
+export type BodyLength = number | "none" | "stream";
+
+/** An answer's head, hop-by-hop fields already cut. */
+export interface AnswerHead {
+  readonly status: number;
+  reason: string;
+  readonly fields: Fields;
+  readonly length: BodyLength;
+  /** Names that the head announced as trailers. */
+  readonly announcedTrailers: readonly string[];
+}
+
+/** Takes a request body on its way out. */
+export interface BodySink {
+  /** @returns `false` when the source must wait for `RequestBody.resume` */
+  bodyData(chunk: Buffer): boolean;
+  /** The body is complete. */
+  bodyEnd(trailers: Fields | null): void;
+  /** A segment was handed on: write what was gathered. */
+  bodyFlush(): void;
+  /** The body will never be complete: what was sent must not look whole. */
+  bodyBroken(denial: Denial): void;
+}
+
+/** The guest's request body, delivered once and in order. */
+export interface RequestBody {
+  readonly length: BodyLength;
+  readonly expectContinue: boolean;
+  /** Whether `bodyEnd` was or can be called at once. */
+  readonly complete: boolean;
+  /** Begins to deliver to `sink`; what has arrived is handed over before this returns. */
+  start(sink: BodySink): void;
+  resume(): void;
+}
+
+/** A connection stripped of HTTP: bytes both ways, each direction closed on its own. */
+export interface RawStream extends NodeJS.ReadWriteStream {
+  destroy(): unknown;
+}
+
+/** What proves a session: looked at again for every exchange. */
+export interface SessionProof {
+  readonly listener: string;
+  /** Value of `Proxy-Authorization`, or `null`. It is never forwarded. */
+  readonly proxyAuthorization: string | null;
+}
+
+/** One guest request and the way to answer it. */
+export interface GuestExchange {
+  readonly record: ExchangeRecord;
+  readonly proof: SessionProof;
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  readonly authority: Authority;
+  /** Path and query as they were sent. */
+  readonly target: string;
+  /** End-to-end fields only; Host names the authority. */
+  readonly fields: Fields;
+  readonly body: RequestBody;
+  /** `websocket` when the guest asks for that upgrade. */
+  readonly upgrade: "websocket" | null;
+  /** The final head went out. */
+  readonly answered: boolean;
+  /** The guest went away. */
+  readonly aborted: boolean;
+  onDrain: (() => void) | null;
+  onAbort: (() => void) | null;
+
+  /** A 1xx answer. */
+  interim(head: AnswerHead): void;
+  answer(head: AnswerHead): void;
+  /** @returns `false` when the upstream must wait for `onDrain` */
+  data(chunk: Buffer): boolean;
+  end(trailers: Fields | null): void;
+  /** Writes what was gathered since the last flush. */
+  flush(): void;
+  /** The answer cannot be completed: the guest must see it broken. */
+  breakOff(): void;
+  /** Fixed text for the guest; only before `answer`. */
+  refuse(denial: Denial): void;
+  /** Answers 101 and hands the connection over. */
+  switchProtocols(head: AnswerHead): RawStream;
+}
+
+/** Takes an upstream answer. */
+export interface AnswerSink {
+  interim(head: AnswerHead): void;
+  head(head: AnswerHead): void;
+  /** @returns `false` when the upstream must wait for `UpstreamChannel.resume` */
+  data(chunk: Buffer): boolean;
+  end(trailers: Fields | null): void;
+  flush(): void;
+  /** 101: the connection is a raw stream from here on. */
+  upgraded(head: AnswerHead, stream: RawStream): void;
+  /** No (further) answer comes. @param stale the connection was a reused one that closed before any answer byte */
+  failed(denial: Denial, stale: boolean): void;
+}
+
+/** One upstream connection, held for one exchange. */
+export interface UpstreamChannel {
+  /** Address that was dialled. */
+  readonly address: string;
+  readonly reused: boolean;
+  /** Sends the head and then the body; the answer goes to `sink`. */
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void;
+  pause(): void;
+  resume(): void;
+  /** Ends the exchange now; the connection is not reused. */
+  abort(): void;
+  /** Gives the connection back; only when nothing was sent. */
+  release(): void;
+}
+
+export interface OutboundRequest {
+  readonly body: RequestBody;
+  readonly upgrade: "websocket" | null;
+}
+
+/** Connections on pinned addresses. */
+export interface UpstreamPort {
+  /**
+   * An idle connection comes back at once, a new one is dialled on the pinned address.
+   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
+   */
+  connect(permit: Permit, pinned: PinnedAddress): UpstreamChannel | Promise<UpstreamChannel>;
+  /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */
+  dialRaw(permit: Permit, pinned: PinnedAddress): Promise<{ readonly stream: RawStream; readonly address: string }>;
+}
