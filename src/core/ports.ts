@@ -1,7 +1,6 @@
 import type { Authority } from "./authority.ts";
 import type { Ask, Lease, OutboundHead, Permit, PinnedAddress, Session } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
-import type { Destination } from "./destination.ts";
 import type { ExchangeRecord } from "./record.ts";
 import type { SessionProof } from "./wire.ts";
 
@@ -17,10 +16,11 @@ export interface SessionPort {
 export interface PolicyPort {
   /**
    * First check of a CONNECT, before any TLS. It grants no standing right: every request inside is decided again.
-   * @returns how the tunnel is to be treated
+   * @returns the permit of the CONNECT itself (rule `connect`): its destination tells how the tunnel is treated, and for a
+   *   pass-through destination it is the permit that the tunnel runs on
    * @throws Denial `destination_not_allowed` when no destination names the authority
    */
-  admit(session: Session, authority: Authority): Destination;
+  admit(session: Session, authority: Authority): Permit;
   /** Decides one exchange. @throws Denial from the permit stage */
   decide(session: Session, ask: Ask): Permit;
 }

@@ -132,9 +132,10 @@ export interface OutboundRequest {
 export interface UpstreamPort {
   /**
    * An idle connection comes back at once, a new one is dialled on the pinned address.
+   * @param fresh dial anew even when an idle connection is there
    * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
    */
-  connect(permit: Permit, pinned: PinnedAddress): UpstreamChannel | Promise<UpstreamChannel>;
+  connect(permit: Permit, pinned: PinnedAddress, fresh: boolean): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */
   dialRaw(permit: Permit, pinned: PinnedAddress): Promise<{ readonly stream: RawStream; readonly address: string }>;
 }

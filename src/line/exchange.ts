@@ -1,0 +1,82 @@
+import { Denial } from "../core/denial.ts";
+import { type Lease, NoLease, type Permit, type PinnedAddress } from "../core/exchange.ts";
+import type { GuestExchange } from "../core/wire.ts";
+import type { Line } from "./line.ts";
+import type { Verdict } from "./relay.ts";
+import { send } from "./send.ts";
+
+/**
+ * One exchange, top to bottom. Each stage hands its proof to the next; whatever is thrown on the way becomes a refusal, and
+ * the account is closed whatever happened.
+ */
+export async function runExchange(line: Line, guest: GuestExchange): Promise<void> {
+  const { record } = guest;
+  try {
+    const session = line.sessions.identify(guest.proof);
+    record.tenant = session.tenant;
+    record.session = session.id;
+    const permit = line.policy.decide(session, guest);
+    notePermit(guest, permit);
+    const pinning = line.addresses.pin(permit);
+    // An await costs a turn even for a value that is there; the warm path takes none.
+    const pinned = pinning instanceof Promise ? await pinning : pinning;
+    await forward(line, guest, permit, pinned);
+  } catch (thrown) {
+    refuse(guest, Denial.from(thrown));
+  } finally {
+    record.endedMs = line.clock.monotonicMs();
+    line.account.close(record);
+  }
+}
+
+/** Leases and sends; once more when the rules for a stale connection or a 401 allow it. */
+async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned: PinnedAddress): Promise<void> {
+  let staleRetried = false;
+  let leaseRetried = false;
+  for (;;) {
+    const proof = await leaseFor(line, permit);
+    if (guest.aborted) {
+      guest.record.outcome = "guest_aborted";
+      return;
+    }
+    const verdict: Verdict = await send(line, guest, permit, pinned, proof, {
+      freshConnection: staleRetried,
+      mayRetryStale: !staleRetried,
+      mayRetryLease: !leaseRetried,
+    });
+    if (verdict === "settled") return;
+    guest.record.retried = true;
+    if (verdict === "stale") staleRetried = true;
+    else leaseRetried = true;
+  }
+}
+
+/** A live lease, or the proof that none is needed. */
+export function leaseFor(line: Line, permit: Permit): Lease | NoLease | Promise<Lease> {
+  return permit.needsCredential ? line.leases.lease(permit) : NoLease.for(permit);
+}
+
+function notePermit(guest: GuestExchange, permit: Permit): void {
+  const { record } = guest;
+  record.destination = permit.destination.name;
+  record.rule = permit.rule;
+  record.wouldDeny = permit.wouldDeny;
+}
+
+function refuse(guest: GuestExchange, denial: Denial): void {
+  const { record } = guest;
+  if (guest.aborted) {
+    record.outcome = "guest_aborted";
+    return;
+  }
+  record.denial = denial.code;
+  record.detail = denial.detail;
+  if (guest.answered) {
+    record.outcome = "upstream_aborted";
+    guest.breakOff();
+    return;
+  }
+  record.outcome = "denied";
+  record.status = denial.entry.status;
+  guest.refuse(denial);
+}

@@ -1,0 +1,160 @@
+import type { Denial } from "../core/denial.ts";
+import type { Lease, Permit } from "../core/exchange.ts";
+import type { Fields } from "../core/fields.ts";
+import type { Injected } from "../core/ports.ts";
+import type { AnswerHead, AnswerSink, GuestExchange, RawStream, UpstreamChannel } from "../core/wire.ts";
+import type { Line } from "./line.ts";
+import { joinStreams } from "./join-streams.ts";
+
+/** How an attempt ended: `settled` = the guest has its answer or is gone; the others ask for one more attempt. */
+export type Verdict = "settled" | "stale" | "unauthorized";
+
+export interface RetryRules {
+  /** The request may be sent again when a reused connection closed before any answer byte. */
+  readonly stale: boolean;
+  /** The request may be sent again with a fresh lease after a 401. */
+  readonly lease: boolean;
+}
+
+/**
+ * Carries one answer from the upstream to the guest: guards head and trailers, passes the body on as it comes, back-pressure
+ * both ways, and settles once. A body scrubber takes its place in `data`.
+ */
+export class Relay implements AnswerSink {
+  /** Rejects with a `Denial` only while no answer byte has reached the guest. */
+  readonly verdict: Promise<Verdict>;
+  readonly #line: Line;
+  readonly #guest: GuestExchange;
+  readonly #channel: UpstreamChannel;
+  readonly #permit: Permit;
+  readonly #lease: Lease | null;
+  readonly #injected: Injected;
+  readonly #retry: RetryRules;
+  readonly #guarded: boolean;
+  #resolve!: (verdict: Verdict) => void;
+  #reject!: (denial: Denial) => void;
+  #settled = false;
+
+  constructor(
+    line: Line,
+    guest: GuestExchange,
+    channel: UpstreamChannel,
+    permit: Permit,
+    lease: Lease | null,
+    injected: Injected,
+    retry: RetryRules,
+  ) {
+    this.#line = line;
+    this.#guest = guest;
+    this.#channel = channel;
+    this.#permit = permit;
+    this.#lease = lease;
+    this.#injected = injected;
+    this.#retry = retry;
+    this.#guarded = injected.values.length > 0;
+    this.verdict = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    guest.onAbort = () => this.#guestAborted();
+    guest.onDrain = () => channel.resume();
+  }
+
+  interim(head: AnswerHead): void {
+    if (this.#settled) return;
+    this.#guardHead(head);
+    this.#guest.interim(head);
+  }
+
+  head(head: AnswerHead): void {
+    if (this.#settled) return;
+    const { record } = this.#guest;
+    record.firstByteMs = this.#line.clock.monotonicMs();
+    if (head.status === 401 && this.#lease !== null) {
+      this.#line.leases.reject(this.#lease);
+      if (this.#retry.lease) {
+        this.#settle("unauthorized");
+        this.#channel.abort();
+        return;
+      }
+    }
+    this.#guardHead(head);
+    record.status = head.status;
+    this.#guest.answer(head);
+  }
+
+  data(chunk: Buffer): boolean {
+    if (this.#settled) return true;
+    this.#guest.record.bytesToGuest += chunk.length;
+    return this.#guest.data(chunk);
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.#settled) return;
+    if (trailers !== null && this.#guarded) {
+      this.#guest.record.masked += this.#line.guard.maskFields(this.#injected, trailers);
+    }
+    this.#guest.record.outcome = "completed";
+    this.#guest.end(trailers);
+    this.#settle("settled");
+  }
+
+  flush(): void {
+    if (!this.#settled) this.#guest.flush();
+  }
+
+  upgraded(head: AnswerHead, stream: RawStream): void {
+    if (this.#settled) {
+      stream.destroy();
+      return;
+    }
+    const { record } = this.#guest;
+    this.#guardHead(head);
+    record.status = 101;
+    record.outcome = "completed";
+    const guestStream = this.#guest.switchProtocols(head);
+    void joinStreams(guestStream, stream, record).then(() => this.#settle("settled"));
+  }
+
+  failed(denial: Denial, stale: boolean): void {
+    if (this.#settled) return;
+    if (this.#guest.answered) {
+      const { record } = this.#guest;
+      record.outcome = "upstream_aborted";
+      record.detail = denial.detail;
+      this.#guest.breakOff();
+      this.#settle("settled");
+      return;
+    }
+    if (stale && this.#retry.stale) {
+      this.#settle("stale");
+      return;
+    }
+    this.#settled = true;
+    this.#reject(denial);
+  }
+
+  #guestAborted(): void {
+    if (this.#settled) return;
+    this.#guest.record.outcome = "guest_aborted";
+    this.#channel.abort();
+    this.#settle("settled");
+  }
+
+  #guardHead(head: AnswerHead): void {
+    if (!this.#guarded || !this.#permit.needsCredential) return;
+    const { record } = this.#guest;
+    const reason = this.#line.guard.maskText(this.#injected, head.reason);
+    if (reason !== head.reason) {
+      head.reason = reason;
+      record.masked++;
+    }
+    record.masked += this.#line.guard.maskFields(this.#injected, head.fields);
+  }
+
+  #settle(verdict: Verdict): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#resolve(verdict);
+  }
+}

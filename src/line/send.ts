@@ -1,0 +1,89 @@
+import { Denial } from "../core/denial.ts";
+import { Lease, type NoLease, type OutboundHead, type Permit, type PinnedAddress } from "../core/exchange.ts";
+import type { Injected } from "../core/ports.ts";
+import type { GuestExchange, UpstreamChannel } from "../core/wire.ts";
+import type { Line } from "./line.ts";
+import { Relay, type RetryRules, type Verdict } from "./relay.ts";
+
+export interface SendOptions {
+  /** Do not take an idle connection: the last one turned out to be stale. */
+  readonly freshConnection: boolean;
+  readonly mayRetryStale: boolean;
+  readonly mayRetryLease: boolean;
+}
+
+const NOTHING_INJECTED: Injected = { values: Object.freeze([]) };
+
+/** Methods that may be sent twice without harm (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+
+/**
+ * Sends one exchange upstream: takes a connection on the pinned address, attaches the lease and relays the answer.
+ * @param proof a lease, or `NoLease` for a permit that needs none; it is checked again after the connection was awaited,
+ *   so that no byte leaves with a credential that died in between
+ * @throws Denial before any answer byte reached the guest
+ */
+export async function send(
+  line: Line,
+  guest: GuestExchange,
+  permit: Permit,
+  pinned: PinnedAddress,
+  proof: Lease | NoLease,
+  options: SendOptions,
+): Promise<Verdict> {
+  const { record } = guest;
+  const connecting = line.upstream.connect(permit, pinned, options.freshConnection);
+  const channel = connecting instanceof Promise ? await connecting : connecting;
+  record.upstream = channel.address;
+  let relay: Relay;
+  try {
+    if (guest.aborted) throw new Denial("request_malformed", { cause: "the guest went away" });
+    const lease = proof instanceof Lease ? await usable(line, permit, proof) : null;
+    if (lease !== null) {
+      record.lease = lease.id;
+      record.resourceRef = lease.resourceRef;
+      const admitted = line.account.admit(record);
+      if (admitted instanceof Promise) await admitted;
+    }
+    // From here to the write nothing is awaited: what was checked is what is sent.
+    const head: OutboundHead = { method: guest.method, target: guest.target, fields: guest.fields.clone() };
+    line.attach.cleanse(permit, head);
+    const injected = lease === null ? NOTHING_INJECTED : inject(line, permit, lease, head);
+    record.injected ||= lease !== null;
+    relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options));
+    channel.send(head, guest, relay);
+  } catch (thrown) {
+    giveBack(channel);
+    throw thrown;
+  }
+  return relay.verdict;
+}
+
+/** The lease if it can still be used, else one fresh one: waiting for a connection may have outlived it. */
+async function usable(line: Line, permit: Permit, lease: Lease): Promise<Lease> {
+  if (lease.isLive(line.clock.monotonicMs())) return lease;
+  const fresh = await line.leases.lease(permit);
+  if (!fresh.isLive(line.clock.monotonicMs()))
+    throw new Denial("lease_unusable", { cause: "lease died before it was used" });
+  return fresh;
+}
+
+function inject(line: Line, permit: Permit, lease: Lease, head: OutboundHead): Injected {
+  if (!lease.reserveUse()) throw new Denial("lease_unusable", { cause: "lease is used up" });
+  try {
+    return line.attach.attach(permit, lease, head, line.clock.monotonicMs());
+  } catch (thrown) {
+    lease.returnUse();
+    throw thrown;
+  }
+}
+
+function retryRules(guest: GuestExchange, options: SendOptions): RetryRules {
+  const replayable = guest.body.length === "none" && guest.upgrade === null && IDEMPOTENT.has(guest.method);
+  return { stale: replayable && options.mayRetryStale, lease: replayable && options.mayRetryLease };
+}
+
+/** Nothing was sent: an attachment or an audit failure must not cost a good connection. */
+function giveBack(channel: UpstreamChannel): void {
+  channel.release();
+}
