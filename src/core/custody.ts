@@ -50,6 +50,8 @@ export interface LeaseBinding {
 
 /** One custody. Embedded and remote adapters behave alike: one contract test holds both to it. */
 export interface CustodyPort {
+  /** Longest wait for one answer, `ms`; the keeper ends the call then, whatever the adapter does. */
+  readonly timeoutMs: number;
   /**
    * Asks for one lease. Nothing is retried and nothing is cached behind this call.
    * @param signal ends the wait; the promise then rejects with `custody_unavailable`

@@ -1,0 +1,133 @@
+import type { Clock } from "../core/clock.ts";
+import { type CustodyPort, type LeaseGrant, LeaseRefusal, type LeaseRequest } from "../core/custody.ts";
+import { Denial } from "../core/denial.ts";
+import type { Breaker } from "./breaker.ts";
+import { within } from "./within.ts";
+import { zeroMaterial } from "./zero-material.ts";
+
+/** What the keeper knows about one custody. */
+export interface CustodyState {
+  readonly custody: string;
+  /** The last contact, of whatever kind, was good and the breaker is closed. `false` until the first contact. */
+  readonly up: boolean;
+  readonly breakerOpen: boolean;
+  /** Monotonic ms of the last good contact, or `null`. */
+  readonly lastOkMonoMs: number | null;
+  readonly liveLeases: number;
+}
+
+/** One custody as the keeper uses it: time-boxed calls behind a breaker, and a health check that finds it again. */
+export class KeptCustody {
+  readonly name: string;
+  readonly port: CustodyPort;
+  readonly #clock: Clock;
+  readonly #breaker: Breaker;
+  readonly #onBreaker: (open: boolean) => void;
+  #reachable = false;
+  #lastOkMs: number | null = null;
+  #checkedAtMs: number | null = null;
+  #checking = false;
+  #toldOpen = false;
+
+  constructor(name: string, port: CustodyPort, clock: Clock, breaker: Breaker, onBreaker: (open: boolean) => void) {
+    this.name = name;
+    this.port = port;
+    this.#clock = clock;
+    this.#breaker = breaker;
+    this.#onBreaker = onBreaker;
+  }
+
+  /** Whether a call may start. Each `true` must be followed by one `ask`. */
+  admits(): boolean {
+    return this.#breaker.admits(this.#clock.monotonicMs());
+  }
+
+  /**
+   * One lease call. Never longer than the port's own time, also when the port does not listen to its signal.
+   * @param cancelled ended by the keeper: says nothing about custody
+   * @throws Denial `custody_unavailable`, `lease_denied`
+   */
+  async ask(request: LeaseRequest, cancelled: AbortSignal): Promise<LeaseGrant> {
+    try {
+      const grant = await within(
+        this.port.timeoutMs,
+        cancelled,
+        (signal) => this.port.lease(request, signal),
+        (late) => zeroMaterial(late.material),
+      );
+      this.#contact(true);
+      this.#breaker.succeeded(this.#clock.monotonicMs());
+      return grant;
+    } catch (thrown) {
+      if (cancelled.aborted) this.#breaker.abandoned();
+      else if (thrown instanceof LeaseRefusal) {
+        this.#contact(true);
+        this.#breaker.succeeded(this.#clock.monotonicMs());
+      } else {
+        this.#contact(false);
+        this.#breaker.failed(this.#clock.monotonicMs());
+      }
+      throw asCustodyDenial(thrown);
+    } finally {
+      this.#tellBreaker();
+    }
+  }
+
+  /** Asks for health when it is due: every `downMs` while custody is not known to be up, else every `upMs`. Never throws. */
+  async check(upMs: number, downMs: number, cancelled: AbortSignal): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    const dueMs = this.#checkedAtMs === null ? nowMs : this.#checkedAtMs + (this.#isUp ? upMs : downMs);
+    if (this.#checking || nowMs < dueMs) return;
+    this.#checking = true;
+    this.#checkedAtMs = nowMs;
+    try {
+      await within(
+        this.port.timeoutMs,
+        cancelled,
+        (signal) => this.port.health(signal),
+        () => undefined,
+      );
+      this.#contact(true);
+      // Health proves that custody is there, not that it leases: the breaker lets one call try at once, no more.
+      this.#breaker.hint(this.#clock.monotonicMs());
+    } catch {
+      // The outcome is the finding, and `state()` reports it; there is nobody to throw to.
+      this.#contact(false);
+    } finally {
+      this.#checking = false;
+    }
+  }
+
+  state(liveLeases: number): CustodyState {
+    return {
+      custody: this.name,
+      up: this.#isUp,
+      breakerOpen: this.#breaker.isOpen,
+      lastOkMonoMs: this.#lastOkMs,
+      liveLeases,
+    };
+  }
+
+  get #isUp(): boolean {
+    return this.#reachable && !this.#breaker.isOpen;
+  }
+
+  /** Calls overlap: a change is told once, by whichever ends first. */
+  #tellBreaker(): void {
+    if (this.#breaker.isOpen === this.#toldOpen) return;
+    this.#toldOpen = this.#breaker.isOpen;
+    this.#onBreaker(this.#toldOpen);
+  }
+
+  #contact(good: boolean): void {
+    this.#reachable = good;
+    if (good) this.#lastOkMs = this.#clock.monotonicMs();
+  }
+}
+
+/** A port promises denials; whatever else it throws means that there was no answer. */
+function asCustodyDenial(thrown: unknown): Denial {
+  const isPromised =
+    thrown instanceof Denial && (thrown.code === "lease_denied" || thrown.code === "custody_unavailable");
+  return isPromised ? thrown : new Denial("custody_unavailable", { cause: thrown });
+}

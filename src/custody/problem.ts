@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { LEASE_REFUSALS, LeaseRefusal, type LeaseRefusalReason } from "../core/custody.ts";
+
+/**
+ * How custody says no on the wire: RFC 9457 problem details with the reason as a closed word. Text is fixed per reason; what
+ * really happened stays in custody's own log.
+ */
+export const problemSchema = z
+  .strictObject({
+    type: z.literal("about:blank"),
+    title: z.string().min(1).max(200),
+    status: z.int().min(400).max(599),
+    code: z.enum(["lease_denied", "custody_unavailable"]),
+    reason: z.enum(Object.keys(LEASE_REFUSALS) as [LeaseRefusalReason, ...LeaseRefusalReason[]]),
+  })
+  .meta({ id: "Problem" });
+
+export type ProblemJson = z.output<typeof problemSchema>;
+
+interface ProblemEntry {
+  readonly status: number;
+  readonly title: string;
+}
+
+const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
+  request_malformed: { status: 400, title: "The request does not follow the lease schema." },
+  caller_not_allowed: { status: 403, title: "This caller may not lease for this tenant." },
+  session_unknown: { status: 403, title: "The session is not known." },
+  session_revoked: { status: 403, title: "The session was revoked." },
+  credential_unknown: { status: 403, title: "No credential of this name." },
+  tenant_not_allowed: { status: 403, title: "The credential is not for this tenant." },
+  scope_not_allowed: { status: 403, title: "The credential is not for this host and port." },
+  source_unavailable: { status: 503, title: "The source of the credential gives none." },
+  audit_unavailable: { status: 503, title: "The issue cannot be recorded." },
+  overloaded: { status: 429, title: "Too many requests." },
+  draining: { status: 503, title: "Custody is shutting down." },
+};
+
+export const PROBLEM_TYPE = "application/problem+json";
+
+/** The body and status for a refusal. */
+export function encodeProblem(reason: LeaseRefusalReason): ProblemJson {
+  const { status, title } = PROBLEMS[reason];
+  return { type: "about:blank", title, status, code: LEASE_REFUSALS[reason], reason };
+}
+
+/** @returns the refusal that an answer stands for, or `null` when it is none: then nothing is known about custody */
+export function decodeProblem(status: number, json: unknown): LeaseRefusal | null {
+  const parsed = problemSchema.safeParse(json);
+  if (!parsed.success || parsed.data.status !== status) return null;
+  const { reason, code } = parsed.data;
+  return LEASE_REFUSALS[reason] === code && PROBLEMS[reason].status === status ? new LeaseRefusal(reason) : null;
+}

@@ -1,0 +1,136 @@
+import { Denial } from "../core/denial.ts";
+import type { Destination } from "../core/destination.ts";
+import type { Permit, Session } from "../core/exchange.ts";
+import { Slot } from "./slot.ts";
+
+interface SessionShelf {
+  readonly key: string;
+  readonly slots: Map<string, Slot>;
+  readonly order: Set<Slot>;
+  flights: number;
+}
+
+/**
+ * The slots, bounded in all and for each session, so that a guest who walks through a wildcard's names neither grows the edge
+ * nor pushes out what other sessions hold. Least recently used leaves first, by second chance: a hit costs one flag.
+ */
+export class Shelf {
+  readonly #maxSlots: number;
+  readonly #maxSlotsPerSession: number;
+  readonly #sessions = new Map<string, SessionShelf>();
+  readonly #order = new Set<Slot>();
+  /** Straight from the proofs to the slot: two lookups by identity, no key is built. */
+  readonly #shortcuts = new WeakMap<Session, WeakMap<Destination, Slot>>();
+
+  constructor(maxSlots: number, maxSlotsPerSession: number) {
+    this.#maxSlots = maxSlots;
+    this.#maxSlotsPerSession = maxSlotsPerSession;
+  }
+
+  find(permit: Permit): Slot | undefined {
+    const near = this.#shortcuts.get(permit.session)?.get(permit.destination);
+    // A wildcard destination has many authorities: the shortcut holds the one that was used last.
+    if (near !== undefined && near.gone === null && near.authority === permit.authority.text) return near;
+    const slot = this.#sessions.get(sessionKey(permit.session))?.slots.get(slotKey(permit));
+    if (slot !== undefined) this.#remember(permit, slot);
+    return slot;
+  }
+
+  /**
+   * Makes room and adds a slot for a permit that has none.
+   * @param evicted is told which slot had to leave
+   * @throws Denial `custody_unavailable` when every slot that could leave is being fetched
+   */
+  add(permit: Permit, custody: string, credential: string, evicted: (slot: Slot) => void): Slot {
+    const key = sessionKey(permit.session);
+    const shelf = this.#sessions.get(key) ?? { key, slots: new Map(), order: new Set(), flights: 0 };
+    if (shelf.order.size >= this.#maxSlotsPerSession) this.#evict(shelf.order, evicted);
+    else if (this.#order.size >= this.#maxSlots) this.#evict(this.#order, evicted);
+    const slot = new Slot(permit, custody, credential);
+    // Eviction may have emptied and removed this very session.
+    this.#sessions.set(key, shelf);
+    shelf.slots.set(slotKey(permit), slot);
+    shelf.order.add(slot);
+    this.#order.add(slot);
+    this.#remember(permit, slot);
+    return slot;
+  }
+
+  remove(slot: Slot, gone: Denial): void {
+    if (slot.gone !== null) return;
+    slot.gone = gone;
+    this.#order.delete(slot);
+    const shelf = this.#sessions.get(sessionKey(slot.session));
+    if (shelf === undefined) return;
+    shelf.order.delete(slot);
+    shelf.slots.delete(keyOfSlot(slot));
+    this.#forgetIfEmpty(shelf);
+  }
+
+  /** Counts a fetch against its session. `false` when the session has `maxFlights` of them already. */
+  enter(slot: Slot, maxFlights: number): boolean {
+    const shelf = this.#sessions.get(sessionKey(slot.session));
+    if (shelf === undefined || shelf.flights >= maxFlights) return false;
+    shelf.flights++;
+    return true;
+  }
+
+  leave(slot: Slot): void {
+    const shelf = this.#sessions.get(sessionKey(slot.session));
+    if (shelf === undefined) return;
+    shelf.flights--;
+    this.#forgetIfEmpty(shelf);
+  }
+
+  slots(): IterableIterator<Slot> {
+    return this.#order.values();
+  }
+
+  get size(): number {
+    return this.#order.size;
+  }
+
+  #forgetIfEmpty(shelf: SessionShelf): void {
+    if (shelf.order.size === 0 && shelf.flights === 0) this.#sessions.delete(shelf.key);
+  }
+
+  #remember(permit: Permit, slot: Slot): void {
+    const known = this.#shortcuts.get(permit.session);
+    if (known === undefined) this.#shortcuts.set(permit.session, new WeakMap([[permit.destination, slot]]));
+    else known.set(permit.destination, slot);
+  }
+
+  #evict(order: Set<Slot>, evicted: (slot: Slot) => void): void {
+    const victim = pickVictim(order);
+    if (victim === null) throw new Denial("custody_unavailable", { cause: "too many leases are being fetched" });
+    this.remove(victim, new Denial("lease_unusable", { cause: "the lease was evicted" }));
+    evicted(victim);
+  }
+}
+
+/** Second chance: what was used since the last look goes to the back once. Two laps at most. */
+function pickVictim(order: Set<Slot>): Slot | null {
+  let looks = order.size * 2;
+  for (const slot of order) {
+    if (looks-- <= 0) return null;
+    if (slot.flight === null && !slot.used) return slot;
+    slot.used = false;
+    order.delete(slot);
+    order.add(slot);
+  }
+  return null;
+}
+
+/** The length in front keeps two pairs of tenant and id from ever making the same key. */
+function sessionKey(session: { readonly tenant: string; readonly id: string }): string {
+  return `${session.tenant.length}:${session.tenant}${session.id}`;
+}
+
+function slotKey({ destination, authority }: Permit): string {
+  const { custody, name } = destination.credential ?? { custody: "", name: "" };
+  return JSON.stringify([custody, name, destination.name, authority.text]);
+}
+
+function keyOfSlot({ custody, credential, destination, authority }: Slot): string {
+  return JSON.stringify([custody, credential, destination, authority]);
+}

@@ -1,0 +1,65 @@
+import type { LeasePurpose, LeaseRequest, LeaseSession } from "../core/custody.ts";
+import type { Denial } from "../core/denial.ts";
+import type { Lease, Permit } from "../core/exchange.ts";
+
+/** One fetch in flight: everybody who needs the same lease waits for it. */
+export interface Flight {
+  readonly landed: Promise<void>;
+  readonly controller: AbortController;
+}
+
+/**
+ * Where the keeper holds the lease of one session, destination, credential and authority. A slot without a lease and
+ * without a flight is removed: nothing is remembered about a failure.
+ */
+export class Slot {
+  readonly session: LeaseSession;
+  readonly custody: string;
+  readonly credential: string;
+  readonly destination: string;
+  readonly host: string;
+  readonly port: number;
+  readonly authority: string;
+  lease: Lease | null = null;
+  /** From here on (monotonic ms) a use starts a refresh in the background. */
+  refreshAtMs = 0;
+  /** Exchanges that may still be handed this lease; infinite when it has no bound. */
+  handsLeft = 0;
+  flight: Flight | null = null;
+  /** Why the next fetch is made. */
+  purpose: LeasePurpose = "request";
+  /** Monotonic ms at which the upstream last refused a lease of this slot, or `null`. */
+  rejectedAtMs: number | null = null;
+  /** Used since eviction looked last. */
+  used = true;
+  /** Set once the slot left the shelf: what a flight still waits for is this. */
+  gone: Denial | null = null;
+
+  constructor(permit: Permit, custody: string, credential: string) {
+    const { id, tenant, workspace, subject } = permit.session;
+    this.session = { id, tenant, workspace, subject };
+    this.custody = custody;
+    this.credential = credential;
+    this.destination = permit.destination.name;
+    this.host = permit.authority.host;
+    this.port = permit.authority.port;
+    this.authority = permit.authority.text;
+  }
+
+  /**
+   * The lease for one more exchange, or `null`. Hands are counted here, ahead of `reserveUse`, so that a lease with two uses
+   * left is not given to ten exchanges of which eight would then be refused.
+   */
+  take(nowMs: number): Lease | null {
+    const { lease } = this;
+    if (lease === null || this.handsLeft <= 0 || !lease.isLive(nowMs)) return null;
+    this.handsLeft--;
+    this.used = true;
+    return lease;
+  }
+
+  request(): LeaseRequest {
+    const { session, credential, host, port, destination, purpose } = this;
+    return { session, credential, host, port, destination, purpose };
+  }
+}
