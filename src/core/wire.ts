@@ -24,12 +24,14 @@ export interface AnswerHead {
 
 /** Takes a request body on its way out. */
 export interface BodySink {
-  /** @returns `false` when the source must wait for `RequestBody.resume` */
-  bodyData(chunk: Buffer): boolean;
+  bodyData(chunk: Buffer): void;
   /** The body is complete. */
   bodyEnd(trailers: Fields | null): void;
-  /** A segment was handed on: write what was gathered. */
-  bodyFlush(): void;
+  /**
+   * A segment was handed on: write what was gathered.
+   * @returns `false` when the source must wait for `RequestBody.resume`
+   */
+  bodyFlush(): boolean;
   /** The body will never be complete: what was sent must not look whole. */
   bodyBroken(denial: Denial): void;
 }
@@ -38,8 +40,6 @@ export interface BodySink {
 export interface RequestBody {
   readonly length: BodyLength;
   readonly expectContinue: boolean;
-  /** Whether `bodyEnd` was or can be called at once. */
-  readonly complete: boolean;
   /** Begins to deliver to `sink`; what has arrived is handed over before this returns. */
   start(sink: BodySink): void;
   resume(): void;
@@ -71,6 +71,7 @@ export interface GuestExchange {
   readonly body: RequestBody;
   /** `websocket` when the guest asks for that upgrade. */
   readonly upgrade: "websocket" | null;
+  readonly wantsTrailers: boolean;
   /** The final head went out. */
   readonly answered: boolean;
   /** The guest went away. */
@@ -81,11 +82,10 @@ export interface GuestExchange {
   /** A 1xx answer. */
   interim(head: AnswerHead): void;
   answer(head: AnswerHead): void;
-  /** @returns `false` when the upstream must wait for `onDrain` */
-  data(chunk: Buffer): boolean;
+  data(chunk: Buffer): void;
   end(trailers: Fields | null): void;
-  /** Writes what was gathered since the last flush. */
-  flush(): void;
+  /** Writes what was gathered since the last flush. @returns `false` when the upstream must wait for `onDrain` */
+  flush(): boolean;
   /** The answer cannot be completed: the guest must see it broken. */
   breakOff(): void;
   /** Fixed text for the guest; only before `answer`. */
@@ -98,10 +98,10 @@ export interface GuestExchange {
 export interface AnswerSink {
   interim(head: AnswerHead): void;
   head(head: AnswerHead): void;
-  /** @returns `false` when the upstream must wait for `UpstreamChannel.resume` */
-  data(chunk: Buffer): boolean;
+  data(chunk: Buffer): void;
   end(trailers: Fields | null): void;
-  flush(): void;
+  /** A segment was handed on. @returns `false` when the upstream must wait for `UpstreamChannel.resume` */
+  flush(): boolean;
   /** 101: the connection is a raw stream from here on. */
   upgraded(head: AnswerHead, stream: RawStream): void;
   /** No (further) answer comes. @param stale the connection was a reused one that closed before any answer byte */
@@ -115,7 +115,7 @@ export interface UpstreamChannel {
   readonly reused: boolean;
   /** Sends the head and then the body; the answer goes to `sink`. */
   send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void;
-  pause(): void;
+  /** Reads on after `AnswerSink.flush` said `false`. */
   resume(): void;
   /** Ends the exchange now; the connection is not reused. */
   abort(): void;
@@ -126,6 +126,8 @@ export interface UpstreamChannel {
 export interface OutboundRequest {
   readonly body: RequestBody;
   readonly upgrade: "websocket" | null;
+  /** The guest said `TE: trailers`; said anew on this hop. */
+  readonly wantsTrailers: boolean;
 }
 
 /** Connections on pinned addresses. */

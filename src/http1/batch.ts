@@ -31,6 +31,12 @@ export class Batch {
     this.#bytes += chunk.length;
   }
 
+  /** Forgets what was gathered. */
+  clear(): void {
+    this.#pieces = [];
+    this.#bytes = 0;
+  }
+
   /** Writes everything gathered. @returns the sink's back-pressure answer: `false` = wait for drain */
   writeTo(sink: ByteSink): boolean {
     const pieces = this.#pieces;

@@ -2,9 +2,9 @@ import type { Fields } from "../core/fields.ts";
 
 /** Renders heads and chunk framing as Latin-1 strings; the codec's way out. Callers have checked every value. */
 
-/** @param connection value of the `Connection` field to add, or "" for none */
-export function requestHeadText(method: string, target: string, fields: Fields, connection: string): string {
-  return `${method} ${target} HTTP/1.1\r\n${fields.render()}${connection === "" ? "" : `Connection: ${connection}\r\n`}\r\n`;
+/** @param extra further lines, each ended by CRLF */
+export function requestHeadText(method: string, target: string, fields: Fields, extra: string): string {
+  return `${method} ${target} HTTP/1.1\r\n${fields.render()}${extra}\r\n`;
 }
 
 /** @param extra further lines, each ended by CRLF */

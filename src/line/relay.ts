@@ -83,10 +83,10 @@ export class Relay implements AnswerSink {
     this.#guest.answer(head);
   }
 
-  data(chunk: Buffer): boolean {
-    if (this.#settled) return true;
+  data(chunk: Buffer): void {
+    if (this.#settled) return;
     this.#guest.record.bytesToGuest += chunk.length;
-    return this.#guest.data(chunk);
+    this.#guest.data(chunk);
   }
 
   end(trailers: Fields | null): void {
@@ -99,8 +99,8 @@ export class Relay implements AnswerSink {
     this.#settle("settled");
   }
 
-  flush(): void {
-    if (!this.#settled) this.#guest.flush();
+  flush(): boolean {
+    return this.#settled || this.#guest.flush();
   }
 
   upgraded(head: AnswerHead, stream: RawStream): void {

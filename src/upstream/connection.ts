@@ -1,0 +1,255 @@
+import type { Socket } from "node:net";
+import type { Clock } from "../core/clock.ts";
+import type { Deadlined, DeadlineSweep } from "../core/deadline.ts";
+import { Denial } from "../core/denial.ts";
+import type { OutboundHead } from "../core/exchange.ts";
+import type { Fields } from "../core/fields.ts";
+import type { AnswerSink, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import { Batch } from "../http1/batch.ts";
+import { CHUNK_END, chunkStart, chunkedEnd, requestHeadText } from "../http1/writer.ts";
+import { AnswerReader, type AnswerLimits } from "./answer-reader.ts";
+import { UPSTREAM_STATES, type UpstreamState, type UpstreamTimeouts } from "./states.ts";
+
+export interface ConnectionContext {
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly timeouts: UpstreamTimeouts;
+  readonly limits: AnswerLimits;
+  /** The connection can be used again. */
+  onIdle(connection: UpstreamConnection): void;
+  /** The connection is gone. */
+  onClosed(connection: UpstreamConnection): void;
+}
+
+/**
+ * One HTTP/1.1 connection to an upstream, for one exchange at a time. Whatever does not fit the state poisons it: it is
+ * destroyed and never reused.
+ */
+export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined {
+  readonly address: string;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #socket: Socket;
+  readonly #context: ConnectionContext;
+  readonly #batch = new Batch();
+  readonly #reader: AnswerReader;
+  #state: UpstreamState = "idle";
+  #sink: AnswerSink | null = null;
+  #request: OutboundRequest | null = null;
+  #requestComplete = true;
+  #exchanges = 0;
+  #keepaliveMs: number;
+
+  constructor(socket: Socket, address: string, context: ConnectionContext) {
+    this.#socket = socket;
+    this.address = address;
+    this.#context = context;
+    this.#keepaliveMs = context.timeouts.upstreamKeepaliveMs;
+    this.#reader = new AnswerReader(context.limits);
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+    context.sweep.add(this);
+    this.#enter("idle");
+  }
+
+  get reused(): boolean {
+    return this.#exchanges > 1;
+  }
+
+  /** Still good for a request. */
+  get isUsable(): boolean {
+    return this.#state === "idle" && !this.#socket.destroyed && this.#socket.writable && !this.#socket.readableEnded;
+  }
+
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void {
+    if (!this.isUsable) throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+    this.#exchanges++;
+    this.#sink = sink;
+    this.#request = request;
+    this.#requestComplete = request.body.length === "none";
+    this.#reader.begin(head.method, request.upgrade !== null);
+    this.#enter("requesting");
+    this.#batch.text(requestHeadText(head.method, head.target, head.fields, hopFields(request)));
+    if (this.#requestComplete) {
+      this.#enter("awaiting_answer");
+      this.#batch.writeTo(this.#socket);
+      return;
+    }
+    request.body.start(this);
+    // Whatever arrived with the head has gone into the batch; a body still to come must not hold the head back.
+    if (!this.#batch.isEmpty) this.bodyFlush();
+  }
+
+  bodyData(chunk: Buffer): void {
+    if (this.#request?.body.length === "stream") {
+      this.#batch.text(chunkStart(chunk.length));
+      this.#batch.bytes(chunk);
+      this.#batch.text(CHUNK_END);
+    } else this.#batch.bytes(chunk);
+  }
+
+  bodyEnd(trailers: Fields | null): void {
+    if (this.#request === null) return;
+    if (this.#request.body.length === "stream") this.#batch.text(chunkedEnd(trailers));
+    this.#requestComplete = true;
+    if (this.#state === "requesting") this.#enter("awaiting_answer");
+  }
+
+  bodyFlush(): boolean {
+    if (this.#request === null || this.#state === "closed") {
+      this.#batch.clear();
+      return true;
+    }
+    if (this.#state === "requesting") this.#renewDeadline();
+    return this.#batch.writeTo(this.#socket);
+  }
+
+  bodyBroken(denial: Denial): void {
+    if (this.#request !== null) this.#fail(denial);
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  abort(): void {
+    this.#sink = null;
+    this.#close();
+  }
+
+  release(): void {
+    if (this.#request === null && this.isUsable) this.#context.onIdle(this);
+    else this.abort();
+  }
+
+  onDeadline(): void {
+    const state = this.#state;
+    if (state === "idle") this.#close();
+    else this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
+  }
+
+  readonly #onData = (segment: Buffer): void => {
+    const sink = this.#sink;
+    if (sink === null) {
+      // Bytes beyond an answer, or without a request: the next answer could not be trusted (response splitting).
+      this.#close();
+      return;
+    }
+    if (this.#state === "answering") this.#renewDeadline();
+    try {
+      this.#reader.push(segment, sink);
+    } catch (thrown) {
+      this.#fail(new Denial("upstream_protocol", { cause: thrown }));
+      return;
+    }
+    if (this.#sink !== sink) return;
+    if (this.#reader.upgraded !== null) this.#handOver(sink);
+    else if (this.#reader.done) this.#finish(sink);
+    else {
+      if (this.#reader.hasHead && (this.#state === "requesting" || this.#state === "awaiting_answer"))
+        this.#enter("answering");
+      if (!sink.flush()) this.#socket.pause();
+    }
+  };
+
+  /** The answer is complete: reuse the connection, or end it when anything about it is in doubt. */
+  #finish(sink: AnswerSink): void {
+    const clean = this.#reader.reusable && this.#requestComplete && this.#batch.isEmpty && !this.#socket.destroyed;
+    const trailers = this.#reader.trailers;
+    this.#keepaliveMs = Math.min(this.#context.timeouts.upstreamKeepaliveMs, this.#reader.keepAliveHintMs);
+    this.#sink = null;
+    this.#request = null;
+    sink.end(trailers);
+    sink.flush();
+    if (!clean) {
+      this.#close();
+      return;
+    }
+    this.#enter("idle");
+    // A paused socket in the pool would hang its next exchange.
+    this.#socket.resume();
+    this.#context.onIdle(this);
+  }
+
+  /** 101: from here on the socket belongs to the joined streams. */
+  #handOver(sink: AnswerSink): void {
+    const { head, rest } = this.#reader.upgraded as NonNullable<AnswerReader["upgraded"]>;
+    const socket = this.#socket;
+    this.#enter("upgraded");
+    this.#sink = null;
+    this.#request = null;
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    if (rest.length > 0) socket.unshift(rest);
+    sink.upgraded(head, socket);
+  }
+
+  readonly #onDrain = (): void => {
+    this.#request?.body.resume();
+  };
+
+  readonly #onEnd = (): void => {
+    const sink = this.#sink;
+    if (sink !== null && this.#reader.endsAtClose) {
+      this.#finish(sink);
+      return;
+    }
+    this.#fail(new Denial("upstream_unreachable", { cause: "the upstream closed before the answer was complete" }));
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#fail(new Denial("upstream_unreachable", { cause: error }));
+  };
+
+  readonly #onClose = (): void => {
+    if (this.#state !== "closed") this.#fail(new Denial("upstream_unreachable", { cause: "the connection closed" }));
+  };
+
+  #fail(denial: Denial): void {
+    const sink = this.#sink;
+    const stale = this.reused && !this.#reader.hasBytes && denial.code === "upstream_unreachable";
+    this.#sink = null;
+    this.#close();
+    sink?.failed(denial, stale);
+  }
+
+  #close(): void {
+    if (this.#state === "closed") return;
+    this.#enter("closed");
+    this.#request = null;
+    this.#batch.clear();
+    this.#context.sweep.delete(this);
+    this.#socket.destroy();
+    this.#context.onClosed(this);
+  }
+
+  #enter(next: UpstreamState): void {
+    if (!UPSTREAM_STATES[this.#state].next.includes(next) && next !== this.#state) {
+      throw new Error(`upstream connection: ${this.#state} -> ${next} is not in the table`);
+    }
+    this.#state = next;
+    this.#renewDeadline();
+  }
+
+  #renewDeadline(): void {
+    const timeout = UPSTREAM_STATES[this.#state].timeout;
+    if (timeout === null) this.deadlineMs = Number.POSITIVE_INFINITY;
+    else {
+      const ms = this.#state === "idle" ? this.#keepaliveMs : this.#context.timeouts[timeout];
+      this.deadlineMs = this.#context.clock.monotonicMs() + ms;
+    }
+  }
+}
+
+/** What this hop says for itself (RFC 9110 §7.6.1): framing, upgrade, willingness to take trailers. */
+function hopFields(request: OutboundRequest): string {
+  let lines = "";
+  if (request.body.length === "stream") lines += "Transfer-Encoding: chunked\r\n";
+  if (request.upgrade !== null) lines += `Connection: Upgrade\r\nUpgrade: ${request.upgrade}\r\n`;
+  else if (request.wantsTrailers) lines += "Connection: TE\r\nTE: trailers\r\n";
+  return lines;
+}

@@ -1,0 +1,129 @@
+import { connect as connectTcp, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
+import { Denial } from "../core/denial.ts";
+import type { Authority } from "../core/authority.ts";
+
+export interface DialTls {
+  readonly context: SecureContext;
+  /** Session of an earlier connection under the same trust and name, for resumption. */
+  readonly session: Buffer | null;
+  onSession(session: Buffer): void;
+}
+
+export interface Dialled {
+  readonly socket: Socket;
+  readonly address: string;
+}
+
+/**
+ * Dials the checked addresses in order until one answers; never a name, so that what was checked is what is dialled.
+ * @param timeoutMs for all attempts together, TLS included
+ * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
+ */
+export async function dial(
+  authority: Authority,
+  addresses: readonly string[],
+  tls: DialTls | null,
+  timeoutMs: number,
+): Promise<Dialled> {
+  let last: Denial | null = null;
+  const share = Math.max(1, Math.floor(timeoutMs / addresses.length));
+  for (const address of addresses) {
+    try {
+      return { socket: await dialOne(authority, address, tls, share), address };
+    } catch (thrown) {
+      last = Denial.from(thrown);
+      // A certificate that does not verify is an answer, not an outage: another address must not paper over it.
+      if (last.code === "upstream_tls_invalid") throw last;
+    }
+  }
+  throw last ?? new Denial("upstream_unreachable");
+}
+
+function dialOne(authority: Authority, address: string, tls: DialTls | null, timeoutMs: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = tls === null ? plain(authority, address) : secure(authority, address, tls);
+    const settle = (): void => {
+      clearTimeout(timer);
+      socket.off("error", onError);
+      socket.off("close", onClose);
+    };
+    const fail = (denial: Denial): void => {
+      settle();
+      // A late error of a socket that was given up is nobody's business any more.
+      socket.on("error", () => undefined);
+      socket.destroy();
+      reject(denial);
+    };
+    const onError = (error: NodeJS.ErrnoException): void => fail(dialDenial(error));
+    const onClose = (): void => fail(new Denial("upstream_unreachable", { cause: "closed while connecting" }));
+    const timer = setTimeout(
+      () => fail(new Denial("upstream_timeout", { cause: `no connection to ${address} in time` })),
+      timeoutMs,
+    );
+    socket.on("error", onError);
+    socket.on("close", onClose);
+    socket.once(tls === null ? "connect" : "secureConnect", () => {
+      settle();
+      resolve(socket);
+    });
+  });
+}
+
+function plain(authority: Authority, address: string): Socket {
+  return connectTcp({ host: address, port: authority.port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+}
+
+function secure(authority: Authority, address: string, tls: DialTls): TLSSocket {
+  const options: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
+    host: address,
+    port: authority.port,
+    secureContext: tls.context,
+    // RFC 6066 §3: no SNI for IP literals; the certificate is then checked against the address itself.
+    servername: authority.ip === null ? authority.host : "",
+    ALPNProtocols: ["http/1.1"],
+    rejectUnauthorized: true,
+    allowHalfOpen: true,
+    ...(tls.session === null ? {} : { session: tls.session }),
+  };
+  const socket = connectTls(options);
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true);
+  socket.on("session", (session: Buffer) => tls.onSession(session));
+  return socket;
+}
+
+/** Verification and handshake failures are `upstream_tls_invalid`: never retried, never downgraded. */
+function dialDenial(error: NodeJS.ErrnoException): Denial {
+  const code = error.code ?? "";
+  if (code === "ETIMEDOUT") return new Denial("upstream_timeout", { cause: error });
+  const tls =
+    code.startsWith("ERR_TLS") ||
+    code.startsWith("ERR_SSL") ||
+    code.startsWith("ERR_OSSL") ||
+    code === "EPROTO" ||
+    CERTIFICATE_CODES.has(code);
+  return new Denial(tls ? "upstream_tls_invalid" : "upstream_unreachable", { cause: error });
+}
+
+/** OpenSSL X509_V_ERR_* as Node names them. */
+const CERTIFICATE_CODES: ReadonlySet<string> = new Set([
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "CERT_REJECTED",
+  "CERT_REVOKED",
+  "CERT_SIGNATURE_FAILURE",
+  "CERT_UNTRUSTED",
+  "CERT_CHAIN_TOO_LONG",
+  "CRL_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "HOSTNAME_MISMATCH",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "PATH_LENGTH_EXCEEDED",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNSPECIFIED",
+]);
