@@ -61,6 +61,8 @@ export interface AccountPort {
 export interface Injected {
   /** Raw secrets and the rendered values that carried them, longest first. Memoised per lease; compared by identity. */
   readonly values: readonly string[];
+  /** A cookie was attached: the upstream's `Set-Cookie` would hand its successor to the guest and does not pass. */
+  readonly cookieAttached?: boolean;
 }
 
 /** Turns a lease into upstream authorization. */

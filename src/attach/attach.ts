@@ -1,0 +1,120 @@
+import type { Destination } from "../core/destination.ts";
+import { Denial } from "../core/denial.ts";
+import type { Lease, OutboundHead, Permit } from "../core/exchange.ts";
+import type { Fields } from "../core/fields.ts";
+import type { AttachPort, Injected } from "../core/ports.ts";
+import { type Attachment, type Rendering, secretOf, unusable } from "./attachment.ts";
+import { attachmentsOf } from "./attachments.ts";
+import { cutFields, foldName } from "./guest-fields.ts";
+import { standInsOf } from "./placeholder.ts";
+import { StandIns } from "./stand-ins.ts";
+import { hasStrayStandIn, hasStrayStandInIn } from "./stray.ts";
+
+/**
+ * The attach stage: how a lease becomes upstream authorization, one file an attachment. `cleanse` takes away what only the
+ * edge may say, whether or not a credential follows; `attach` renders a lease once, remembers the rendering with it, and
+ * puts it on every head that the lease serves. An outbound head is cleansed and attached once: a retry starts from a fresh one.
+ *
+ * A further attachment is one file here and one line in `attachments.ts`.
+ */
+export interface Attachments extends AttachPort {
+  /** The stand-ins of the whole config; called at the start and on every policy reload. */
+  setStandIns(values: Iterable<string>): void;
+  /**
+   * The same as `cleanse` for a request's trailer section, where nothing is ever attached.
+   * @throws Denial `placeholder_stray`
+   */
+  cleanseTrailers(permit: Permit, trailers: Fields): void;
+}
+
+/** What is known of a destination, worked out once. A reload makes new destinations, and with them new plans. */
+interface Plan {
+  readonly attachments: readonly Attachment[];
+  /** Folded names of the fields that never leave as the guest sent them. */
+  readonly fieldNames: readonly string[];
+  readonly cuts: readonly ((head: OutboundHead) => void)[];
+  readonly standIns: readonly string[];
+  readonly rendered: WeakMap<Lease, Rendered>;
+}
+
+interface Rendered {
+  readonly renderings: readonly Rendering[];
+  readonly injected: Injected;
+}
+
+/** @param standIns of all destinations; `setStandIns` replaces them */
+export function createAttachPort(standIns: Iterable<string> = []): Attachments {
+  const known = new StandIns();
+  known.set(standIns);
+  const plans = new WeakMap<Destination, Plan>();
+
+  function planOf(destination: Destination): Plan {
+    let plan = plans.get(destination);
+    if (plan === undefined) {
+      plan = makePlan(destination);
+      plans.set(destination, plan);
+      known.learn(plan.standIns);
+    }
+    return plan;
+  }
+
+  return {
+    setStandIns: (values) => known.set(values),
+
+    cleanse(permit, head) {
+      const plan = planOf(permit.destination);
+      cutFields(head.fields, plan.fieldNames);
+      for (const cut of plan.cuts) cut(head);
+      if (known.isEmpty || !(known.mayHold(head.fields.text) || known.mayHold(head.target))) return;
+      if (hasStrayStandIn(known, permit, head)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+    },
+
+    cleanseTrailers(permit, trailers) {
+      cutFields(trailers, planOf(permit.destination).fieldNames);
+      if (known.isEmpty || !known.mayHold(trailers.text)) return;
+      if (hasStrayStandInIn(known, trailers)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+    },
+
+    attach(permit, lease, head, nowMs) {
+      const material = lease.materialFor(permit, nowMs);
+      if (!permit.needsCredential) throw unusable("the permit carries no credential");
+      if (secretOf(material).isZeroed) throw unusable("the material was zeroed");
+      const plan = planOf(permit.destination);
+      let rendered = plan.rendered.get(lease);
+      if (rendered === undefined) {
+        rendered = render(plan.attachments.map((attachment) => attachment.render(material)));
+        plan.rendered.set(lease, rendered);
+      }
+      let took = false;
+      for (const rendering of rendered.renderings) took = rendering.apply(head) || took;
+      if (!took) throw unusable("the request carries no stand-in where one is replaced, and nothing else is attached");
+      return rendered.injected;
+    },
+  };
+}
+
+function makePlan(destination: Destination): Plan {
+  const attachments = attachmentsOf(destination);
+  const injected = attachments.flatMap(({ fieldNames }) => fieldNames);
+  return {
+    attachments,
+    fieldNames: [...new Set([...injected, ...destination.dropHeaders].map(foldName))],
+    cuts: attachments.flatMap(({ cut }) => (cut === null ? [] : [cut])),
+    standIns: standInsOf(destination),
+    rendered: new WeakMap(),
+  };
+}
+
+function render(renderings: readonly Rendering[]): Rendered {
+  const values = [...new Set(renderings.flatMap((rendering) => rendering.values))];
+  values.sort((a, b) => b.length - a.length);
+  const cookie = renderings.some(({ rotates }) => rotates === "cookie");
+  const injected = { values: Object.freeze(values), ...(cookie && { cookieAttached: true }) };
+  return { renderings, injected: Object.freeze(injected) };
+}
+
+function strayCause(permit: Permit): string {
+  return permit.needsCredential
+    ? "a stand-in stands where this destination replaces none"
+    : "a stand-in goes to a destination that attaches no credential to this request";
+}

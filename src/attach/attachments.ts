@@ -1,0 +1,27 @@
+import type { AttachmentSpec, Destination } from "../core/destination.ts";
+import type { Attachment, AttachmentMaker, SpecOf } from "./attachment.ts";
+import { basic } from "./basic.ts";
+import { bearer } from "./bearer.ts";
+import { cookie } from "./cookie.ts";
+import { header } from "./header.ts";
+import { placeholder } from "./placeholder.ts";
+import { query } from "./query.ts";
+
+/** One line an attachment: a kind in the vocabulary without a line here does not compile. */
+const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
+  bearer,
+  basic,
+  header,
+  query,
+  cookie,
+  placeholder,
+};
+
+/** @returns the destination's attachments, in the order of the config */
+export function attachmentsOf(destination: Destination): readonly Attachment[] {
+  return destination.attachments.map((spec) => make(spec, destination));
+}
+
+function make<As extends AttachmentSpec["as"]>(spec: SpecOf<As> & { readonly as: As }, destination: Destination) {
+  return MAKERS[spec.as](spec, destination);
+}
