@@ -8,6 +8,7 @@ import { WebSocket } from "ws";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { makeRepository } from "./support/git-backend.ts";
 import { patternBytes, patternSha256 } from "./support/pattern.ts";
+import { startRawUpstream } from "./support/raw-upstream.ts";
 import { valuesOf } from "./support/recording.ts";
 import { bareEnv, isPresent, run } from "./support/run.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
@@ -350,5 +351,43 @@ describe("run", () => {
     const result = await run("env", []);
     delete process.env["POSTERN_TEST_LEAK"];
     expect(result.stdout).not.toContain("leaked");
+  });
+});
+
+describe("the raw upstream", () => {
+  test("answers with the very bytes of the test", async () => {
+    const raw = await startRawUpstream((socket) =>
+      socket.end("HTTP/1.1 299 Odd\r\nX: y\r\nContent-Length: 2\r\n\r\nok"),
+    );
+    const result = await curl("-D", "-", `http://127.0.0.1:${raw.port}/path`);
+    expect(result.stdout).toBe("HTTP/1.1 299 Odd\r\nX: y\r\nContent-Length: 2\r\n\r\nok");
+    expect(raw.received[0]).toMatch(/^GET \/path HTTP\/1.1\r\n/);
+    await raw.close();
+  });
+});
+
+describe("names of the edge process", () => {
+  const script = `
+    import { lookup } from "node:dns";
+    import { lookup as later } from "node:dns/promises";
+    lookup("api.test", { all: true }, (_, all) => {
+      lookup("other.test", (error) => {
+        later("api.test").then((one) => console.log(JSON.stringify([all, error.code, one])));
+      });
+    });`;
+
+  test("resolve as the test says, and no other name exists", async () => {
+    const preload = join(import.meta.dirname, "support/hosts-preload.ts");
+    const env = { ...bareEnv(directory), POSTERN_TEST_HOSTS: JSON.stringify({ "api.test": ["127.0.0.1", "::1"] }) };
+    const args = ["--import", preload, "--input-type=module", "-e", script];
+    const result = await run(process.execPath, args, { env });
+    expect(JSON.parse(result.stdout)).toEqual([
+      [
+        { address: "127.0.0.1", family: 4 },
+        { address: "::1", family: 6 },
+      ],
+      "ENOTFOUND",
+      { address: "127.0.0.1", family: 4 },
+    ]);
   });
 });
