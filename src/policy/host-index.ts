@@ -1,0 +1,104 @@
+import type { Authority } from "../core/authority.ts";
+import type { HostPattern } from "../core/destination.ts";
+import type { IpBytes } from "../core/ip.ts";
+
+export type Scheme = "http" | "https";
+
+/**
+ * From scheme, port and host to the one value that stands for them. Names are found by hash: the whole name first, then
+ * its suffixes from the longest on, never more of them than the deepest wildcard has labels. Addresses are found by one
+ * hash lookup for each prefix length in use, the longest first. No step depends on how many patterns there are.
+ * More specific wins: exact name, then longest suffix; longest prefix among addresses.
+ */
+export class HostIndex<T> {
+  readonly #http = new Map<number, PortIndex<T>>();
+  readonly #https = new Map<number, PortIndex<T>>();
+
+  /** @returns the value that is there already for the very same pattern, and stays; `null` when `value` was put in */
+  add(scheme: Scheme, port: number, host: HostPattern, value: T): T | null {
+    const ports = scheme === "https" ? this.#https : this.#http;
+    let index = ports.get(port);
+    if (index === undefined) ports.set(port, (index = new PortIndex()));
+    return index.add(host, value);
+  }
+
+  find(scheme: Scheme, authority: Authority): T | null {
+    const index = (scheme === "https" ? this.#https : this.#http).get(authority.port);
+    if (index === undefined) return null;
+    return authority.ip === null ? index.findName(authority.host) : index.findAddress(authority.ip);
+  }
+}
+
+class PortIndex<T> {
+  readonly #names = new Map<string, T>();
+  readonly #suffixes = new Map<string, T>();
+  /** Labels of the longest suffix. */
+  #depth = 0;
+  /** One table a prefix length in use, the longest first. */
+  readonly #v4: PrefixTable<T>[] = [];
+  readonly #v6: PrefixTable<T>[] = [];
+
+  add(host: HostPattern, value: T): T | null {
+    if (host.kind === "exact") return putOnce(this.#names, host.host, value);
+    if (host.kind === "subdomains") {
+      this.#depth = Math.max(this.#depth, host.suffix.split(".").length);
+      return putOnce(this.#suffixes, host.suffix, value);
+    }
+    const { base, prefix } = host.range;
+    const tables = base.length === 4 ? this.#v4 : this.#v6;
+    let table = tables.find((candidate) => candidate.prefix === prefix);
+    if (table === undefined) {
+      table = { prefix, values: new Map() };
+      tables.push(table);
+      tables.sort((a, b) => b.prefix - a.prefix);
+    }
+    return putOnce(table.values, prefixKey(base, prefix), value);
+  }
+
+  findName(host: string): T | null {
+    return this.#names.get(host) ?? (this.#depth === 0 ? null : this.#findBelow(host));
+  }
+
+  /** Longest suffix that lies strictly below `host`, among those that are not longer than the longest there is. */
+  #findBelow(host: string): T | null {
+    let dot = host.length;
+    for (let labels = 0; labels < this.#depth && dot > 0; labels++) dot = host.lastIndexOf(".", dot - 1);
+    if (dot < 0) dot = host.indexOf(".");
+    while (dot >= 0) {
+      const value = this.#suffixes.get(host.slice(dot + 1));
+      if (value !== undefined) return value;
+      dot = host.indexOf(".", dot + 1);
+    }
+    return null;
+  }
+
+  findAddress(ip: IpBytes): T | null {
+    for (const { prefix, values } of ip.length === 4 ? this.#v4 : this.#v6) {
+      const value = values.get(prefixKey(ip, prefix));
+      if (value !== undefined) return value;
+    }
+    return null;
+  }
+}
+
+interface PrefixTable<T> {
+  readonly prefix: number;
+  readonly values: Map<string, T>;
+}
+
+/** The first `prefix` bits of an address, the rest zero, one character a byte. */
+function prefixKey(ip: IpBytes, prefix: number): string {
+  let key = "";
+  for (let i = 0; i * 8 < prefix; i++) {
+    const bits = Math.min(8, prefix - i * 8);
+    key += String.fromCharCode((ip[i] as number) & (0xff00 >> bits) & 0xff);
+  }
+  return key;
+}
+
+function putOnce<T>(map: Map<string, T>, key: string, value: T): T | null {
+  const present = map.get(key);
+  if (present !== undefined) return present;
+  map.set(key, value);
+  return null;
+}
