@@ -1,0 +1,86 @@
+import { intentMembers, recordMembers } from "../core/record-json.ts";
+import type { AccountPort } from "../core/ports.ts";
+import type { ExchangeRecord } from "../core/record.ts";
+
+/** What the account asks of the audit trail (`src/audit/`). */
+export interface AuditSink {
+  /** Digest that stands for a session id in audit and log; "" for none. */
+  sessionMark(tenant: string, session: string): string;
+  /**
+   * Before the first upstream byte of an exchange with a credential.
+   * @param members JSON members made by `intentMembers`
+   * @returns a promise to wait for in strict mode; it rejects with Denial `audit_unavailable`
+   */
+  intent(members: () => string): void | Promise<void>;
+  /** @param members JSON members made by `recordMembers`. Never throws: what cannot be kept is counted as lost. */
+  outcome(members: string): void;
+}
+
+/** One canonical log line an exchange. */
+export interface LogSink {
+  exchange(members: string, refused: boolean): void;
+}
+
+/** Metrics of one exchange. */
+export interface MeterSink {
+  exchange(record: ExchangeRecord): void;
+}
+
+export type AccountPart = "audit" | "log" | "metrics";
+
+export interface AccountOptions {
+  readonly audit: AuditSink;
+  /** `null`: no line an exchange. */
+  readonly log: LogSink | null;
+  readonly metrics: MeterSink;
+  /** Told when a part threw; it must not throw itself. */
+  readonly onFailure: (part: AccountPart, error: unknown) => void;
+}
+
+/**
+ * Writes down what happened, three times: audit, log line, metrics. Audit and log say the same members, rendered once. A part
+ * that fails does not stop the others, and `close` never throws.
+ */
+export class Account implements AccountPort {
+  readonly #audit: AuditSink;
+  readonly #log: LogSink | null;
+  readonly #metrics: MeterSink;
+  readonly #onFailure: AccountOptions["onFailure"];
+
+  constructor(options: AccountOptions) {
+    this.#audit = options.audit;
+    this.#log = options.log;
+    this.#metrics = options.metrics;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** @throws Denial `audit_unavailable`, as a rejected promise, when the audit is strict and cannot be written */
+  admit(record: ExchangeRecord): void | Promise<void> {
+    return this.#audit.intent(() => intentMembers(record, this.#mark(record)));
+  }
+
+  close(record: ExchangeRecord): void {
+    try {
+      this.#metrics.exchange(record);
+    } catch (error) {
+      this.#onFailure("metrics", error);
+    }
+    let members = "";
+    try {
+      members = recordMembers(record, this.#mark(record));
+      this.#audit.outcome(members);
+    } catch (error) {
+      this.#onFailure("audit", error);
+    }
+    if (this.#log === null || members === "") return;
+    try {
+      this.#log.exchange(members, record.denial !== null);
+    } catch (error) {
+      this.#onFailure("log", error);
+    }
+  }
+
+  #mark(record: ExchangeRecord): string {
+    return record.session === "" ? "" : this.#audit.sessionMark(record.tenant, record.session);
+  }
+}
