@@ -38,6 +38,7 @@ export const DENIALS = {
   authority_mismatch: entry("listen", 421, "http_request_error", "The request names more than one authority."),
   sni_missing: entry("listen", 421, "http_request_error", "The TLS hello names no server."),
   sni_mismatch: entry("listen", 421, "http_request_error", "The TLS hello names another server than the tunnel."),
+  ech_refused: entry("listen", 421, "http_request_error", "The TLS hello hides the server that it is meant for."),
   loop_detected: entry("listen", 502, "proxy_loop_detected", "The request leads back to the edge itself."),
   draining: entry("listen", 503, "proxy_internal_response", "The edge is shutting down."),
   session_missing: entry("identify", 407, "http_request_denied", "The request carries no session proof."),

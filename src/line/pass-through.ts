@@ -8,14 +8,14 @@ import type { Line } from "./line.ts";
 /**
  * A byte-exact tunnel to a pass-through destination: the permit was granted for the CONNECT, the hello was checked by the
  * caller, no credential is involved.
- * @param open hands over the guest's stream once the upstream is connected
- * @throws Denial while nothing has been connected
+ * @param open answers the CONNECT, checks the hello and hands over the guest's stream; called once the upstream is connected
+ * @throws Denial before a byte went upstream
  */
 export async function runPassThrough(
   line: Line,
   permit: Permit,
   record: ExchangeRecord,
-  open: () => RawStream,
+  open: () => Promise<RawStream>,
 ): Promise<void> {
   if (permit.destination.tls !== "passthrough" || permit.destination.credential !== null) {
     throw new Denial("internal", { cause: "only pass-through destinations are tunnelled" });
@@ -24,6 +24,15 @@ export async function runPassThrough(
   const pinned = pinning instanceof Promise ? await pinning : pinning;
   const { stream, address } = await line.upstream.dialRaw(permit, pinned);
   record.upstream = address;
+  let guest: RawStream;
+  try {
+    // An upstream that goes away meanwhile is noticed when the streams are joined.
+    stream.on("error", () => undefined);
+    guest = await open();
+  } catch (thrown) {
+    stream.destroy();
+    throw thrown;
+  }
   record.outcome = "completed";
-  await joinStreams(open(), stream, record);
+  await joinStreams(guest, stream, record);
 }

@@ -1,0 +1,409 @@
+import type { Socket } from "node:net";
+import type { Authority } from "../core/authority.ts";
+import type { Deadlined } from "../core/deadline.ts";
+import { Denial } from "../core/denial.ts";
+import type { ExchangeKind, ExchangeRecord } from "../core/record.ts";
+import type { RawStream, SessionProof } from "../core/wire.ts";
+import type { Batch } from "../http1/batch.ts";
+import { requestControl } from "../http1/framing.ts";
+import { Http1Error } from "../http1/grammar.ts";
+import { scanRequestHead } from "../http1/head.ts";
+import { runExchange } from "../line/exchange.ts";
+import type { GuestEnvironment } from "./environment.ts";
+import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
+import { openRecord } from "./record.ts";
+import { refusalText } from "./refusal.ts";
+import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
+import { readRequest, type ReadRequest } from "./request.ts";
+import { GUEST_STATES, type GuestState } from "./states.ts";
+import { watchTunnel } from "./tunnel-watch.ts";
+
+/** Where a guest connection stands: on the listener, or inside a tunnel whose authority was fixed by CONNECT. */
+export interface ConnectionPlace {
+  readonly listener: string;
+  /** Guest address as the accepted socket says. */
+  readonly guest: string;
+  readonly tunnel: TunnelPlace | null;
+  /** Monotonic ms at which the connection ends whatever happens. */
+  readonly endsAtMs: number;
+}
+
+export interface TunnelPlace {
+  readonly scheme: "http" | "https";
+  readonly authority: Authority;
+  /** Proof that came with the CONNECT. */
+  readonly proof: SessionProof;
+  /** Why nothing inside may pass: the TLS hello named no server or another one. */
+  readonly refusal: "sni_missing" | "sni_mismatch" | null;
+}
+
+/** Takes a CONNECT over: from here on the socket is its own. */
+export type TunnelOpener = (connection: GuestConnection, request: ConnectRequest) => void;
+
+export interface ConnectRequest {
+  readonly authority: Authority;
+  readonly proof: SessionProof;
+  readonly record: ExchangeRecord;
+}
+
+/** Bytes that are thrown away from a guest that was answered and still sends. */
+const LINGER_BYTES = 1_048_576;
+
+/**
+ * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
+ * not fit the grammar is refused and the connection closed.
+ */
+export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly socket: Socket;
+  readonly place: ConnectionPlace;
+  readonly #environment: GuestEnvironment;
+  readonly #openTunnel: TunnelOpener | null;
+  #state: GuestState = "fresh";
+  #pending: Buffer | null = null;
+  #exchange: Http1GuestExchange | null = null;
+  #lingered = 0;
+  #inputEnded = false;
+
+  /** @param openTunnel what to do with CONNECT; `null` where no tunnel may begin (inside a tunnel) */
+  constructor(socket: Socket, place: ConnectionPlace, environment: GuestEnvironment, openTunnel: TunnelOpener | null) {
+    this.socket = socket;
+    this.place = place;
+    this.#environment = environment;
+    this.#openTunnel = openTunnel;
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+    environment.sweep.add(this);
+    this.#renewDeadline();
+  }
+
+  get isDraining(): boolean {
+    return this.#environment.isDraining();
+  }
+
+  wallMs(): number {
+    return this.#environment.line.clock.wallMs();
+  }
+
+  /** Between requests: a drain may close it at once. */
+  get isIdle(): boolean {
+    return this.#state === "fresh" || this.#state === "idle";
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  // --- reading -------------------------------------------------------------------------------------------------------
+
+  /** Bytes of the guest; also called for those that another reader had taken before this connection was made. */
+  readonly #onData = (segment: Buffer): void => {
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      if (exchange.body.done) this.#keep(segment);
+      else {
+        if (this.#state === "awaiting_continue") this.#enter("relaying_body");
+        else this.#renewDeadline();
+        exchange.body.feed(segment);
+      }
+      return;
+    }
+    if (this.#state === "lingering") {
+      this.#lingered += segment.length;
+      if (this.#lingered > LINGER_BYTES) this.socket.destroy();
+      return;
+    }
+    if (this.#state !== "closed")
+      this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
+  };
+
+  /** Bytes beyond the current request wait; one segment is enough, then the socket is paused. */
+  #keep(segment: Buffer): void {
+    this.#pending = this.#pending === null ? segment : Buffer.concat([this.#pending, segment]);
+    this.socket.pause();
+  }
+
+  #read(bytes: Buffer): void {
+    this.#pending = null;
+    let request: ReadRequest;
+    try {
+      const head = scanRequestHead(bytes, this.#environment.limits);
+      if (head === null) {
+        this.#pending = bytes;
+        if (this.#state !== "reading_head") this.#enter("reading_head");
+        return;
+      }
+      request = readRequest(head, requestControl(head), this.place);
+      const rest = head.bytes === bytes.length ? null : bytes.subarray(head.bytes);
+      if (request.kind === "connect") this.#connect(request, rest);
+      else this.#begin(request, rest);
+    } catch (thrown) {
+      this.#refuseUnread(thrown);
+    }
+  }
+
+  #begin(request: Extract<ReadRequest, { kind: "exchange" }>, rest: Buffer | null): void {
+    const record = this.#record("http");
+    record.method = request.head.method;
+    record.scheme = request.target.scheme;
+    record.authority = request.target.authority.text;
+    record.path = pathOf(request.target.path);
+    const { limits } = this.#environment;
+    const { control, head } = request;
+    const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
+    const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, this);
+    const exchange = new Http1GuestExchange(head, control, request.target, body, record, request.proof, this);
+    this.#exchange = exchange;
+    this.#enter("deciding");
+    if (rest !== null) {
+      if (body.done) this.#pending = rest;
+      else body.feed(rest);
+    }
+    if (request.refusal !== null) {
+      this.#refuseExchange(exchange, request.refusal);
+      return;
+    }
+    // Owned by this connection: it never rejects, and its end is what frees the connection for the next request.
+    void runExchange(this.#environment.line, exchange).then(() => this.#exchangeOver(exchange));
+  }
+
+  #refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
+    const { record } = exchange;
+    record.denial = denial.code;
+    record.detail = denial.detail;
+    record.status = denial.entry.status;
+    exchange.refuse(denial);
+    this.#account(record);
+    this.#exchangeOver(exchange);
+  }
+
+  #exchangeOver(exchange: Http1GuestExchange): void {
+    if (this.#exchange !== exchange || this.#state === "handed_over" || this.#state === "closed") return;
+    this.#exchange = null;
+    exchange.record.bytesFromGuest = exchange.body.bytes;
+    if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || this.#inputEnded) {
+      this.#linger();
+      return;
+    }
+    this.#enter("idle");
+    const pending = this.#pending;
+    if (pending === null) this.socket.resume();
+    else {
+      this.socket.resume();
+      this.#read(pending);
+    }
+  }
+
+  // --- CONNECT -------------------------------------------------------------------------------------------------------
+
+  #connect(request: Extract<ReadRequest, { kind: "connect" }>, rest: Buffer | null): void {
+    const record = this.#record("connect");
+    record.method = "CONNECT";
+    record.authority = request.authority.text;
+    this.#enter("deciding");
+    if (this.#openTunnel === null) {
+      this.refuseConnect(record, new Denial("tunnel_unsupported", { cause: "CONNECT inside a tunnel" }));
+      return;
+    }
+    this.socket.pause();
+    this.#pending = rest;
+    this.#openTunnel(this, { authority: request.authority, proof: request.proof, record });
+  }
+
+  /** Answers a CONNECT with a denial; the record is closed. */
+  refuseConnect(record: ExchangeRecord, denial: Denial): void {
+    this.#writeRefusal(record, denial, false);
+    this.#account(record);
+    this.#linger();
+  }
+
+  /**
+   * Gives the socket away, paused and without listeners; bytes that came early are back in it.
+   * @param watch keep an eye on silence and total life (raw tunnels)
+   */
+  release(watch: boolean): Socket {
+    const { socket } = this;
+    this.#enter("handed_over");
+    this.#environment.sweep.delete(this);
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    if (this.#pending !== null) socket.unshift(this.#pending);
+    this.#pending = null;
+    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment);
+    return socket;
+  }
+
+  // --- for the exchange ------------------------------------------------------------------------------------------------
+
+  write(batch: Batch): boolean {
+    if (this.socket.destroyed) {
+      batch.clear();
+      return true;
+    }
+    const flowing = batch.writeTo(this.socket);
+    if (!flowing) this.deadlineMs = this.#now() + this.#environment.timeouts.bodyIdleMs;
+    return flowing;
+  }
+
+  answerBegan(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#state === "answering" || this.#state === "closed") return;
+    this.#enter(exchange.body.done ? "answering" : "answered_early");
+  }
+
+  continued(): void {
+    if (this.#state === "awaiting_continue") this.#enter("relaying_body");
+  }
+
+  destroyBroken(): void {
+    // A close that looks orderly would make a close-delimited answer look whole: reset.
+    this.socket.resetAndDestroy?.();
+    this.socket.destroy();
+  }
+
+  handOver(): RawStream {
+    return this.release(true);
+  }
+
+  pauseReading(): void {
+    this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.socket.resume();
+  }
+
+  bodyStarted(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#state !== "deciding") return;
+    if (exchange.body.done) this.#enter("answering");
+    else this.#enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
+  }
+
+  bodyCompleted(rest: Buffer): void {
+    if (rest.length > 0) this.#keep(rest);
+    if (this.#state === "relaying_body" || this.#state === "answered_early") this.#enter("answering");
+  }
+
+  // --- ends ------------------------------------------------------------------------------------------------------------
+
+  onDeadline(nowMs: number): void {
+    if (nowMs >= this.place.endsAtMs) {
+      this.socket.destroy();
+      return;
+    }
+    const { onTimeout } = GUEST_STATES[this.#state];
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      if (onTimeout !== null) exchange.body.break(new Denial(onTimeout));
+      else this.socket.destroy();
+    } else if (onTimeout === null) this.socket.destroy();
+    else this.#refuseUnread(new Denial(onTimeout));
+  }
+
+  readonly #onDrain = (): void => {
+    this.#renewDeadline();
+    this.#exchange?.onDrain?.();
+  };
+
+  /** FIN from the guest. */
+  readonly #onEnd = (): void => {
+    this.#inputEnded = true;
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      this.socket.end();
+      return;
+    }
+    // A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left.
+    const halfClosed = exchange.body.done && !("encrypted" in this.socket);
+    if (!halfClosed) this.socket.destroy();
+  };
+
+  readonly #onError = (): void => {
+    // `close` follows every error; what there is to do is done there.
+  };
+
+  readonly #onClose = (): void => {
+    if (this.#state === "handed_over" || this.#state === "closed") return;
+    this.#enter("closed");
+    this.#environment.sweep.delete(this);
+    this.#pending = null;
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.abort();
+  };
+
+  /** The message could not be read: refuse it, close the connection. */
+  #refuseUnread(thrown: unknown): void {
+    const record = this.#record("http");
+    this.#writeRefusal(record, grammarDenial(thrown), false);
+    this.#account(record);
+    this.#linger();
+  }
+
+  #writeRefusal(record: ExchangeRecord, denial: Denial, headOnly: boolean): void {
+    record.denial = denial.code;
+    record.detail = denial.detail;
+    record.status = denial.entry.status;
+    if (this.socket.destroyed) return;
+    const options = { correlationId: record.id, headOnly, close: true, nowMs: this.wallMs() };
+    this.socket.write(refusalText(denial, options), "latin1");
+  }
+
+  #account(record: ExchangeRecord): void {
+    record.endedMs = this.#now();
+    this.#environment.line.account.close(record);
+  }
+
+  /** Answered and closing (RFC 9112 §9.6): sends FIN, reads a little longer so that no reset overtakes the answer. */
+  #linger(): void {
+    if (this.#state === "closed") return;
+    this.#exchange = null;
+    this.#pending = null;
+    if (this.#state !== "lingering") this.#enter("lingering");
+    this.socket.end();
+    if (this.#inputEnded) this.socket.destroySoon();
+    else this.socket.resume();
+  }
+
+  #record(kind: ExchangeKind): ExchangeRecord {
+    const { line, nextId } = this.#environment;
+    return openRecord(line.clock, nextId(), kind, this.place.listener, this.place.guest);
+  }
+
+  #now(): number {
+    return this.#environment.line.clock.monotonicMs();
+  }
+
+  #enter(next: GuestState): void {
+    if (!GUEST_STATES[this.#state].next.includes(next)) {
+      throw new Error(`guest connection: ${this.#state} -> ${next} is not in the table`);
+    }
+    this.#state = next;
+    this.#renewDeadline();
+  }
+
+  #renewDeadline(): void {
+    const { timeout } = GUEST_STATES[this.#state];
+    const state = timeout === null ? Number.POSITIVE_INFINITY : this.#now() + this.#environment.timeouts[timeout];
+    this.deadlineMs = Math.min(state, this.place.endsAtMs);
+  }
+}
+
+const NONE_ANNOUNCED: readonly string[] = [];
+
+function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query < 0 ? target : target.slice(0, query);
+}
+
+function grammarDenial(thrown: unknown): Denial {
+  if (!(thrown instanceof Http1Error)) return Denial.from(thrown);
+  if (thrown.rule === "expectation") return new Denial("expectation_unsupported", { cause: thrown });
+  return new Denial(thrown.isLimit ? "header_limit" : "request_malformed", { cause: thrown });
+}

@@ -1,0 +1,45 @@
+import type { SecureContext } from "node:tls";
+import type { Authority } from "../core/authority.ts";
+import type { DeadlineSweep } from "../core/deadline.ts";
+import type { BodyLimits } from "../http1/body.ts";
+import type { HeadLimits } from "../http1/head.ts";
+import type { Line } from "../line/line.ts";
+import type { GuestConnection } from "./connection.ts";
+import type { GuestTimeouts } from "./states.ts";
+
+/** Certificates for opened tunnels. */
+export interface LeafPort {
+  /** Context with a leaf for this authority; minted when there is none yet. */
+  contextFor(authority: Authority): SecureContext;
+}
+
+/** What happens at the guest side; for metrics. */
+export interface GuestEvents {
+  connectionOpened(): void;
+  connectionClosed(): void;
+  tunnelOpened(): void;
+  tunnelClosed(): void;
+}
+
+export interface GuestLimits extends HeadLimits, BodyLimits {
+  /** Guest connections in all. */
+  readonly connections: number;
+  /** Guest connections from one address. */
+  readonly connectionsPerGuest: number;
+}
+
+/** Everything that guest connections share. */
+export interface GuestEnvironment {
+  readonly line: Line;
+  readonly sweep: DeadlineSweep;
+  readonly limits: GuestLimits;
+  readonly timeouts: GuestTimeouts;
+  readonly leaves: LeafPort;
+  readonly events: GuestEvents;
+  /** A connection inside a tunnel: its owner must know of it to drain it. */
+  readonly onConnection: (connection: GuestConnection) => void;
+  /** A new correlation id. */
+  readonly nextId: () => string;
+  /** Open exchanges finish, nothing new begins. */
+  readonly isDraining: () => boolean;
+}

@@ -1,0 +1,115 @@
+import { Denial } from "../core/denial.ts";
+import type { BodyLength, BodySink, RequestBody } from "../core/wire.ts";
+import { type BodyConsumer, type BodyDecoder, type BodyLimits, bodyDecoder } from "../http1/body.ts";
+import type { Framing } from "../http1/framing.ts";
+import { filterTrailers } from "../http1/trailers.ts";
+
+/** What the connection does for a body. */
+export interface BodyOwner {
+  /** The consumer is full, or nobody has asked for the body yet. */
+  pauseReading(): void;
+  resumeReading(): void;
+  bodyStarted(): void;
+  /** @param rest bytes of the next message that came with the last segment */
+  bodyCompleted(rest: Buffer): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** The body of one HTTP/1.1 request: decoded as it arrives, held back until somebody asks for it. */
+export class Http1RequestBody implements RequestBody, BodyConsumer {
+  readonly length: BodyLength;
+  readonly expectContinue: boolean;
+  /** Decoded bytes so far. */
+  bytes = 0;
+  readonly #owner: BodyOwner;
+  readonly #decoder: BodyDecoder;
+  readonly #announcedTrailers: readonly string[];
+  #sink: BodySink | null = null;
+  #held: Buffer | null = null;
+  #broken: Denial | null = null;
+
+  constructor(
+    framing: Framing,
+    limits: BodyLimits,
+    expectContinue: boolean,
+    announcedTrailers: readonly string[],
+    owner: BodyOwner,
+  ) {
+    this.length = framing.kind === "length" ? framing.length : framing.kind === "chunked" ? "stream" : "none";
+    this.expectContinue = expectContinue;
+    this.#decoder = bodyDecoder(framing, limits);
+    this.#announcedTrailers = announcedTrailers;
+    this.#owner = owner;
+  }
+
+  /** Every byte of the body has been decoded. */
+  get done(): boolean {
+    return this.#decoder.done;
+  }
+
+  /** Takes bytes that arrived; only while the body is not done. */
+  feed(segment: Buffer): void {
+    if (this.#sink !== null) {
+      this.#decode(segment, this.#sink);
+      return;
+    }
+    this.#held = this.#held === null ? segment : Buffer.concat([this.#held, segment]);
+    this.#owner.pauseReading();
+  }
+
+  start(sink: BodySink): void {
+    this.#sink = sink;
+    this.#owner.bodyStarted();
+    if (this.#broken !== null) {
+      sink.bodyBroken(this.#broken);
+      return;
+    }
+    const held = this.#held;
+    this.#held = null;
+    if (this.#decoder.done) {
+      // A body of length 0: the framing was said, nothing comes.
+      sink.bodyEnd(null);
+      sink.bodyFlush();
+      this.#owner.bodyCompleted(NOTHING);
+      return;
+    }
+    this.#owner.resumeReading();
+    if (held !== null) this.#decode(held, sink);
+  }
+
+  resume(): void {
+    this.#owner.resumeReading();
+  }
+
+  /** The guest went away or broke off in the middle. */
+  break(denial: Denial): void {
+    if (this.#decoder.done || this.#broken !== null) return;
+    this.#broken = denial;
+    this.#sink?.bodyBroken(denial);
+  }
+
+  bodyData(chunk: Buffer): void {
+    this.bytes += chunk.length;
+    this.#sink?.bodyData(chunk);
+  }
+
+  #decode(segment: Buffer, sink: BodySink): void {
+    let taken: number;
+    try {
+      taken = this.#decoder.push(segment, this);
+    } catch (thrown) {
+      this.break(new Denial("request_malformed", { cause: thrown }));
+      return;
+    }
+    if (!this.#decoder.done) {
+      if (!sink.bodyFlush()) this.#owner.pauseReading();
+      return;
+    }
+    const { trailers } = this.#decoder;
+    if (trailers !== null) filterTrailers(trailers, this.#announcedTrailers);
+    sink.bodyEnd(trailers);
+    sink.bodyFlush();
+    this.#owner.bodyCompleted(taken === segment.length ? NOTHING : segment.subarray(taken));
+  }
+}

@@ -1,0 +1,88 @@
+import { Authority } from "../core/authority.ts";
+import { Denial } from "../core/denial.ts";
+import type { SessionProof } from "../core/wire.ts";
+import type { RequestControl } from "../http1/framing.ts";
+import type { RequestHead } from "../http1/head.ts";
+import { cutRequestHopByHop } from "../http1/hop-by-hop.ts";
+import { parseTarget, type Target } from "../http1/target.ts";
+import type { ConnectionPlace } from "./connection.ts";
+import type { ExchangeTarget } from "./exchange.ts";
+
+/** What a head asks for. */
+export type ReadRequest =
+  | { readonly kind: "connect"; readonly authority: Authority; readonly proof: SessionProof }
+  | {
+      readonly kind: "exchange";
+      readonly head: RequestHead;
+      readonly control: RequestControl;
+      readonly target: ExchangeTarget;
+      readonly proof: SessionProof;
+      /** It can be answered, but only with this. */
+      readonly refusal: Denial | null;
+    };
+
+/**
+ * Gives a head its one canonical authority, or finds that it names several. Hop-by-hop fields are cut here, so that what the
+ * policy reads is what the upstream will see.
+ * @throws Http1Error, Denial when the request cannot be answered inside its connection
+ */
+export function readRequest(head: RequestHead, control: RequestControl, place: ConnectionPlace): ReadRequest {
+  const proxyAuthorization = head.fields.get("proxy-authorization");
+  const proof = place.tunnel?.proof ?? { listener: place.listener, proxyAuthorization };
+  const target = parseTarget(head.method, head.target);
+  if (target.form === "authority") return { kind: "connect", authority: target.authority, proof };
+  const resolved = resolve(head, target, place);
+  const refusal = refusalOf(control, resolved, place);
+  cutRequestHopByHop(head.fields, control.nominated);
+  if (refusal === null) writeHost(head, control, resolved);
+  return { kind: "exchange", head, control, target: resolved, proof, refusal };
+}
+
+/** Scheme, authority and origin-form path of a request; on the listener only absolute-form has them. */
+function resolve(
+  head: RequestHead,
+  target: Exclude<Target, { form: "authority" }>,
+  place: ConnectionPlace,
+): ExchangeTarget {
+  const { tunnel } = place;
+  if (target.form === "absolute") {
+    return { scheme: target.scheme, authority: target.authority, path: target.path };
+  }
+  // RFC 9112 §3.2.1: a request to a proxy is in absolute-form. The listener answers nothing by itself.
+  if (tunnel === null)
+    throw new Denial("request_malformed", { cause: "not a proxy request: the target names no authority" });
+  return {
+    scheme: tunnel.scheme,
+    authority: tunnel.authority,
+    path: target.form === "origin" ? target.path : head.target,
+  };
+}
+
+function refusalOf(control: RequestControl, target: ExchangeTarget, place: ConnectionPlace): Denial | null {
+  const { tunnel } = place;
+  if (tunnel?.refusal) return new Denial(tunnel.refusal);
+  if (tunnel !== null && (target.scheme !== tunnel.scheme || !target.authority.equals(tunnel.authority))) {
+    return new Denial("authority_mismatch", { cause: "the target differs from the tunnel" });
+  }
+  if (control.host !== null) {
+    const host = Authority.parse(control.host, target.scheme === "https" ? 443 : 80);
+    if (host === null || !host.equals(target.authority)) {
+      return new Denial("authority_mismatch", { cause: "Host differs from the target" });
+    }
+  }
+  const unknown = control.upgrade.find((protocol) => protocol !== "websocket" && !DROPPED_OFFERS.has(protocol));
+  if (unknown !== undefined) return new Denial("upgrade_unsupported", { cause: "unknown upgrade protocol" });
+  return null;
+}
+
+/** Offers that a hop may ignore (RFC 9110 §7.8): Java sends h2c on every plain request, and TLS upgrade is history. */
+const DROPPED_OFFERS: ReadonlySet<string> = new Set(["h2c", "tls/1.0", "tls/1.2"]);
+
+/** Host says the canonical authority; the guest's spelling of the default port is kept. */
+function writeHost(head: RequestHead, control: RequestControl, target: ExchangeTarget): void {
+  const canonical = target.authority.hostField(target.scheme);
+  if (control.host === null) head.fields.append("Host", canonical);
+  else if (control.host !== canonical && control.host !== target.authority.text) {
+    head.fields.replace(control.hostLine, canonical);
+  }
+}

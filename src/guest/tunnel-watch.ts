@@ -1,0 +1,48 @@
+import type { Socket } from "node:net";
+import type { Deadlined } from "../core/deadline.ts";
+import type { GuestEnvironment } from "./environment.ts";
+
+/**
+ * Ends a raw tunnel that is silent for too long or too old. Silence is read off the socket's own byte counters when the
+ * deadline comes, so that no tunnelled byte pays for it.
+ */
+export function watchTunnel(socket: Socket, endsAtMs: number, environment: GuestEnvironment): void {
+  const watch = new TunnelWatch(socket, endsAtMs, environment);
+  environment.sweep.add(watch);
+  environment.events.tunnelOpened();
+  socket.once("close", () => {
+    environment.sweep.delete(watch);
+    environment.events.tunnelClosed();
+  });
+}
+
+/** Looks a tunnel is given before it counts as silent: each one a quarter of the idle limit after the other. */
+const LOOKS = 4;
+
+class TunnelWatch implements Deadlined {
+  deadlineMs: number;
+  readonly #socket: Socket;
+  readonly #endsAtMs: number;
+  readonly #environment: GuestEnvironment;
+  #bytes = -1;
+  #silentLooks = 0;
+
+  constructor(socket: Socket, endsAtMs: number, environment: GuestEnvironment) {
+    this.#socket = socket;
+    this.#endsAtMs = endsAtMs;
+    this.#environment = environment;
+    this.deadlineMs = this.#nextLook(environment.line.clock.monotonicMs());
+  }
+
+  onDeadline(nowMs: number): void {
+    const bytes = this.#socket.bytesRead + this.#socket.bytesWritten;
+    this.#silentLooks = bytes === this.#bytes ? this.#silentLooks + 1 : 0;
+    this.#bytes = bytes;
+    if (nowMs >= this.#endsAtMs || this.#silentLooks >= LOOKS) this.#socket.destroy();
+    else this.deadlineMs = this.#nextLook(nowMs);
+  }
+
+  #nextLook(nowMs: number): number {
+    return Math.min(nowMs + this.#environment.timeouts.tunnelIdleMs / LOOKS, this.#endsAtMs);
+  }
+}
