@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
+
+/** One catalogue schema for the embedded custody and for a custody process of its own. */
+
+const sourceEnv = z.strictObject({
+  env: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "write the name of an environment variable")
+    .describe("Environment variable that holds it, read when a lease is issued."),
+});
+
+const sourceFile = z.strictObject({
+  file: pathText.describe("File that holds it, relative to the config file; a final line break is cut; watched."),
+});
+
+const sourceExec = z.strictObject({
+  exec: z
+    .array(boundedText(4096))
+    .min(1)
+    .max(64)
+    .describe(
+      "Program and arguments, started without a shell; a relative program path with a slash counts from the config file.",
+    ),
+  timeout_ms: whole(100, 60_000, 5000, "How long the program may take, `ms`."),
+});
+
+export const credentialSchema = z.strictObject({
+  name: nameText.describe("Name that destinations refer to; unique in its custody."),
+  kind: z
+    .enum(["token", "userpass", "header"])
+    .describe("What the source yields: one token, a password that goes with `username`, or a whole header value."),
+  username: z
+    .string()
+    .regex(/^[!-9;-~][ -9;-~]{0,254}$/, "write up to 255 printable ASCII characters without a colon")
+    .optional()
+    .describe("User name; needed by `userpass`, and by `token` where it is attached as `basic`."),
+  source: z
+    .union([sourceEnv, sourceFile, sourceExec])
+    .describe("Where the root is read: one of `env`, `file`, `exec`."),
+  hosts: z
+    .array(boundedText(300))
+    .min(1)
+    .max(1000)
+    .describe("Authorities that it may be leased for, as `host:port` or `*.example.com:443`; nothing else gets it."),
+  tenants: z
+    .array(claimText)
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe("Tenants that may lease it; left out: every tenant."),
+  ttl_seconds: whole(1, 900, 900, "Longest life of a lease, `s`; never more than 15 minutes."),
+  max_uses: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("Exchanges that one lease may serve; left out: no such bound."),
+});
+
+export type RawCredential = z.output<typeof credentialSchema>;

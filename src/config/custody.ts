@@ -1,0 +1,89 @@
+import { camelKeys } from "./camel.ts";
+import type { CustodyConfig } from "./config.ts";
+import { catalogue } from "./credential.ts";
+import { credentialSchema } from "./credential-schema.ts";
+import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
+import type { FileSet } from "./file-set.ts";
+import { findingsOf } from "./issues.ts";
+import { isLocal, parseListenAddress } from "./listen-address.ts";
+import { type Finding, quoted } from "./problem.ts";
+import { Report } from "./report.ts";
+
+/** The config of a custody process from the plain value of its file; as `posternConfig`. */
+export function custodyConfig(
+  value: unknown,
+  files: FileSet,
+): { readonly config: CustodyConfig | null; readonly findings: readonly Finding[] } {
+  const parsed = custodyFileSchema.safeParse(value);
+  const report = new Report();
+  if (!parsed.success) {
+    report.findings.push(...findingsOf(custodyFileSchema, value, parsed.error.issues, []));
+    catalogue(soundCredentials(value), ["credentials"], files, report);
+    return { config: null, findings: report.findings };
+  }
+  const config = assemble(parsed.data, files, report);
+  return { config: report.findings.length === 0 ? config : null, findings: report.findings };
+}
+
+function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyConfig | null {
+  const { tls } = raw.listen;
+  const credentials = catalogue(raw.credentials, ["credentials"], files, report);
+  const address = report.take(["listen", "address"], parseListenAddress(raw.listen.address, files.baseDir));
+  clientFaults(raw, report);
+  if (address?.kind === "tcp" && tls === undefined) {
+    const advice = isLocal(address) ? ", or listen on a unix socket" : "";
+    report.add(
+      ["listen", "tls"],
+      `missing: leases cross the network: write tls: { certificate: ..., key: ..., client_ca: ... }${advice}`,
+      true,
+    );
+  }
+  if (tls !== undefined && raw.clients.length === 0)
+    report.add(["clients"], "missing: nobody could ask: name the edges by the names in their certificates", true);
+  if (tls === undefined && raw.clients.length > 0 && address?.kind === "unix")
+    report.add(
+      ["clients"],
+      "without `listen.tls` nobody can prove to be one of them: the socket's file mode decides: leave it out",
+      true,
+    );
+  if (address === null) return null;
+  return Object.freeze({
+    listen: Object.freeze({
+      address,
+      tls:
+        tls === undefined
+          ? null
+          : Object.freeze({
+              certificate: files.depend(tls.certificate),
+              key: files.depend(tls.key),
+              clientCa: files.depend(tls.client_ca),
+            }),
+    }),
+    clients: Object.freeze(
+      raw.clients.map(({ name, tenants }) =>
+        Object.freeze({ name, tenants: tenants === undefined ? null : Object.freeze(tenants) }),
+      ),
+    ),
+    credentials,
+    audit: camelKeys({ ...raw.audit, file: files.absolute(raw.audit.file) }),
+    log: camelKeys(raw.log),
+  });
+}
+
+function clientFaults(raw: RawCustodyFile, report: Report): void {
+  const seen = new Set<string>();
+  for (const [i, { name }] of raw.clients.entries()) {
+    if (seen.has(name))
+      report.add(["clients", i, "name"], `${quoted(name)}: another client has this name: put the tenants into one`);
+    seen.add(name);
+  }
+}
+
+function soundCredentials(value: unknown): ReturnType<typeof credentialSchema.parse>[] {
+  const list = typeof value === "object" && value !== null && "credentials" in value ? value.credentials : null;
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((item) => {
+    const parsed = credentialSchema.safeParse(item);
+    return parsed.success ? [parsed.data] : [];
+  });
+}

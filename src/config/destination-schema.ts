@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { boundedText, nameText, pathText } from "./primitives.ts";
+
+/** The schema of one `destinations:` entry: shape only. What the texts mean is checked in `destination.ts`. */
+
+const patterns = z.array(boundedText(1000)).min(1).max(1000);
+
+const allowSchema = z.strictObject({
+  methods: z
+    .array(boundedText(32))
+    .min(1)
+    .max(64)
+    .describe('Upper-case method tokens, or `["*"]` for every method but CONNECT and TRACE.'),
+  paths: z
+    .array(boundedText(2000))
+    .min(1)
+    .max(10_000)
+    .describe("Path patterns: `*` stands for (part of) one segment, `**` for any number of segments."),
+  query: z
+    .record(boundedText(200), patterns)
+    .optional()
+    .describe("Query key to value patterns: a key that is present must match one of them."),
+  headers: z
+    .record(boundedText(200), patterns)
+    .optional()
+    .describe("Field name to value patterns: the field must be present and each of its lines match one."),
+});
+
+const attachBearer = z.strictObject({ as: z.literal("bearer") }).describe("`Authorization: Bearer <token>`.");
+
+const attachBasic = z
+  .strictObject({
+    as: z.literal("basic"),
+    username: boundedText(255)
+      .optional()
+      .describe("User name that goes with a token; left out: the credential's `username`."),
+  })
+  .describe("`Authorization: Basic <user name:password>`.");
+
+const attachHeader = z
+  .strictObject({
+    as: z.literal("header"),
+    name: boundedText(200).describe("Field name, such as `x-api-key`."),
+    format: boundedText(500).default("{token}").describe("Field value; `{token}` is where the credential goes."),
+  })
+  .describe("A header field of its own.");
+
+const attachQuery = z
+  .strictObject({ as: z.literal("query"), name: boundedText(200).describe("Query key.") })
+  .describe("A query parameter. It shows in the upstream's logs: prefer a header where there is one.");
+
+const attachCookie = z
+  .strictObject({ as: z.literal("cookie"), name: boundedText(200).describe("Cookie name.") })
+  .describe("One cookie.");
+
+const attachPlaceholder = z
+  .strictObject({
+    as: z.literal("placeholder"),
+    value: boundedText(1000).describe(
+      "Harmless stand-in that the guest sends; it holds `postern-` and has 16 to 200 characters.",
+    ),
+    in: z.array(boundedText(220)).min(1).max(16).describe("Where it is replaced: `header:<name>` or `query:<key>`."),
+  })
+  .describe("The guest's stand-in is replaced where it stands.");
+
+const attachOne = z.discriminatedUnion("as", [
+  attachBearer,
+  attachBasic,
+  attachHeader,
+  attachQuery,
+  attachCookie,
+  attachPlaceholder,
+]);
+
+export const destinationSchema = z.strictObject({
+  name: nameText.describe("Name in logs, metrics and audit records; unique."),
+  host: boundedText(300).describe(
+    "`api.example.com`, `*.example.com` (below it, never the apex), an IP address or a CIDR block.",
+  ),
+  port: z.int().min(1).max(65_535).optional().describe("Port; left out: 443 for https, 80 for http."),
+  scheme: z.enum(["http", "https"]).default("https").describe("How the upstream is spoken to."),
+  tls: z
+    .enum(["inspect", "passthrough"])
+    .default("inspect")
+    .describe(
+      "`inspect` ends TLS at the edge; `passthrough` is a byte-exact tunnel, without rules and without a credential.",
+    ),
+  mode: z
+    .enum(["enforce", "report"])
+    .default("enforce")
+    .describe("`report` lets through what would be denied, without any credential, and counts it."),
+  allow: z
+    .array(allowSchema)
+    .max(10_000)
+    .optional()
+    .describe("What may be called, first match wins; at least one entry unless `tls: passthrough`."),
+  credential: boundedText(200)
+    .optional()
+    .describe("Credential that is attached: `custody/name`, or `name` where the custody is `main` or the only one."),
+  attach: z
+    .union([attachOne, z.array(attachOne).min(1).max(16)])
+    .optional()
+    .describe("How the credential is attached: one way or a list of them; goes with `credential`."),
+  drop_headers: z
+    .array(boundedText(200))
+    .max(256)
+    .default([])
+    .describe("Guest fields that never go to this destination, beside the injected ones."),
+  addresses: z
+    .array(boundedText(64))
+    .max(1000)
+    .default([])
+    .describe("Address ranges that this destination may use although their class is denied, such as `10.1.0.0/16`."),
+  trust: pathText.optional().describe("PEM file of roots that replace all others for this destination."),
+  plain_http_credential: z
+    .literal("accept")
+    .optional()
+    .describe("Spelled out where a credential is to travel over `scheme: http`, readable on the way."),
+});
+
+export type RawDestination = z.output<typeof destinationSchema>;
+export type RawAttachment = z.output<typeof attachOne>;
+export type RawAllow = z.output<typeof allowSchema>;

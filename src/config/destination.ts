@@ -1,0 +1,174 @@
+import { type CredentialEntry, hostsCover } from "../core/credential.ts";
+import type { Destination, DestinationRule, HostPattern } from "../core/destination.ts";
+import { formatIp, type IpRange } from "../core/ip.ts";
+import { allowRule } from "./allow.ts";
+import { attachmentsOf } from "./attachment.ts";
+import type { CredentialBook } from "./credential-book.ts";
+import type { RawDestination } from "./destination-schema.ts";
+import { fieldNameFault } from "./field-name.ts";
+import type { FileSet } from "./file-set.ts";
+import { parseAddresses, parseHost } from "./host.ts";
+import { type Path, quoted } from "./problem.ts";
+import type { Report } from "./report.ts";
+
+/**
+ * The allow-list.
+ * @param raws `null` where an entry has not even the right shape
+ */
+export function destinationRules(
+  raws: readonly (RawDestination | null)[],
+  book: CredentialBook,
+  files: FileSet,
+  report: Report,
+): readonly DestinationRule[] {
+  const rules: DestinationRule[] = [];
+  const names = new Map<string, number>();
+  const places = new Map<string, number>();
+  for (const [i, raw] of raws.entries()) {
+    if (raw === null) continue;
+    const path = ["destinations", i];
+    const namesake = names.get(raw.name);
+    if (namesake === undefined) names.set(raw.name, i);
+    else
+      report.add(
+        [...path, "name"],
+        `${quoted(raw.name)}: destinations[${namesake}] has this name: write a different one`,
+      );
+    const rule = destinationRule(raw, path, book, files, report);
+    if (rule === null) continue;
+    const place = `${hostText(rule.host)}:${rule.port}`;
+    const twin = places.get(place);
+    if (twin === undefined) places.set(place, i);
+    else
+      report.add([...path, "host"], `${quoted(place)}: destinations[${twin}] matches the same: put the rules into one`);
+    rules.push(rule);
+  }
+  return Object.freeze(rules);
+}
+
+/** As the file spells it. */
+export function hostText(host: HostPattern): string {
+  if (host.kind === "exact") return host.host;
+  if (host.kind === "subdomains") return `*.${host.suffix}`;
+  const text = formatIp(host.range.base);
+  const single = host.range.prefix === host.range.base.length * 8;
+  return single ? (text.includes(":") ? `[${text}]` : text) : `${text}/${host.range.prefix}`;
+}
+
+const NONE: readonly never[] = Object.freeze([]);
+
+function destinationRule(
+  raw: RawDestination,
+  path: Path,
+  book: CredentialBook,
+  files: FileSet,
+  report: Report,
+): DestinationRule | null {
+  const host = report.take([...path, "host"], parseHost(raw.host));
+  const port = raw.port ?? (raw.scheme === "https" ? 443 : 80);
+  const destination: Destination = Object.freeze({
+    name: raw.name,
+    scheme: raw.scheme,
+    tls: raw.tls,
+    mode: raw.mode,
+    ...credentialPart(raw, host, port, path, book, report),
+    dropHeaders: dropHeaders(raw.drop_headers, path, report),
+    addresses: addresses(raw.addresses, path, report),
+    trust: raw.trust === undefined ? null : report.take([...path, "trust"], files.roots(raw.trust)),
+  });
+  const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
+  if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
+  else if (allow.length === 0)
+    report.add(
+      [...path, "allow"],
+      'missing: nothing would be allowed: write allow: [{ methods: [GET], paths: ["/**"] }]',
+      true,
+    );
+  return host === null
+    ? null
+    : Object.freeze({ destination, host: Object.freeze(host), port, allow: Object.freeze(allow) });
+}
+
+/** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */
+function passthroughFaults(raw: RawDestination, path: Path, report: Report): void {
+  const inside = (key: string): void =>
+    report.add(
+      [...path, key],
+      "cannot be applied inside of `tls: passthrough`: leave it out, or write `tls: inspect`",
+      true,
+    );
+  if (raw.allow !== undefined) inside("allow");
+  if (raw.credential !== undefined) inside("credential");
+  if (raw.drop_headers.length > 0) inside("drop_headers");
+  if (raw.trust !== undefined) inside("trust");
+  if (raw.scheme === "http")
+    report.add(
+      [...path, "tls"],
+      '"passthrough": scheme http has no TLS to pass: leave `tls` out, or write `scheme: https`',
+    );
+}
+
+type CredentialPart = Pick<Destination, "credential" | "attachments">;
+
+function credentialPart(
+  raw: RawDestination,
+  host: HostPattern | null,
+  port: number,
+  path: Path,
+  book: CredentialBook,
+  report: Report,
+): CredentialPart {
+  if (raw.credential === undefined) {
+    if (raw.attach !== undefined)
+      report.add([...path, "attach"], "nothing to attach: write `credential:` as well, or leave it out", true);
+    if (raw.plain_http_credential !== undefined)
+      report.add([...path, "plain_http_credential"], "there is no credential to accept it for: leave it out", true);
+    return { credential: null, attachments: NONE };
+  }
+  if (raw.attach === undefined)
+    report.add(
+      [...path, "attach"],
+      "missing: say how the credential is attached, such as attach: { as: bearer }",
+      true,
+    );
+  if (raw.scheme === "http" && raw.plain_http_credential === undefined)
+    report.add(
+      [...path, "credential"],
+      "would travel readable over http: write `scheme: https`, or accept it with `plain_http_credential: accept`",
+    );
+  const found = book.find(raw.credential, [...path, "credential"], report);
+  if (found?.entry && host !== null) coverage(found.entry, host, port, [...path, "credential"], report);
+  return {
+    credential: found?.ref ?? null,
+    attachments:
+      raw.attach === undefined ? NONE : attachmentsOf(raw.attach, found?.entry ?? null, [...path, "attach"], report),
+  };
+}
+
+/** What a lease may be asked for must be what the catalogue gives it for, or every exchange would be refused. */
+function coverage(entry: CredentialEntry, host: HostPattern, port: number, path: Path, report: Report): void {
+  const wanted = `${hostText(host)}:${port}`;
+  if (host.kind === "ip" && wanted.includes("/")) {
+    report.add(path, "a credential goes to single hosts, not to a block: write one destination an address");
+    return;
+  }
+  if (!hostsCover(entry.hosts, wanted))
+    report.add(
+      path,
+      `credential ${quoted(entry.name)} is not issued for ${wanted}: add ${quoted(wanted)} to its hosts`,
+    );
+}
+
+function dropHeaders(names: readonly string[], path: Path, report: Report): readonly string[] {
+  if (names.length === 0) return NONE;
+  for (const [i, name] of names.entries()) {
+    const fault = fieldNameFault(name);
+    if (fault !== null) report.add([...path, "drop_headers", i], fault);
+  }
+  return Object.freeze(names.map((name) => name.toLowerCase()));
+}
+
+function addresses(texts: readonly string[], path: Path, report: Report): readonly IpRange[] {
+  if (texts.length === 0) return NONE;
+  return Object.freeze(texts.flatMap((text, i) => report.take([...path, "addresses", i], parseAddresses(text)) ?? []));
+}

@@ -1,0 +1,97 @@
+import type { z } from "zod";
+import { credentialSchema, type RawCredential } from "./credential-schema.ts";
+import { destinationSchema, type RawDestination } from "./destination-schema.ts";
+import {
+  adminSchema,
+  caSchema,
+  listenerSchema,
+  type RawAdmin,
+  type RawCa,
+  type RawListener,
+  type RawPostern,
+  type RawRemote,
+  type RawUpstream,
+  remoteSchema,
+  upstreamSchema,
+} from "./schema.ts";
+
+/**
+ * What of a config file can be taken apart. A whole file gives all of it; of a file with faults of shape the sound parts are
+ * kept (`null` stands for a broken one), so that what is wrong beyond shape is told in the same run.
+ */
+export interface Parts {
+  readonly listeners: readonly (RawListener | null)[];
+  readonly admin: RawAdmin | null;
+  readonly ca: RawCa | null;
+  readonly upstream: RawUpstream | null;
+  readonly custody: ReadonlyMap<string, CustodyPart>;
+  readonly destinations: readonly (RawDestination | null)[];
+}
+
+export interface CustodyPart {
+  /** `null`: not an embedded one, or not even a list. */
+  readonly credentials: readonly (RawCredential | null)[] | null;
+  readonly remote: RawRemote | null;
+  /** Names of broken credentials; the custody's own shape is broken when it is `"all"`. */
+  readonly broken: ReadonlySet<string> | "all";
+}
+
+const SOUND: ReadonlySet<string> = new Set();
+
+/** The parts of a file whose shape is right. */
+export function wholeParts(raw: RawPostern): Parts {
+  const custody = Object.entries(raw.custody).map(([name, part]): [string, CustodyPart] => [
+    name,
+    "embedded" in part
+      ? { credentials: part.embedded.credentials, remote: null, broken: SOUND }
+      : { credentials: null, remote: part.remote, broken: SOUND },
+  ]);
+  return {
+    listeners: raw.listeners,
+    admin: raw.admin ?? null,
+    ca: raw.ca ?? null,
+    upstream: raw.upstream,
+    custody: new Map(custody),
+    destinations: raw.destinations,
+  };
+}
+
+/** The sound parts of a file whose shape is not right. */
+export function soundParts(value: unknown): Parts {
+  const file = record(value);
+  return {
+    listeners: each(file["listeners"], listenerSchema),
+    admin: sound(file["admin"], adminSchema),
+    ca: sound(file["ca"], caSchema),
+    upstream: sound(file["upstream"] ?? {}, upstreamSchema),
+    custody: new Map(Object.entries(record(file["custody"])).map(([name, part]) => [name, custodyPart(part)])),
+    destinations: each(file["destinations"], destinationSchema),
+  };
+}
+
+function custodyPart(value: unknown): CustodyPart {
+  const part = record(value);
+  const remote = sound(part["remote"], remoteSchema);
+  if (remote !== null) return { credentials: null, remote, broken: SOUND };
+  const list = record(part["embedded"])["credentials"];
+  if (!Array.isArray(list)) return { credentials: null, remote: null, broken: "all" };
+  const credentials = each(list, credentialSchema);
+  const broken = list.flatMap((raw, i) => {
+    const name = credentials[i] === null ? record(raw)["name"] : undefined;
+    return typeof name === "string" ? [name] : [];
+  });
+  return { credentials, remote: null, broken: new Set(broken) };
+}
+
+function each<T extends z.ZodType>(value: unknown, schema: T): (z.output<T> | null)[] {
+  return Array.isArray(value) ? value.map((item) => sound(item, schema)) : [];
+}
+
+function sound<T extends z.ZodType>(value: unknown, schema: T): z.output<T> | null {
+  const parsed = schema.safeParse(value);
+  return parsed.success ? parsed.data : null;
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}

@@ -1,0 +1,144 @@
+import { z } from "zod";
+import { camelKeys } from "./camel.ts";
+import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
+import { catalogue } from "./credential.ts";
+import { CredentialBook } from "./credential-book.ts";
+import { destinationRules } from "./destination.ts";
+import type { FileSet } from "./file-set.ts";
+import { findingsOf } from "./issues.ts";
+import { parseRemoteAddress } from "./listen-address.ts";
+import { adminConfig, listenerConfigs } from "./listener.ts";
+import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
+import type { Finding, Path } from "./problem.ts";
+import { Report } from "./report.ts";
+import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
+
+/** Compiled, because 100,000 destinations pass through it on every load. */
+const schema = z.compile(posternSchema);
+
+/**
+ * The edge's config from the plain value of its file.
+ * @param files remembers what the config depends on
+ * @returns the config, `null` when anything is wrong; `findings` says what
+ */
+export function posternConfig(
+  value: unknown,
+  files: FileSet,
+): { readonly config: PosternConfig | null; readonly findings: readonly Finding[] } {
+  const parsed = schema.safeParse(value);
+  const report = new Report();
+  if (!parsed.success) report.findings.push(...findingsOf(posternSchema, value, parsed.error.issues, []));
+  const sections = sectionsOf(parsed.success ? wholeParts(parsed.data) : soundParts(value), files, report);
+  if (!parsed.success || report.findings.length > 0) return { config: null, findings: report.findings };
+  return { config: assemble(parsed.data, sections, files), findings: [] };
+}
+
+type Sections = ReturnType<typeof sectionsOf>;
+
+function sectionsOf(parts: Parts, files: FileSet, report: Report) {
+  const listeners = listenerConfigs(parts.listeners, files.baseDir, report);
+  const custodies = custodyBindings(parts.custody, files, report);
+  const book = new CredentialBook(custodies, unreadable(parts.custody));
+  const destinations = destinationRules(parts.destinations, book, files, report);
+  if (parts.ca === null && destinations.some(({ destination }) => needsCa(destination)))
+    report.add(
+      ["ca"],
+      "missing: destinations with `tls: inspect` need a CA: run `postern ca init`, then write ca: { certificate: ..., key: ... }",
+      true,
+    );
+  return {
+    listeners,
+    admin: parts.admin === null ? null : adminConfig(parts.admin, listeners, files.baseDir, report),
+    custodies,
+    destinations,
+    extraRoots: (parts.upstream?.extra_roots ?? []).flatMap(
+      (path, i) => report.take(["upstream", "extra_roots", i], files.roots(path)) ?? [],
+    ),
+  };
+}
+
+function needsCa(destination: { readonly tls: string; readonly scheme: string }): boolean {
+  return destination.tls === "inspect" && destination.scheme === "https";
+}
+
+function assemble(raw: RawPostern, sections: Sections, files: FileSet): PosternConfig {
+  const { ca } = raw;
+  return Object.freeze({
+    listeners: sections.listeners,
+    admin: sections.admin,
+    ca:
+      ca === undefined
+        ? null
+        : Object.freeze({
+            certificate: files.depend(ca.certificate),
+            key: files.depend(ca.key),
+            passphraseFile: ca.passphrase_file === undefined ? null : files.depend(ca.passphrase_file),
+          }),
+    tls: camelKeys(raw.tls),
+    upstream: Object.freeze({ extraRoots: Object.freeze(sections.extraRoots) }),
+    limits: camelKeys(raw.limits),
+    timeouts: camelKeys(raw.timeouts),
+    log: camelKeys(raw.log),
+    audit: camelKeys({ ...raw.audit, file: files.absolute(raw.audit.file) }),
+    custodies: sections.custodies,
+    destinations: sections.destinations,
+  });
+}
+
+function unreadable(custody: ReadonlyMap<string, CustodyPart>): ReadonlySet<string> {
+  const names = [...custody].flatMap(([name, { broken }]) =>
+    broken === "all" ? [name] : [...broken].map((credential) => `${name}/${credential}`),
+  );
+  return new Set(names);
+}
+
+function custodyBindings(
+  parts: ReadonlyMap<string, CustodyPart>,
+  files: FileSet,
+  report: Report,
+): readonly CustodyBinding[] {
+  const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
+    const path = ["custody", name];
+    if (part.credentials !== null) {
+      const credentials = catalogue(part.credentials, [...path, "embedded", "credentials"], files, report);
+      return [Object.freeze({ name, kind: "embedded", credentials })];
+    }
+    return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];
+  });
+  return Object.freeze(bindings);
+}
+
+/** Stands in for an address that is in the report: such a config is never handed out. */
+const NOWHERE: RemoteAddress = Object.freeze({ kind: "unix", path: "/nonexistent" });
+
+function remoteBinding(name: string, raw: RawRemote, path: Path, files: FileSet, report: Report): CustodyBinding {
+  const address = report.take([...path, "address"], parseRemoteAddress(raw.address, files.baseDir));
+  if (address?.kind === "tcp" && raw.tls === undefined)
+    report.add(
+      [...path, "tls"],
+      "missing: leases cross the network: write tls: { ca: ..., certificate: ..., key: ... }",
+      true,
+    );
+  const serverName = raw.tls?.server_name ?? (address?.kind === "tcp" ? address.host : null);
+  if (raw.tls !== undefined && serverName === null && address !== null)
+    report.add(
+      [...path, "tls", "server_name"],
+      "missing: a socket path says no name: write the one in the custody's certificate",
+      true,
+    );
+  return Object.freeze({
+    name,
+    kind: "remote",
+    address: Object.freeze(address ?? NOWHERE),
+    tls:
+      raw.tls === undefined
+        ? null
+        : Object.freeze({
+            ca: files.depend(raw.tls.ca),
+            certificate: files.depend(raw.tls.certificate),
+            key: files.depend(raw.tls.key),
+            serverName: serverName ?? "",
+          }),
+    timeoutMs: raw.timeout_ms,
+  });
+}
