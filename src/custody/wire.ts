@@ -79,6 +79,8 @@ export const leaseGrantSchema = z
   ])
   .meta({ id: "LeaseGrant" });
 
+export const healthSchema = z.strictObject({ status: z.literal("ok") }).meta({ id: "Health" });
+
 export type LeaseRequestJson = z.output<typeof leaseRequestSchema>;
 export type LeaseGrantJson = z.output<typeof leaseGrantSchema>;
 

@@ -1,0 +1,29 @@
+import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { Caller, Issuer } from "./issuer.ts";
+
+const EMBEDDED: Caller = { name: "embedded", tenants: null };
+
+/** Custody inside the edge's own process: the same issuer, without a wire. */
+export class EmbeddedCustody implements CustodyPort {
+  readonly timeoutMs: number;
+  readonly #issuer: Issuer;
+
+  /** The wait is what the slowest source may take and a second for its record, at least 2 s. */
+  constructor(issuer: Issuer) {
+    this.#issuer = issuer;
+    this.timeoutMs = Math.max(2_000, issuer.longestIssueMs + 1_000);
+  }
+
+  lease(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant> {
+    return this.#issuer.issue(EMBEDDED, request, signal);
+  }
+
+  async health(_signal: AbortSignal): Promise<void> {
+    // In the same process it is there whenever it can be asked.
+  }
+
+  /** Zeroes what sources hold and ends what they run. */
+  close(): void {
+    this.#issuer.close();
+  }
+}

@@ -1,0 +1,121 @@
+import { constants, type BigIntStats } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { Secret } from "../../core/secret.ts";
+import { rootOf } from "./root-text.ts";
+import {
+  type CredentialSource,
+  MAX_ROOT_BYTES,
+  type SourceContext,
+  SourceError,
+  type SourceReading,
+} from "./source.ts";
+
+/**
+ * A root in a file. Every read looks at the file's identity and reads it anew when that changed, so a rotated file counts
+ * from the next lease on and a removed one gives no lease. Symbolic links are followed: mounted secrets are made of them.
+ */
+export class FileSource implements CredentialSource {
+  readonly reference: string;
+  readonly timeoutMs = 2_000;
+  readonly #path: string;
+  readonly #uid: number | null;
+  readonly #warn: (text: string) => void;
+  #held: { readonly identity: string; readonly secret: Secret } | null = null;
+  #warnedOf = "";
+
+  /** @param path absolute */
+  constructor(path: string, context: Pick<SourceContext, "uid" | "warn">) {
+    this.#path = path;
+    this.#uid = context.uid;
+    this.#warn = context.warn;
+    this.reference = `file://${path.split("/").map(encodeURIComponent).join("/")}`;
+  }
+
+  async read(_fresh: boolean): Promise<SourceReading> {
+    try {
+      const held = await this.#current();
+      return { username: null, secret: Secret.of(held.reveal()), expiresAtMs: null };
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#held?.secret.zero();
+    this.#held = null;
+  }
+
+  get #where(): string {
+    return `file "${this.#path}"`;
+  }
+
+  async #current(): Promise<Secret> {
+    const file = await this.#open();
+    try {
+      const stat = await file.stat({ bigint: true });
+      this.#check(stat);
+      const identity = identityOf(stat);
+      if (this.#held?.identity === identity) return this.#held.secret;
+      return await this.#load(file, identity);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #open(): Promise<FileHandle> {
+    try {
+      // Without O_NONBLOCK a named pipe in this place would hang the open.
+      return await open(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+      throw new SourceError(`${this.#where} cannot be opened (${code}): check path and owner`);
+    }
+  }
+
+  #check(stat: BigIntStats): void {
+    const mode = Number(stat.mode & 0o777n);
+    const octal = mode.toString(8).padStart(4, "0");
+    if (!stat.isFile()) throw new SourceError(`${this.#where} is not a regular file`);
+    if (this.#uid !== null && stat.uid !== 0n && stat.uid !== BigInt(this.#uid)) {
+      throw new SourceError(`${this.#where} belongs to user ${stat.uid}: chown it to root or to user ${this.#uid}`);
+    }
+    if ((mode & 0o007) !== 0) throw new SourceError(`${this.#where} is open to everybody (mode ${octal}): chmod 0400`);
+    if ((mode & 0o070) === 0 || this.#warnedOf === octal) return;
+    this.#warnedOf = octal;
+    this.#warn(`${this.#where} is open to its group (mode ${octal}): chmod 0400 unless the group is meant to read it`);
+  }
+
+  async #load(file: FileHandle, identity: string): Promise<Secret> {
+    const bytes = Buffer.allocUnsafeSlow(MAX_ROOT_BYTES + 1);
+    try {
+      const length = await readWhole(file, bytes);
+      if (length > MAX_ROOT_BYTES) throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes`);
+      if (identityOf(await file.stat({ bigint: true })) !== identity) {
+        throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
+      }
+      const secret = rootOf(bytes.toString("utf8", 0, length), this.#where);
+      this.#held?.secret.zero();
+      this.#held = { identity, secret };
+      return secret;
+    } finally {
+      bytes.fill(0);
+    }
+  }
+}
+
+/** What changes whenever a file is replaced or written to; `ctime` cannot be set back. */
+function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${dev}.${ino}.${size}.${mtimeNs}.${ctimeNs}`;
+}
+
+/** Fills `bytes` until the file ends or they are full. @returns how many were read */
+async function readWhole(file: FileHandle, bytes: Buffer): Promise<number> {
+  let length = 0;
+  while (length < bytes.length) {
+    const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return length;
+}

@@ -1,0 +1,15 @@
+import { Secret } from "../../core/secret.ts";
+import { MAX_ROOT_BYTES, SourceError } from "./source.ts";
+
+/**
+ * The root in a text: one trailing line end is what editors and `echo` add, and never part of a credential.
+ * @param where names the place in errors, e.g. `file "/run/secrets/x"`
+ * @throws SourceError when nothing is left, or too much
+ */
+export function rootOf(text: string, where: string): Secret {
+  const root = text.replace(/\r?\n$/, "");
+  if (root === "") throw new SourceError(`${where} is empty: put the credential into it`);
+  if (Buffer.byteLength(root) > MAX_ROOT_BYTES)
+    throw new SourceError(`${where} is larger than ${MAX_ROOT_BYTES} bytes`);
+  return Secret.of(root);
+}

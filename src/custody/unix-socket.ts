@@ -1,0 +1,49 @@
+import { once } from "node:events";
+import { chmod, lstat, unlink } from "node:fs/promises";
+import { connect, type Server } from "node:net";
+
+/** Owner and group may connect, nobody else: who is in the group may lease. */
+const SOCKET_MODE = 0o660;
+
+/**
+ * Listens on a unix socket that is never open to others, not even between bind and chmod.
+ * @throws Error with a next step when the path is taken by something that is alive or no socket
+ */
+export async function listenOnUnixSocket(server: Server, path: string): Promise<void> {
+  await clearStale(path);
+  const before = process.umask(0o777 & ~SOCKET_MODE);
+  try {
+    // The bind happens inside this call, under the mask.
+    server.listen({ path });
+  } finally {
+    process.umask(before);
+  }
+  await once(server, "listening");
+  await chmod(path, SOCKET_MODE);
+}
+
+/** A socket that nobody answers on was left by a process that died. */
+async function clearStale(path: string): Promise<void> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (found === null) return;
+  if (!found.isSocket()) throw new Error(`${path} is not a socket: remove it or listen on another path`);
+  if (await answers(path)) throw new Error(`${path} is in use: stop the other process or listen on another path`);
+  await unlink(path);
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = connect({ path });
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    if (code === "ECONNREFUSED" || code === "ENOENT") return false;
+    throw error;
+  } finally {
+    socket.destroy();
+  }
+}
