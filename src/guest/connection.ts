@@ -154,7 +154,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     const { limits } = this.#environment;
     const { control, head } = request;
     const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
-    const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, this);
+    const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, this);
     const exchange = new Http1GuestExchange(head, control, request.target, body, record, request.proof, this);
     this.#exchange = exchange;
     this.#enter("deciding");
@@ -183,7 +183,6 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
   #exchangeOver(exchange: Http1GuestExchange): void {
     if (this.#exchange !== exchange || this.#state === "handed_over" || this.#state === "closed") return;
     this.#exchange = null;
-    exchange.record.bytesFromGuest = exchange.body.bytes;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || this.#inputEnded) {
       this.#linger();
       return;

@@ -1,4 +1,5 @@
 import { Denial } from "../core/denial.ts";
+import type { ExchangeRecord } from "../core/record.ts";
 import type { BodyLength, BodySink, RequestBody } from "../core/wire.ts";
 import { type BodyConsumer, type BodyDecoder, type BodyLimits, bodyDecoder } from "../http1/body.ts";
 import type { Framing } from "../http1/framing.ts";
@@ -20,11 +21,10 @@ const NOTHING = Buffer.alloc(0);
 export class Http1RequestBody implements RequestBody, BodyConsumer {
   readonly length: BodyLength;
   readonly expectContinue: boolean;
-  /** Decoded bytes so far. */
-  bytes = 0;
   readonly #owner: BodyOwner;
   readonly #decoder: BodyDecoder;
   readonly #announcedTrailers: readonly string[];
+  readonly #record: ExchangeRecord;
   #sink: BodySink | null = null;
   #held: Buffer | null = null;
   #broken: Denial | null = null;
@@ -34,8 +34,10 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     limits: BodyLimits,
     expectContinue: boolean,
     announcedTrailers: readonly string[],
+    record: ExchangeRecord,
     owner: BodyOwner,
   ) {
+    this.#record = record;
     this.length = framing.kind === "length" ? framing.length : framing.kind === "chunked" ? "stream" : "none";
     this.expectContinue = expectContinue;
     this.#decoder = bodyDecoder(framing, limits);
@@ -90,7 +92,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
   }
 
   bodyData(chunk: Buffer): void {
-    this.bytes += chunk.length;
+    this.#record.bytesFromGuest += chunk.length;
     this.#sink?.bodyData(chunk);
   }
 
