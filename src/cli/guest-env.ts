@@ -1,0 +1,114 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { getCACertificates } from "node:tls";
+import { type ProxyUrl, parseProxyUrl } from "./guest-env/proxy-url.ts";
+import { makePublicDirectory, writePublicFile } from "./guest-env/public-file.ts";
+import { type GuestFormat, renderVariables } from "./guest-env/render.ts";
+import { certificatesOf, joinRoots, SYSTEM_ROOT_FILES, toBundle } from "./guest-env/roots.ts";
+import { makeTrustStore, TRUST_STORE_PASSWORD } from "./guest-env/trust-store.ts";
+import { guestVariables } from "./guest-env/variables.ts";
+
+/** `postern guest-env`: writes the CA files that guests need and prints the variables that lead their programs to the edge. */
+
+export interface GuestEnvOptions {
+  readonly format: GuestFormat;
+  /** Where guests reach the edge. */
+  readonly proxy: string;
+  /** PEM file of the CA; a key in it is left out of everything. */
+  readonly caFile: string;
+  /** Where the files are written; `null` = beside the CA. */
+  readonly outDir: string | null;
+  /** Where the bundle is written, if not into `outDir`. */
+  readonly bundleFile: string | null;
+  /** Where the guest sees `outDir`, when it is mounted somewhere else; `null` = the same path. */
+  readonly guestDir: string | null;
+  /** PEM file of the guest's own roots; `null` = the ones of this system. */
+  readonly systemRootsFile: string | null;
+  readonly noProxy: readonly string[];
+  /** Adds a Java trust store and JAVA_TOOL_OPTIONS. */
+  readonly java: boolean;
+}
+
+export interface GuestEnvResult {
+  /** What goes to standard output. */
+  readonly text: string;
+  /** What the operator should know beside it; one line each. */
+  readonly notes: readonly string[];
+}
+
+/** Names of the files that are written. */
+export const GUEST_FILES = { ca: "postern-ca.pem", bundle: "postern-bundle.pem", java: "postern-trust.p12" } as const;
+
+export const DEFAULT_NO_PROXY: readonly string[] = ["localhost", "127.0.0.1", "::1"];
+
+/** @throws Error that names the file or option at fault and the next step */
+export async function guestEnv(options: GuestEnvOptions): Promise<GuestEnvResult> {
+  const proxy = parseProxyUrl(options.proxy);
+  const ca = certificatesOf(await readRequired(options.caFile, "--ca"), options.caFile);
+  const roots = joinRoots(await systemRoots(options.systemRootsFile), ca);
+  const outDir = resolve(options.outDir ?? dirname(options.caFile));
+  const bundleFile = options.bundleFile === null ? join(outDir, GUEST_FILES.bundle) : resolve(options.bundleFile);
+  await makePublicDirectory(outDir);
+  await writePublicFile(join(outDir, GUEST_FILES.ca), toBundle(ca));
+  await writePublicFile(bundleFile, toBundle(roots));
+  if (options.java) await writePublicFile(join(outDir, GUEST_FILES.java), makeTrustStore(roots, randomBytes(20)));
+
+  const seen = (file: string): string => asGuestSees(file, outDir, options.guestDir);
+  const files = {
+    ca: seen(join(outDir, GUEST_FILES.ca)),
+    bundle: seen(bundleFile),
+    ...(options.java ? { java: seen(join(outDir, GUEST_FILES.java)) } : {}),
+  };
+  const trustStore = files.java === undefined ? null : { file: files.java, password: TRUST_STORE_PASSWORD };
+  const view = { proxy, noProxy: options.noProxy, caFile: files.ca, bundleFile: files.bundle, trustStore };
+  const variables = guestVariables(view).map(([{ name, neededBy }, value]) => ({ name, value, neededBy }));
+  return { text: renderVariables(options.format, variables, files), notes: notesFor(files.ca, proxy, options.java) };
+}
+
+/** A mount shows `outDir` under another path; a file outside of it keeps its own. */
+function asGuestSees(file: string, outDir: string, guestDir: string | null): string {
+  if (guestDir === null || dirname(file) !== outDir) return file;
+  return join(guestDir, file.slice(outDir.length + 1));
+}
+
+/** The roots that a replacing variable would otherwise take away. */
+async function systemRoots(chosen: string | null): Promise<ReturnType<typeof certificatesOf>> {
+  if (chosen !== null) return certificatesOf(await readRequired(chosen, "--system-roots"), chosen);
+  for (const file of SYSTEM_ROOT_FILES) {
+    const text = await readIfPresent(file);
+    if (text !== null) return certificatesOf(text, file);
+  }
+  // A machine without a store of its own (a bare container): the roots that this runtime was built with.
+  return certificatesOf(getCACertificates("bundled").join("\n"), "the runtime's own roots");
+}
+
+async function readRequired(file: string, option: string): Promise<string> {
+  const text = await readIfPresent(file);
+  if (text === null) throw new Error(`${file} does not exist: name a PEM file with ${option}`);
+  return text;
+}
+
+async function readIfPresent(file: string): Promise<string | null> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") return null;
+    throw new Error(`${file} cannot be read (${code ?? "unknown"}): check its owner and mode`, { cause: error });
+  }
+}
+
+/** What no variable reaches. */
+function notesFor(caFile: string, proxy: ProxyUrl, java: boolean): string[] {
+  const notes = [
+    "wget, apt, aria2, PHP and .NET read the system store alone: also copy " +
+      `${caFile} to /usr/local/share/ca-certificates/postern.crt and run update-ca-certificates`,
+    "Chromium reads an NSS database alone: " +
+      `certutil -A -t C,, -n postern -d sql:$HOME/.pki/nssdb -i ${caFile}, and start it with --proxy-server=${proxy.host}:${proxy.port} --disable-quic`,
+  ];
+  if (!java) notes.push("Java reads no variable of these: add --java for a trust store and JAVA_TOOL_OPTIONS");
+  else if (proxy.hasUser)
+    notes.push("Java takes no user and password from its options: give such guests a listener of their own");
+  return notes;
+}
