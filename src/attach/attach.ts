@@ -8,7 +8,7 @@ import { attachmentsOf } from "./attachments.ts";
 import { cutFields, foldName } from "./guest-fields.ts";
 import { standInsOf } from "./placeholder.ts";
 import { StandIns } from "./stand-ins.ts";
-import { hasStrayStandIn, hasStrayStandInIn } from "./stray.ts";
+import { hasStrayStandIn, type Home, homeOf, NOWHERE, strayInFields } from "./stray.ts";
 
 /**
  * The attach stage: how a lease becomes upstream authorization, one file an attachment. `cleanse` takes away what only the
@@ -33,7 +33,9 @@ interface Plan {
   /** Folded names of the fields that never leave as the guest sent them. */
   readonly fieldNames: readonly string[];
   readonly cuts: readonly ((head: OutboundHead) => void)[];
-  readonly standIns: readonly string[];
+  readonly home: Home;
+  /** Generation of the stand-ins that knows those of this destination. */
+  learnedIn: number;
   readonly rendered: WeakMap<Lease, Rendered>;
 }
 
@@ -53,7 +55,11 @@ export function createAttachPort(standIns: Iterable<string> = []): Attachments {
     if (plan === undefined) {
       plan = makePlan(destination);
       plans.set(destination, plan);
-      known.learn(plan.standIns);
+    }
+    // An exchange may still hold a destination of the policy before the last reload.
+    if (plan.learnedIn !== known.generation) {
+      known.learn(standInsOf(destination));
+      plan.learnedIn = known.generation;
     }
     return plan;
   }
@@ -66,13 +72,14 @@ export function createAttachPort(standIns: Iterable<string> = []): Attachments {
       cutFields(head.fields, plan.fieldNames);
       for (const cut of plan.cuts) cut(head);
       if (known.isEmpty || !(known.mayHold(head.fields.text) || known.mayHold(head.target))) return;
-      if (hasStrayStandIn(known, permit, head)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+      const home = permit.needsCredential ? plan.home : NOWHERE;
+      if (hasStrayStandIn(known, home, head)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
     },
 
     cleanseTrailers(permit, trailers) {
       cutFields(trailers, planOf(permit.destination).fieldNames);
       if (known.isEmpty || !known.mayHold(trailers.text)) return;
-      if (hasStrayStandInIn(known, trailers)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+      if (strayInFields(known, NOWHERE, trailers)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
     },
 
     attach(permit, lease, head, nowMs) {
@@ -100,7 +107,8 @@ function makePlan(destination: Destination): Plan {
     attachments,
     fieldNames: [...new Set([...injected, ...destination.dropHeaders].map(foldName))],
     cuts: attachments.flatMap(({ cut }) => (cut === null ? [] : [cut])),
-    standIns: standInsOf(destination),
+    home: homeOf(destination),
+    learnedIn: -1,
     rendered: new WeakMap(),
   };
 }

@@ -18,20 +18,28 @@ export class StandIns {
   /** Distinct (characters before the mark, length) of the values: leftmost first, then longest. */
   #shapes: readonly Shape[] = [];
 
+  /** Counts the policies seen: what was learned for an earlier one is forgotten. */
+  generation = 0;
+
   get isEmpty(): boolean {
     return this.#shapes.length === 0;
   }
 
   /** Takes the place of all values known so far. @param values those without the mark cannot be found and are left out */
   set(values: Iterable<string>): void {
-    this.#values = new Set([...values].filter((value) => value.includes(MARK)));
-    this.#shapes = shapesOf(this.#values);
+    this.generation++;
+    this.#keep(values);
   }
 
-  /** Adds what is not known yet: an exchange may still hold a destination of the policy before the last reload. */
+  /** Adds what is not known yet, until the next `set`. */
   learn(values: readonly string[]): void {
     if (values.every((value) => this.#values.has(value))) return;
-    this.set([...this.#values, ...values]);
+    this.#keep([...this.#values, ...values]);
+  }
+
+  #keep(values: Iterable<string>): void {
+    this.#values = new Set([...values].filter((value) => value.includes(MARK)));
+    this.#shapes = shapesOf(this.#values);
   }
 
   /** Whether a text must be looked at closely. Cheap: this runs for every exchange. */

@@ -1,40 +1,48 @@
-import type { OutboundHead, Permit } from "../core/exchange.ts";
+import type { Destination, PlaceholderSpot } from "../core/destination.ts";
+import type { OutboundHead } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
 import { openBasic } from "./basic-credentials.ts";
 import { rewriteQuery } from "./query-string.ts";
 import type { StandIns } from "./stand-ins.ts";
 
+/** The places where a destination replaces stand-ins, by field name and by query key. */
+export interface Home {
+  readonly fields: ReadonlyMap<string, readonly string[]>;
+  readonly keys: ReadonlyMap<string, readonly string[]>;
+}
+
+/** The home of stand-ins when no credential follows. */
+export const NOWHERE: Home = { fields: new Map(), keys: new Map() };
+
+export function homeOf(destination: Destination): Home {
+  const home = { fields: new Map<string, string[]>(), keys: new Map<string, string[]>() };
+  for (const spec of destination.attachments) {
+    if (spec.as !== "placeholder") continue;
+    for (const spot of spec.spots) {
+      const places = placesFor(home, spot);
+      places.set(spot.name, [...(places.get(spot.name) ?? []), spec.value]);
+    }
+  }
+  return home;
+}
+
+function placesFor<Places>(home: { readonly fields: Places; readonly keys: Places }, spot: PlaceholderSpot): Places {
+  return spot.in === "header" ? home.fields : home.keys;
+}
+
 /**
- * The close look at a head that may hold a stand-in. One is at home in a spot of the destination's own placeholder, and
- * only when a credential will follow; anywhere else it would leave the edge as it is.
+ * The close look at a head that may hold a stand-in: anywhere but at home, and at home only when a credential will follow,
+ * it would leave the edge as it is.
  */
-export function hasStrayStandIn(known: StandIns, permit: Permit, head: OutboundHead): boolean {
-  const spots = permit.needsCredential ? spotsOf(permit) : [];
-  return strayInTarget(known, head.target, spots) || strayInFields(known, head.fields, spots);
+export function hasStrayStandIn(known: StandIns, home: Home, head: OutboundHead): boolean {
+  return strayInTarget(known, home, head.target) || strayInFields(known, home, head.fields);
 }
 
-/** The same where nothing is replaced. */
-export function hasStrayStandInIn(known: StandIns, fields: Fields): boolean {
-  return strayInFields(known, fields, []);
-}
-
-interface Spot {
-  readonly in: "header" | "query";
-  readonly name: string;
-  readonly standIn: string;
-}
-
-function spotsOf(permit: Permit): Spot[] {
-  return permit.destination.attachments.flatMap((spec) =>
-    spec.as === "placeholder" ? spec.spots.map((spot) => ({ in: spot.in, name: spot.name, standIn: spec.value })) : [],
-  );
-}
-
-function strayInTarget(known: StandIns, target: string, spots: readonly Spot[]): boolean {
+function strayInTarget(known: StandIns, home: Home, target: string): boolean {
+  if (!known.mayHold(target)) return false;
   let stray = false;
   let rest = target;
-  for (const key of new Set(spots.filter((spot) => spot.in === "query").map(({ name }) => name))) {
-    const own = ownAt(spots, "query", key);
+  for (const [key, own] of home.keys) {
     rest = rewriteQuery(rest, key, (raw) => {
       stray ||= known.hasStray(raw, own);
       return "";
@@ -43,17 +51,16 @@ function strayInTarget(known: StandIns, target: string, spots: readonly Spot[]):
   return stray || known.hasStray(rest, []);
 }
 
-function strayInFields(known: StandIns, fields: Fields, spots: readonly Spot[]): boolean {
+export function strayInFields(known: StandIns, home: Home, fields: Fields): boolean {
   for (let i = 0; i < fields.length; i++) {
     if (fields.isDropped(i)) continue;
-    const own = ownAt(spots, "header", fields.names[i] as string);
+    const name = fields.names[i] as string;
+    if (known.mayHold(name) && known.hasStray(fields.rawName(i), [])) return true;
     const value = fields.value(i);
-    const text = own.length > 0 ? (openBasic(value)?.pair ?? value) : value;
-    if (known.hasStray(text, own) || known.hasStray(fields.rawName(i), [])) return true;
+    if (!known.mayHold(value)) continue;
+    const own = home.fields.get(name);
+    const stray = own === undefined ? known.hasStray(value, []) : known.hasStray(openBasic(value)?.pair ?? value, own);
+    if (stray) return true;
   }
   return false;
-}
-
-function ownAt(spots: readonly Spot[], place: Spot["in"], name: string): string[] {
-  return spots.filter((spot) => spot.in === place && spot.name === name).map(({ standIn }) => standIn);
 }

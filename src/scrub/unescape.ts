@@ -1,0 +1,105 @@
+/**
+ * One layer of the escapes that text takes on its way: percent-encoding (RFC 3986 §2.1), backslashes of JSON and JavaScript
+ * (`\/`, `\"`, `\\`, `\u0041`, `\x41`), HTML references (`&amp;`, `&#65;`, `&#x41;`). All of them at once, whichever characters
+ * an encoder picked and in whichever case; what is no escape stays.
+ * @param starts when given, filled with the place in `text` of every character of the result, and of its end
+ */
+export function unescape(text: string, starts: number[] | null = null): string {
+  let out = "";
+  let from = 0;
+  for (let at = 0; at < text.length;) {
+    const escape = escapeAt(text, at);
+    if (escape === 0) {
+      starts?.push(at);
+      at++;
+      continue;
+    }
+    starts?.push(at);
+    out += text.slice(from, at) + String.fromCharCode(escape >> LENGTH_BITS);
+    at += escape & LENGTH_MASK;
+    from = at;
+  }
+  starts?.push(text.length);
+  return from === 0 ? text : out + text.slice(from);
+}
+
+/** Whether `unescape` might change the text; cheap. */
+export function hasEscape(text: string): boolean {
+  return text.includes("%") || text.includes("\\") || (text.includes("&") && REFERENCE.test(text));
+}
+
+const REFERENCE = /&(?:#|amp;|lt;|gt;|quot;|apos;)/i;
+
+/** An escape as one number, so that none is allocated: the character, then the length of its spelling; 0 = none here. */
+const LENGTH_BITS = 4;
+const LENGTH_MASK = 15;
+
+function found(character: number, length: number): number {
+  return character < 0 || character > 0xff_ff ? 0 : (character << LENGTH_BITS) | length;
+}
+
+function escapeAt(text: string, at: number): number {
+  switch (text.charCodeAt(at)) {
+    case 37: // %
+      return found(hex(text, at + 1, 2), 3);
+    case 92: // backslash
+      return backslash(text, at);
+    case 38: // &
+      return reference(text, at);
+    default:
+      return 0;
+  }
+}
+
+function backslash(text: string, at: number): number {
+  switch (text.charCodeAt(at + 1)) {
+    case 117: // u
+      return found(hex(text, at + 2, 4), 6);
+    case 120: // x
+      return found(hex(text, at + 2, 2), 4);
+    case 34: // "
+    case 39: // '
+    case 47: // /
+    case 92: // backslash
+      return found(text.charCodeAt(at + 1), 2);
+    default:
+      return 0;
+  }
+}
+
+const NAMED: readonly (readonly [string, number])[] = [
+  ["amp;", 38],
+  ["lt;", 60],
+  ["gt;", 62],
+  ["quot;", 34],
+  ["apos;", 39],
+];
+
+function reference(text: string, at: number): number {
+  if (text.charCodeAt(at + 1) === 35) return numericReference(text, at);
+  const head = text.slice(at + 1, at + 6).toLowerCase();
+  for (const [name, character] of NAMED) if (head.startsWith(name)) return found(character, name.length + 1);
+  return 0;
+}
+
+/** `&#65;` or `&#x41;`, at most fifteen characters with all leading zeros. */
+function numericReference(text: string, at: number): number {
+  const end = text.indexOf(";", at);
+  if (end < 0 || end - at > LENGTH_MASK - 1) return 0;
+  const isHex = (text.charCodeAt(at + 2) | 32) === 120;
+  const digits = text.slice(at + (isHex ? 3 : 2), end);
+  if (!(isHex ? /^[0-9a-f]+$/i : /^[0-9]+$/).test(digits)) return 0;
+  return found(Number.parseInt(digits, isHex ? 16 : 10), end - at + 1);
+}
+
+function hex(text: string, at: number, digits: number): number {
+  let value = 0;
+  for (let i = at; i < at + digits; i++) {
+    const code = text.charCodeAt(i);
+    const lower = code | 32;
+    const digit = code >= 48 && code <= 57 ? code - 48 : lower >= 97 && lower <= 102 ? lower - 87 : -1;
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
