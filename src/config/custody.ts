@@ -6,14 +6,12 @@ import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { isLocal, parseListenAddress } from "./listen-address.ts";
-import { type Finding, quoted } from "./problem.ts";
+import type { Taken } from "./postern.ts";
+import { quoted } from "./problem.ts";
 import { Report } from "./report.ts";
 
 /** The config of a custody process from the plain value of its file; as `posternConfig`. */
-export function custodyConfig(
-  value: unknown,
-  files: FileSet,
-): { readonly config: CustodyConfig | null; readonly findings: readonly Finding[] } {
+export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConfig> {
   const parsed = custodyFileSchema.safeParse(value);
   const report = new Report();
   if (!parsed.success) {

@@ -11,42 +11,55 @@ import { parseAddresses, parseHost } from "./host.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 
-/**
- * The allow-list.
- * @param raws `null` where an entry has not even the right shape
- */
-export function destinationRules(
-  raws: readonly (RawDestination | null)[],
-  book: CredentialBook,
-  files: FileSet,
-  report: Report,
-): readonly DestinationRule[] {
-  const rules: DestinationRule[] = [];
-  const names = new Map<string, number>();
-  const places = new Map<string, number>();
-  for (const [i, raw] of raws.entries()) {
-    if (raw === null) continue;
-    const path = ["destinations", i];
-    const namesake = names.get(raw.name);
-    if (namesake === undefined) names.set(raw.name, i);
-    else
-      report.add(
+/** The allow-list, taken in piece by piece. */
+export class AllowList {
+  readonly rules: DestinationRule[] = [];
+  readonly #book: CredentialBook;
+  readonly #files: FileSet;
+  readonly #report: Report;
+  readonly #names = new Map<string, number>();
+  readonly #places = new Map<string, number>();
+  #count = 0;
+
+  constructor(book: CredentialBook, files: FileSet, report: Report) {
+    this.#book = book;
+    this.#files = files;
+    this.#report = report;
+  }
+
+  /** @param raw `null` where an entry has not even the right shape */
+  add(raw: RawDestination | null): void {
+    const index = this.#count++;
+    if (raw === null) return;
+    const path = ["destinations", index];
+    const namesake = claimed(this.#names, raw.name, index);
+    if (namesake !== null)
+      this.#report.add(
         [...path, "name"],
         `${quoted(raw.name)}: destinations[${namesake}] has this name: write a different one`,
       );
-    const rule = destinationRule(raw, path, book, files, report);
-    if (rule === null) continue;
+    const rule = destinationRule(raw, path, this.#book, this.#files, this.#report);
+    if (rule === null) return;
     const place = `${hostText(rule.host)}:${rule.port}`;
-    const twin = places.get(place);
-    if (twin === undefined) places.set(place, i);
-    else
-      report.add([...path, "host"], `${quoted(place)}: destinations[${twin}] matches the same: put the rules into one`);
-    rules.push(rule);
+    const twin = claimed(this.#places, place, index);
+    if (twin !== null)
+      this.#report.add(
+        [...path, "host"],
+        `${quoted(place)}: destinations[${twin}] matches the same: put the rules into one`,
+      );
+    this.rules.push(rule);
   }
-  return Object.freeze(rules);
 }
 
-/** As the file spells it. */
+/** Who had `key` before, or `null` now that it is `index`'s. */
+function claimed(owners: Map<string, number>, key: string, index: number): number | null {
+  const owner = owners.get(key);
+  if (owner !== undefined) return owner;
+  owners.set(key, index);
+  return null;
+}
+
+/** As an authority spells it; a block as `base/prefix`. */
 export function hostText(host: HostPattern): string {
   if (host.kind === "exact") return host.host;
   if (host.kind === "subdomains") return `*.${host.suffix}`;

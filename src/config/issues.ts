@@ -74,7 +74,8 @@ function typeMessage(expected: string, value: unknown, show: string): string {
   if (expected === "array" && (typeof value === "string" || typeof value === "number"))
     return show === "" ? "write a list" : `${show}write a list: [${String(value).slice(0, 60)}]`;
   if (typeof value === "object") return `write ${wanted}`;
-  if (expected === "string" && show !== "") return `${show}write text: ${quoted(String(value))}`;
+  const scalar = typeof value === "number" || typeof value === "boolean";
+  if (expected === "string" && scalar && show !== "") return `${show}write text: ${quoted(String(value))}`;
   return `${show}write ${wanted}`;
 }
 

@@ -1,10 +1,12 @@
+import { YAMLException } from "js-yaml";
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { CustodyConfig, PosternConfig } from "./config.ts";
 import { custodyConfig } from "./custody.ts";
 import { FileSet, reason } from "./file-set.ts";
-import { posternConfig } from "./postern.ts";
+import { longList } from "./long-list.ts";
+import { longPosternConfig, posternConfig, type Taken } from "./postern.ts";
 import { type Finding, MOST_PROBLEMS, pathText, type Problem } from "./problem.ts";
 import { MOST_BYTES, readYaml, type YamlReading } from "./yaml.ts";
 
@@ -41,12 +43,27 @@ export function loadCustodyConfig(path: string): Loaded<CustodyConfig> {
  * @param baseDir absolute; what relative paths inside count from
  */
 export function parseConfig(text: string, fileName: string, baseDir: string): Loaded<PosternConfig> {
-  return parse(text, fileName, baseDir, "destinations", posternConfig);
+  return parseLong(text, baseDir) ?? parse(text, fileName, baseDir, posternConfig);
 }
 
 /** As `parseConfig`, for a custody process. */
 export function parseCustodyConfig(text: string, fileName: string, baseDir: string): Loaded<CustodyConfig> {
-  return parse(text, fileName, baseDir, "credentials", custodyConfig);
+  return parse(text, fileName, baseDir, custodyConfig);
+}
+
+/** The quick way for a long and faultless file. */
+function parseLong(text: string, baseDir: string): Loaded<PosternConfig> | null {
+  const file = longList(text, "destinations");
+  if (file === null) return null;
+  const files = new FileSet(baseDir);
+  try {
+    const config = longPosternConfig(file, files);
+    return config === null ? null : { ok: true, config, digest: digestOf(text, files), files: files.depended };
+  } catch (error) {
+    // Read whole, it will say where.
+    if (error instanceof YAMLException) return null;
+    throw error;
+  }
 }
 
 function load<Config>(
@@ -82,11 +99,10 @@ function parse<Config>(
   text: string,
   fileName: string,
   baseDir: string,
-  listKey: string,
-  take: (value: unknown, files: FileSet) => { readonly config: Config | null; readonly findings: readonly Finding[] },
+  take: (value: unknown, files: FileSet) => Taken<Config>,
 ): Loaded<Config> {
   const files = new FileSet(baseDir);
-  const reading = readYaml(text, listKey);
+  const reading = readYaml(text);
   if (!reading.ok) {
     const problem = {
       file: fileName,

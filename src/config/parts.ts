@@ -25,7 +25,7 @@ export interface Parts {
   readonly ca: RawCa | null;
   readonly upstream: RawUpstream | null;
   readonly custody: ReadonlyMap<string, CustodyPart>;
-  readonly destinations: readonly (RawDestination | null)[];
+  readonly destinations: Iterable<RawDestination | null>;
 }
 
 export interface CustodyPart {

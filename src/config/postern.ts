@@ -3,28 +3,33 @@ import { camelKeys } from "./camel.ts";
 import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
 import { catalogue } from "./credential.ts";
 import { CredentialBook } from "./credential-book.ts";
-import { destinationRules } from "./destination.ts";
+import { AllowList } from "./destination.ts";
+import { destinationSchema, type RawDestination } from "./destination-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { parseRemoteAddress } from "./listen-address.ts";
 import { adminConfig, listenerConfigs } from "./listener.ts";
+import type { LongList } from "./long-list.ts";
 import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
 import type { Finding, Path } from "./problem.ts";
 import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
 
-/** Compiled, because 100,000 destinations pass through it on every load. */
+/** Compiled, because 100,000 destinations pass through them on every load. */
 const schema = z.compile(posternSchema);
+const listSchema = z.compile(z.array(destinationSchema));
+
+/** A config, or `null` when anything is wrong; `findings` says what. */
+export interface Taken<Config> {
+  readonly config: Config | null;
+  readonly findings: readonly Finding[];
+}
 
 /**
  * The edge's config from the plain value of its file.
  * @param files remembers what the config depends on
- * @returns the config, `null` when anything is wrong; `findings` says what
  */
-export function posternConfig(
-  value: unknown,
-  files: FileSet,
-): { readonly config: PosternConfig | null; readonly findings: readonly Finding[] } {
+export function posternConfig(value: unknown, files: FileSet): Taken<PosternConfig> {
   const parsed = schema.safeParse(value);
   const report = new Report();
   if (!parsed.success) report.findings.push(...findingsOf(posternSchema, value, parsed.error.issues, []));
@@ -33,13 +38,35 @@ export function posternConfig(
   return { config: assemble(parsed.data, sections, files), findings: [] };
 }
 
+/**
+ * As `posternConfig`, for a long allow-list that comes in pieces.
+ * @returns `null` when anything is wrong; what, is found by reading the file whole
+ */
+export function longPosternConfig(file: LongList, files: FileSet): PosternConfig | null {
+  const parsed = schema.safeParse(file.rest);
+  if (!parsed.success) return null;
+  const report = new Report();
+  const parts = wholeParts(parsed.data);
+  const destinations = function* (): Generator<RawDestination | null> {
+    for (const piece of file.pieces) {
+      const list = listSchema.safeParse(piece);
+      if (list.success && report.findings.length === 0) yield* list.data;
+      else return report.add([], "the file is to be read whole");
+    }
+  };
+  const sections = sectionsOf({ ...parts, destinations: destinations() }, files, report);
+  return report.findings.length === 0 ? assemble(parsed.data, sections, files) : null;
+}
+
 type Sections = ReturnType<typeof sectionsOf>;
 
 function sectionsOf(parts: Parts, files: FileSet, report: Report) {
   const listeners = listenerConfigs(parts.listeners, files.baseDir, report);
   const custodies = custodyBindings(parts.custody, files, report);
   const book = new CredentialBook(custodies, unreadable(parts.custody));
-  const destinations = destinationRules(parts.destinations, book, files, report);
+  const list = new AllowList(book, files, report);
+  for (const raw of parts.destinations) list.add(raw);
+  const destinations = Object.freeze(list.rules);
   if (parts.ca === null && destinations.some(({ destination }) => needsCa(destination)))
     report.add(
       ["ca"],

@@ -1,6 +1,5 @@
 import { constructFromEvents, EVENT_ID, type Event, load, parseEvents, YAMLException } from "js-yaml";
 import { layoutOf, type Layout } from "./layout.ts";
-import { listPieces } from "./list-pieces.ts";
 import type { Finding } from "./problem.ts";
 
 /** Largest config file, bytes: 1,000,000 destinations fit. */
@@ -22,33 +21,15 @@ export type YamlReading =
   | { readonly ok: false; readonly fault: SyntaxFault };
 
 /**
- * One YAML 1.2 document, core schema, as a plain value; JSON is read the same way. The common case runs without positions
- * and in pieces, because a list of 100,000 destinations is mostly garbage collection otherwise; whatever is unusual (an error,
- * an alias, a duplicate key) takes the slow way through the events of the whole text, which knows every offset.
+ * One YAML 1.2 document, core schema, as a plain value; JSON is read the same way. The common case runs without positions;
+ * whatever is unusual (an error, an alias, a duplicate key) goes through the events of the text, which know every offset.
  */
-export function readYaml(text: string, listKey: string): YamlReading {
-  const value = readFast(text, listKey);
-  if (value !== undefined)
-    return { ok: true, value, findings: [], layout: () => layoutOf(text, parseEvents(text, {})) };
-  return readSlow(text);
-}
-
-function readFast(text: string, listKey: string): unknown {
-  const pieces = listPieces(text, listKey);
+export function readYaml(text: string): YamlReading {
   try {
-    if (pieces === null) return load(text, { maxAliases: 0 });
-    const rest = load(pieces.rest, { maxAliases: 0 });
-    if (typeof rest !== "object" || rest === null || Array.isArray(rest)) return undefined;
-    const items: unknown[] = [];
-    for (const piece of pieces.pieces) {
-      const part = load(piece, { maxAliases: 0 });
-      if (!Array.isArray(part)) return undefined;
-      for (const item of part) items.push(item);
-    }
-    return { ...rest, [listKey]: items };
+    const value = load(text, { maxAliases: 0 });
+    return { ok: true, value, findings: [], layout: () => layoutOf(text, parseEvents(text, {})) };
   } catch (error) {
-    // Whatever it was, the slow way finds it again and says where.
-    if (error instanceof YAMLException) return undefined;
+    if (error instanceof YAMLException) return readSlow(text);
     throw error;
   }
 }

@@ -1,0 +1,62 @@
+import { load, YAMLException } from "js-yaml";
+
+/** A document whose one long list is read in pieces, each of which can be forgotten before the next is read. */
+export interface LongList {
+  /** The document with an empty list in its place. */
+  readonly rest: Readonly<Record<string, unknown>>;
+  /** The items in order. Reading them throws `YAMLException` where the text is not plain. */
+  readonly pieces: Iterable<readonly unknown[]>;
+}
+
+/** Below this a text is read in one go. */
+const WORTH_IT_CHARS = 200_000;
+const PIECE_CHARS = 65_536;
+
+/**
+ * Cuts the block list under the top-level key `key` between its items: reading 100,000 destinations in one go is mostly garbage
+ * collection. In YAML 1.2 every line of an item, block scalars and continued quotes included, is indented deeper than the item's
+ * dash (§8.2.1, §6.1), so a line that begins with the dash at the list's own depth begins an item. A text for which that
+ * does not hold is not valid YAML, and fails in its pieces; so does one with aliases. Whoever sees a failure reads it whole.
+ * @returns `null` when the text is short or has no such list
+ */
+export function longList(text: string, key: string): LongList | null {
+  if (text.length < WORTH_IT_CHARS) return null;
+  const head = new RegExp(`^${key}:[ \\t]*(?:#.*)?\\r?\\n`, "m").exec(text);
+  if (head === null) return null;
+  const start = head.index + head[0].length;
+  const first = /^(?:[ \t]*(?:#.*)?\r?\n)*( *)- /.exec(text.slice(start, start + PIECE_CHARS));
+  if (first === null) return null;
+  const indent = first[1] as string;
+  const end = endOfList(text, start, indent);
+  const rest = restOf(text.slice(0, start) + text.slice(end), key);
+  return rest === null ? null : { rest, pieces: pieces(text, start, end, `\n${indent}- `) };
+}
+
+/** The first line after `start` that belongs to the top level again. */
+function endOfList(text: string, start: number, indent: string): number {
+  const line = indent === "" ? /^(?!- )[^\s#]/gm : /^[^\s#]/gm;
+  line.lastIndex = start;
+  return line.exec(text)?.index ?? text.length;
+}
+
+function restOf(text: string, key: string): Record<string, unknown> | null {
+  try {
+    const value = load(text, { maxAliases: 0 });
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+    return { ...value, [key]: [] };
+  } catch (error) {
+    if (error instanceof YAMLException) return null;
+    throw error;
+  }
+}
+
+function* pieces(text: string, start: number, end: number, dash: string): Generator<readonly unknown[]> {
+  for (let from = start; from < end;) {
+    const next = text.indexOf(dash, from + PIECE_CHARS);
+    const to = next < 0 || next >= end ? end : next + 1;
+    const items = load(text.slice(from, to), { maxAliases: 0 });
+    if (!Array.isArray(items)) throw new YAMLException("a piece of a list is no list");
+    yield items;
+    from = to;
+  }
+}
