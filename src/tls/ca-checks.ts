@@ -45,14 +45,12 @@ function refuseOutdated({ certificate }: CheckedCertificate, where: string, nowM
 
 /** @param below intermediates that stand between this certificate and a leaf */
 function refuseNoCa({ certificate, fields }: CheckedCertificate, where: string, below: number): void {
-  if (!certificate.ca || fields.basicConstraints?.ca !== true) {
-    const next = "name a certificate with basicConstraints CA:TRUE (postern ca init makes one)";
-    throw new CaError("ca_not_a_ca", `${where} is not a CA`, next);
-  }
+  if (fields.basicConstraints?.ca !== true) throw notACa(where);
   if (fields.keyUsage !== null && !fields.keyUsage.certSign) {
     const next = "have it issued anew with keyUsage keyCertSign";
     throw new CaError("ca_key_usage", `${where} may not sign certificates`, next);
   }
+  if (!certificate.ca) throw notACa(where);
   const purposes: readonly string[] | undefined = certificate.keyUsage;
   if (purposes !== undefined && !purposes.some((purpose) => purpose === SERVER_AUTH || purpose === ANY_PURPOSE)) {
     const next = "have it issued anew with serverAuth in extendedKeyUsage, or without that extension";
@@ -67,6 +65,11 @@ function refuseNoCa({ certificate, fields }: CheckedCertificate, where: string, 
       next,
     );
   }
+}
+
+function notACa(where: string): CaError {
+  const next = "name a certificate with basicConstraints CA:TRUE (postern ca init makes one)";
+  return new CaError("ca_not_a_ca", `${where} is not a CA`, next);
 }
 
 // extendedKeyUsage, which X509Certificate calls keyUsage: RFC 5280 §4.2.1.12.
