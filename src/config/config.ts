@@ -17,6 +17,7 @@ export interface PosternConfig {
   readonly ca: CaFiles | null;
   readonly tls: CamelKeys<TlsSection>;
   readonly upstream: UpstreamConfig;
+  readonly resolver: ResolverConfig;
   readonly limits: CamelKeys<LimitsSection>;
   readonly timeouts: CamelKeys<TimeoutsSection>;
   readonly log: CamelKeys<LogSection>;
@@ -54,6 +55,11 @@ export interface CaFiles {
 export interface UpstreamConfig {
   /** PEM texts beside the system's roots. */
   readonly extraRoots: readonly string[];
+}
+
+export interface ResolverConfig {
+  /** Lower-case name or `*.name` -> IP texts. */
+  readonly hosts: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Where the leases of a custody name come from. */

@@ -103,6 +103,7 @@ function assemble(raw: RawPostern, sections: Sections, files: FileSet): PosternC
           }),
     tls: camelKeys(raw.tls),
     upstream: Object.freeze({ extraRoots: Object.freeze(sections.extraRoots) }),
+    resolver: Object.freeze({ hosts: new Map(Object.entries(raw.resolver.hosts)) }),
     limits: camelKeys(raw.limits),
     timeouts: camelKeys(raw.timeouts),
     log: camelKeys(raw.log),

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { canonicalName } from "../core/authority.ts";
+import { parseIp } from "../core/ip.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
 import { addressText, boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
@@ -66,6 +68,24 @@ export const upstreamSchema = z.strictObject({
   extra_roots: z.array(pathText).max(100).default([]).describe("PEM files of roots beside the system's."),
 });
 
+const hostName = z
+  .string()
+  .refine((text) => canonicalName(text.replace(/^\*\./, "")) === text.replace(/^\*\./, ""), {
+    error: 'write a lower-case name or "*.name"',
+  })
+  .describe("A name, or `*.name` for every name below it.");
+const hostAddress = z
+  .string()
+  .refine((text) => parseIp(text) !== null, { error: "write an IP address without brackets or zone" })
+  .describe("IP address.");
+
+export const resolverSchema = z.strictObject({
+  hosts: z
+    .record(hostName, z.array(hostAddress).min(1).max(64))
+    .default({})
+    .describe("Names that the edge answers itself, like a hosts file; their addresses are checked like all others."),
+});
+
 export const limitsSchema = z.strictObject({
   head_bytes: whole(1024, 1_048_576, 65_536, "Largest request or answer head, bytes."),
   head_fields: whole(8, 4096, 256, "Most fields in a head."),
@@ -131,10 +151,10 @@ const custodySchema = z.union([
     .strictObject({
       embedded: z.strictObject({
         credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
-      }),
+      }).describe("The catalogue is in this file."),
     })
     .describe("Custody inside the edge process."),
-  z.strictObject({ remote: remoteSchema }).describe("A custody process of its own."),
+  z.strictObject({ remote: remoteSchema.describe("How it is reached.") }).describe("A custody process of its own."),
 ]);
 
 export const posternSchema = z.strictObject({
@@ -145,6 +165,7 @@ export const posternSchema = z.strictObject({
     .describe("The CA that inspected TLS is ended with; needed by every destination with `tls: inspect` over https."),
   tls: tlsSchema.prefault({}).describe("Minted certificates."),
   upstream: upstreamSchema.prefault({}).describe("The side of the upstreams."),
+  resolver: resolverSchema.prefault({}).describe("How names become addresses."),
   limits: limitsSchema.prefault({}).describe("Sizes and counts."),
   timeouts: timeoutsSchema.prefault({}).describe("Times."),
   log: logSchema.prefault({}).describe("The log on standard output."),

@@ -59,6 +59,12 @@ export class GuestListener {
     return bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
   }
 
+  /** Bound IP text, "" for a unix socket. */
+  get host(): string {
+    const bound = this.#server.address();
+    return bound === null || typeof bound === "string" ? "" : bound.address;
+  }
+
   /** Bound TCP port, 0 for a unix socket. */
   get port(): number {
     const bound = this.#server.address();

@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { type AuditTrail } from "../../audit/trail.ts";
+import { issueAudit } from "../../audit/privileged.ts";
+import type { CustodyBinding, RemoteTlsFiles } from "../../config/config.ts";
+import type { CustodyPort } from "../../core/custody.ts";
+import { Catalogue } from "../../custody/catalogue.ts";
+import { EmbeddedCustody } from "../../custody/embedded.ts";
+import { Issuer } from "../../custody/issuer.ts";
+import { RemoteCustody, type RemoteTls } from "../../custody/remote.ts";
+import type { EdgeSystem } from "./system.ts";
+
+/** Makes the custodies of a config and closes those of the config before it. */
+export class Custodies {
+  readonly #system: EdgeSystem;
+  readonly #audit: AuditTrail;
+  readonly #warn: (text: string) => void;
+  readonly #salt: Buffer;
+  #open: (EmbeddedCustody | RemoteCustody)[] = [];
+
+  constructor(system: EdgeSystem, audit: AuditTrail, warn: (text: string) => void) {
+    this.#system = system;
+    this.#audit = audit;
+    this.#warn = warn;
+    this.#salt = system.randomBytes(32);
+  }
+
+  /** @returns the custodies by name; those opened before stay open until `retire` is called with them */
+  open(bindings: readonly CustodyBinding[]): ReadonlyMap<string, CustodyPort> {
+    const made = bindings.map((binding) => [binding.name, this.#make(binding)] as const);
+    this.#open.push(...made.map(([, custody]) => custody));
+    return new Map(made);
+  }
+
+  /** Closes every custody that is not among `kept`. */
+  retire(kept: ReadonlyMap<string, CustodyPort>): void {
+    const keep = new Set<CustodyPort>(kept.values());
+    for (const custody of this.#open) if (!keep.has(custody)) void custody.close();
+    this.#open = this.#open.filter((custody) => keep.has(custody));
+  }
+
+  close(): void {
+    this.retire(new Map());
+  }
+
+  #make(binding: CustodyBinding): EmbeddedCustody | RemoteCustody {
+    if (binding.kind === "remote") {
+      const { address, tls, timeoutMs } = binding;
+      return new RemoteCustody({ address, tls: tls === null ? null : readTls(tls), timeoutMs });
+    }
+    const { clock, environment, uid, randomBytes } = this.#system;
+    return new EmbeddedCustody(
+      new Issuer({
+        catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn }),
+        audit: issueAudit(this.#audit),
+        clock,
+        newId: () => randomBytes(16).toString("base64url"),
+        salt: this.#salt,
+        warn: this.#warn,
+      }),
+    );
+  }
+}
+
+function readTls({ ca, certificate, key, serverName }: RemoteTlsFiles): RemoteTls {
+  return {
+    ca: readFileSync(ca, "utf8"),
+    certificate: readFileSync(certificate, "utf8"),
+    key: readFileSync(key, "utf8"),
+    serverName,
+  };
+}

@@ -1,0 +1,199 @@
+import { DeadlineSweep } from "../../core/deadline.ts";
+import type { SessionClaims } from "../../core/exchange.ts";
+import { createAttachPort } from "../../attach/attach.ts";
+import { AuditTrail } from "../../audit/trail.ts";
+import type { PosternConfig } from "../../config/config.ts";
+import { LeaseKeeper } from "../../custody/keeper.ts";
+import { GuestListener } from "../../guest/listener.ts";
+import type { Line } from "../../line/line.ts";
+import { AddressGuard } from "../../policy/guard.ts";
+import { PolicyHolder } from "../../policy/holder.ts";
+import { createResponseGuard } from "../../scrub/guard.ts";
+import { ListenerSessions } from "../../session/listener-sessions.ts";
+import { Account } from "../../telemetry/account.ts";
+import { Log } from "../../telemetry/log.ts";
+import { Metrics } from "../../telemetry/metrics.ts";
+import { LeafCache } from "../../tls/leaf-cache.ts";
+import { LeafMinter } from "../../tls/leaf-minter.ts";
+import { UpstreamPools } from "../../upstream/pools.ts";
+import { UpstreamTrust } from "../../upstream/trust.ts";
+import { openAdmin } from "./admin.ts";
+import { loadCaOf } from "./ca.ts";
+import { Custodies } from "./custodies.ts";
+import { ownListenersOf } from "./own.ts";
+import { EdgePolicy } from "./policy.ts";
+import type { EdgeSystem } from "./system.ts";
+
+/** How often deadlines are looked at, `ms`: the precision of every timeout. */
+const SWEEP_MS = 250;
+/** Fields of a trailer section; its bytes have a limit of their own in the config. */
+const TRAILER_FIELDS = 64;
+
+/** A running edge. */
+export interface Edge {
+  /** Bound addresses of the guest listeners by name, as `127.0.0.1:3128` or `unix:/path`. */
+  readonly listeners: ReadonlyMap<string, string>;
+  /** Bound address of the admin listener, or `null`. */
+  readonly admin: string | null;
+  readonly log: Log;
+  /** What guests have to trust, PEM; `null` without a CA. */
+  readonly anchorPem: string | null;
+  /** Takes over the destinations and embedded credentials of a new config; a bad one changes nothing. */
+  readonly policy: EdgePolicy;
+  /** Lets open exchanges finish within `drain_ms`, then ends everything. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Joins the house: the only place where the folders meet.
+ * @param digest of the config, for the record
+ * @throws Error with a next step when anything that the edge relies on is not there; nothing is invented in its place
+ */
+export async function startEdge(config: PosternConfig, digest: string, system: EdgeSystem): Promise<Edge> {
+  const { clock, randomBytes } = system;
+  const { timeouts, limits } = config;
+  const log = new Log({
+    level: config.log.level,
+    clock,
+    ...(system.logDestination === null ? {} : { destination: system.logDestination }),
+  });
+  const logger = log.logger;
+  const ca = loadCaOf(config, system);
+  for (const warning of ca?.warnings ?? []) logger.warn({ warning }, "CA");
+  const audit = await AuditTrail.open({
+    ...config.audit,
+    instance: system.instance,
+    clock,
+    randomBytes,
+    onAlarm: (alarm) => logger.error({ alarm }, "audit"),
+    onAnchor: (head) => logger.info({ head }, "audit anchor"),
+  });
+  let draining = false;
+  const sweep = new DeadlineSweep();
+  const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), SWEEP_MS);
+  const leaves =
+    ca === null
+      ? null
+      : new LeafCache({
+          minter: new LeafMinter({
+            ca,
+            leafKey: "ec",
+            lifetimeMs: config.tls.leafLifetimeHours * 3_600_000,
+            clock,
+            randomBytes,
+          }),
+          entries: config.tls.leafCacheEntries,
+          clock,
+        });
+  const holder = new PolicyHolder();
+  const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
+  const attach = createAttachPort();
+  const metrics = new Metrics({
+    version: system.version,
+    custodies: config.custodies.map(({ name }) => name),
+    sources: {
+      leases: () => keeper.size,
+      policy: () => holder.state,
+      audit: () => audit.stats,
+      logDropped: () => log.dropped,
+      caNotAfterMs: () => ca?.notAfterMs ?? null,
+      draining: () => draining,
+      ...(leaves === null ? {} : { leaves: () => leaves }),
+    },
+  });
+  const keeper = new LeaseKeeper({
+    custodies: custodies.open(config.custodies),
+    clock,
+    random: system.random,
+    tickMs: 1000,
+    events: metrics.keeper,
+  });
+  const policy = new EdgePolicy({ holder, keeper, custodies, attach, audit, metrics, logger, clock, running: config });
+  const listeners: GuestListener[] = [];
+  const own = ownListenersOf(config, listeners);
+  const account = new Account({
+    audit,
+    log: config.log.exchanges ? log : null,
+    metrics,
+    onFailure: (part, error) => {
+      metrics.accountFailed(part);
+      logger.error({ part, err: error }, "account");
+    },
+  });
+  const line: Line = {
+    clock,
+    sessions: new ListenerSessions(
+      new Map(config.listeners.map(({ name, session }): [string, SessionClaims] => [name, session.claims])),
+    ),
+    policy: holder,
+    addresses: new AddressGuard({ lookup: system.lookup(config), clock, own: own.all }),
+    leases: keeper,
+    attach,
+    guard: createResponseGuard(),
+    account,
+    upstream: new UpstreamPools(new UpstreamTrust([...system.systemRoots(), ...config.upstream.extraRoots]), {
+      clock,
+      sweep,
+      timeouts,
+      limits: { ...limits, trailerFields: TRAILER_FIELDS },
+      maxConnections: limits.upstreamConnectionsPerDestination,
+      events: metrics.upstream,
+    }),
+  };
+  await policy.take(config, digest);
+  const boot = randomBytes(6).toString("hex");
+  let ids = 0;
+  for (const { name, address } of config.listeners) {
+    const listener = new GuestListener(
+      {
+        name,
+        address: address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
+        mode: 0o660,
+      },
+      {
+        line,
+        sweep,
+        timeouts,
+        limits: { ...limits, trailerFields: TRAILER_FIELDS },
+        leaves: leaves ?? NO_LEAVES,
+        events: metrics.guest,
+        nextId: () => `${boot}-${(++ids).toString(36)}`,
+        isDraining: () => draining,
+      },
+    );
+    await listener.listen();
+    listeners.push(listener);
+  }
+  const admin = await openAdmin(config, { metrics, keeper, holder, audit, ca, clock, isDraining: () => draining });
+  own.add(admin);
+  await audit.privileged({ type: "edge_started", facts: { version: system.version, config: digest } });
+  return {
+    listeners: new Map(listeners.map((listener, i) => [config.listeners[i]?.name ?? "", listener.boundText])),
+    admin: admin?.address ?? null,
+    log,
+    anchorPem: ca?.anchorPem ?? null,
+    policy,
+    drain: async () => {
+      draining = true;
+      logger.info({ drain_ms: timeouts.drainMs }, "draining");
+      await Promise.all(listeners.map((listener) => listener.drain()));
+      clearInterval(sweeper);
+      keeper.close();
+      custodies.close();
+      await admin?.close();
+      await audit
+        .privileged({ type: "edge_stopping", facts: {} })
+        .catch((error: unknown) => logger.error({ err: error }, "audit"));
+      await audit.close();
+      logger.info("stopped");
+      log.close();
+    },
+  };
+}
+
+/** Without a CA there is no destination that is inspected over TLS: the config has made sure of that. */
+const NO_LEAVES = {
+  contextFor: (): never => {
+    throw new Error("no CA is configured");
+  },
+};
