@@ -152,7 +152,7 @@ function utf8Text(bytes: string): string | null {
  */
 function segmentDoubt(text: string): string | null {
   if (text.includes("//")) return "an empty segment (//)";
-  return text.split(/[/?#]/).some((segment) => /^\s*\.[.\s]*$/.test(segment)) ? "a dot segment" : null;
+  return text.split(/[/?#]/).some((segment) => /^[.\s]+$/.test(segment)) ? "a dot segment" : null;
 }
 
 /** Full-width and compatibility forms fold to delimiters (Unicode NFKC, Windows best-fit): U+FF0F is `/` to such a server. */
