@@ -1,0 +1,30 @@
+import type { Route } from "../load/route.ts";
+import type { Stage } from "../stage/stage.ts";
+
+/** A proxy that the bench can start. One file each in this folder. */
+export interface Contender {
+  readonly name: string;
+  readonly kind: Route["kind"];
+  /** Version text, or why it cannot take part on this machine. */
+  inspect(): { readonly version: string } | { readonly absent: string };
+  /**
+   * Starts it in a folder of its own, ready to serve `destinations` names.
+   * @throws Error with the log's tail when it does not come up
+   */
+  start(stage: Stage, settings: StartSettings): Promise<Running>;
+}
+
+export interface StartSettings {
+  /** Folder that exists and is empty. */
+  readonly folder: string;
+  /** Size of the allow-list. */
+  readonly destinations: number;
+}
+
+export interface Running {
+  readonly route: Route;
+  /** Log files that may be truncated between rounds: opened in append mode by what writes them. */
+  readonly logs: readonly string[];
+  hasEnded(): boolean;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,30 @@
+import { join } from "node:path";
+import type { Contender } from "./contender.ts";
+import { nodeCommand, packageVersion } from "./node-program.ts";
+import { startProgram } from "./program.ts";
+
+/** mockttp in a process of its own, told to replace Authorization and to keep no traffic in memory. */
+export const mockttp: Contender = {
+  name: "mockttp",
+  kind: "forward",
+  inspect() {
+    const version = packageVersion("mockttp");
+    return version === null ? { absent: "mockttp is not installed: npm ci" } : { version };
+  },
+  start(stage, { folder }) {
+    return startProgram(stage, {
+      name: "mockttp",
+      kind: "forward",
+      folder,
+      trust: stage.certificates.ca,
+      command: (port) =>
+        nodeCommand(
+          join(import.meta.dirname, "mockttp-process.ts"),
+          String(port),
+          stage.certificates.ca,
+          stage.certificates.caKey,
+          stage.certificates.upstreamCa,
+        ),
+    });
+  },
+};

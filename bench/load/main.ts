@@ -1,0 +1,32 @@
+import { serveJobs } from "../wire/worker.ts";
+import { bulk } from "./bulk.ts";
+import { denials } from "./denials.ts";
+import { holdTunnels, releaseTunnels } from "./held-tunnels.ts";
+import type { LoadJob } from "./jobs.ts";
+import { fixedRequests, keepAlive } from "./keep-alive.ts";
+import { latency } from "./latency.ts";
+import { firstHits, tunnels } from "./tunnels.ts";
+
+/** The load generator's process: takes jobs from the bench, one at a time. */
+serveJobs((job: LoadJob): Promise<unknown> => {
+  switch (job.kind) {
+    case "keepalive":
+      return keepAlive(job);
+    case "requests":
+      return fixedRequests(job);
+    case "tunnels":
+      return tunnels(job);
+    case "first-hits":
+      return firstHits(job);
+    case "bulk":
+      return bulk(job);
+    case "denials":
+      return denials(job);
+    case "latency":
+      return latency(job);
+    case "hold":
+      return holdTunnels(job);
+    case "release":
+      return Promise.resolve(releaseTunnels());
+  }
+});

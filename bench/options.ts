@@ -1,0 +1,99 @@
+import { parseArgs } from "node:util";
+import { contenders } from "./contenders/all.ts";
+import { measures } from "./measures/all.ts";
+
+export interface Options {
+  readonly quick: boolean;
+  readonly json: string | null;
+  /** Names of measures and surveys. */
+  readonly only: ReadonlySet<string>;
+  readonly contenders: ReadonlySet<string>;
+  readonly rounds: number | null;
+  /** The run ends with what it has when this is over, minutes. */
+  readonly limitMinutes: number;
+  readonly keepFiles: boolean;
+}
+
+export class UsageError extends Error {}
+
+export const SURVEYS = ["memory", "allow-list"] as const;
+
+/** Short names for what belongs together. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  keepalive: ["keepalive-1", "keepalive-16", "keepalive-64"],
+  bulk: ["download", "upload"],
+};
+
+export const USAGE = `npm run bench -- [options]
+  --quick               about 2 minutes, two short rounds: for a look, not for a verdict
+  --only a,b            ${[...measures.map((each) => each.name), ...SURVEYS, ...Object.keys(GROUPS)].join(", ")}
+  --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
+  --rounds N            rounds instead of the usual number
+  --json FILE           write every figure of every round
+  --limit-minutes N     end with what there is after N minutes (default 20)
+  --keep                keep the temporary folder with configurations and logs
+`;
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[]): Options | "help" {
+  const values = parse(args);
+  if (values.help === true) return "help";
+  const allMeasures = [...measures.map((each) => each.name), ...SURVEYS];
+  return {
+    quick: values.quick === true,
+    json: values.json ?? null,
+    only: names("--only", values.only, allMeasures, GROUPS),
+    contenders: names(
+      "--contenders",
+      values.contenders,
+      contenders.map((each) => each.name),
+      {},
+    ),
+    rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
+    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
+    keepFiles: values.keep === true,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: "boolean" },
+        json: { type: "string" },
+        only: { type: "string" },
+        contenders: { type: "string" },
+        rounds: { type: "string" },
+        "limit-minutes": { type: "string" },
+        keep: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
+function names(
+  option: string,
+  text: string | undefined,
+  known: readonly string[],
+  groups: Readonly<Record<string, readonly string[]>>,
+): ReadonlySet<string> {
+  if (text === undefined) return new Set(known);
+  const chosen = text.split(",").flatMap((name) => groups[name] ?? [name]);
+  const unknown = chosen.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new UsageError(
+      `${option}: unknown ${unknown.join(", ")}; known: ${[...known, ...Object.keys(groups)].join(", ")}`,
+    );
+  return new Set(chosen);
+}
+
+function whole(option: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(`${option} ${text}: write a whole number from ${least} to ${most}`);
+  return value;
+}

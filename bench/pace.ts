@@ -1,0 +1,51 @@
+/** How long and how often things are measured. */
+export interface Pace {
+  readonly rounds: number;
+  /** Load that runs before a window is counted. */
+  readonly warmMs: number;
+  readonly windowMs: number;
+  /** Load on every contender before the first round, so that nobody is measured cold. */
+  readonly warmUpMs: number;
+  /** Never-seen hosts a round. */
+  readonly firstHits: number;
+  /** 100 MB transfers a sample. */
+  readonly bulkTimes: number;
+  readonly latencyMs: number;
+  readonly idleTunnels: number;
+  readonly memoryRequests: number;
+  /** What the requests of the memory survey may take; a contender that is slower is measured after fewer. */
+  readonly memoryBudgetMs: number;
+  /** Pause before memory is read. */
+  readonly settleMs: number;
+}
+
+/** Under 15 minutes. */
+export const FULL: Pace = {
+  rounds: 5,
+  warmMs: 400,
+  windowMs: 1500,
+  warmUpMs: 1500,
+  firstHits: 20,
+  bulkTimes: 2,
+  latencyMs: 3000,
+  idleTunnels: 1000,
+  memoryRequests: 100_000,
+  memoryBudgetMs: 75_000,
+  settleMs: 1500,
+};
+
+/** About 2 minutes: for a look while changing something, not for a verdict. */
+export const QUICK: Pace = {
+  ...FULL,
+  rounds: 2,
+  warmMs: 200,
+  windowMs: 600,
+  warmUpMs: 500,
+  firstHits: 8,
+  bulkTimes: 1,
+  latencyMs: 1000,
+  idleTunnels: 250,
+  memoryRequests: 30_000,
+  memoryBudgetMs: 5_000,
+  settleMs: 500,
+};

@@ -1,0 +1,76 @@
+import { measures } from "../measures/all.ts";
+import type { Figure } from "../measures/measure.ts";
+import { ALLOW_LIST_FIGURES } from "../surveys/allow-list.ts";
+import { MEMORY_FIGURES } from "../surveys/memory.ts";
+import type { Results } from "./results.ts";
+import { number, table } from "./table.ts";
+import { judge, type Verdict } from "./verdicts.ts";
+
+interface Section {
+  readonly title: string;
+  readonly figures: readonly Figure[];
+}
+
+const sections: readonly Section[] = [
+  ...measures,
+  { title: "memory, fresh processes", figures: MEMORY_FIGURES },
+  { title: "length of the allow-list", figures: ALLOW_LIST_FIGURES },
+];
+
+/** Everything that was measured, as text: figures, ratios of Postern to the others, verdicts, failures. */
+export function report(results: Results, contenders: readonly string[]): string {
+  const parts = [figuresTable(results, contenders), ratiosTable(results, contenders), verdictsTable(judge(results))];
+  if (results.failures.length > 0) {
+    const lines = results.failures.map(({ contender, measure, message }) => `  ${contender}, ${measure}: ${message}\n`);
+    parts.push(`Failed\n${lines.join("")}`);
+  }
+  return parts.filter((part) => part !== "").join("\n");
+}
+
+function figuresTable(results: Results, contenders: readonly string[]): string {
+  const rows: string[][] = [["Medians", ...contenders]];
+  for (const { title, figures } of sections) {
+    const lines = figures
+      .map(({ id, title: name, digits }) => ({
+        name,
+        values: contenders.map((contender) => results.figure(contender, id)),
+        digits,
+      }))
+      .filter(({ values }) => values.some((value) => value !== null));
+    if (lines.length === 0) continue;
+    rows.push([title]);
+    for (const { name, values, digits } of lines)
+      rows.push([`  ${name}`, ...values.map((value) => number(value, digits))]);
+  }
+  return table(rows);
+}
+
+function ratiosTable(results: Results, contenders: readonly string[]): string {
+  const others = contenders.filter((contender) => contender !== "postern" && contender !== "direct");
+  if (!contenders.includes("postern") || others.length === 0) return "";
+  const rows: string[][] = [["Postern divided by (median of the rounds' ratios)", ...others]];
+  for (const { title, figures } of sections) {
+    for (const { id, title: name, compare } of figures) {
+      if (compare !== true) continue;
+      const ratios = others.map((to) =>
+        results.ratio({ contender: "postern", figure: id }, { contender: to, figure: id }),
+      );
+      if (ratios.every((ratio) => ratio === null)) continue;
+      rows.push([`  ${title}: ${name}`, ...ratios.map((ratio) => number(ratio?.median ?? null, 2))]);
+    }
+  }
+  return rows.length === 1 ? "" : table(rows);
+}
+
+function verdictsTable(verdicts: readonly Verdict[]): string {
+  if (verdicts.every(({ verdict }) => verdict === "not measured")) return "";
+  const rows = [["Targets", "limit", "measured", "lowest to highest round", "verdict"]];
+  for (const { target, measured, verdict } of verdicts) {
+    const unit = target.kind === "value" ? ` ${target.unit}` : "x";
+    const digits = target.kind === "value" ? 0 : 3;
+    const shown = measured === null ? "-" : `${number(measured.median, digits)}${unit}`;
+    const spread = measured === null ? "-" : `${number(measured.low, digits)} to ${number(measured.high, digits)}`;
+    rows.push([`  ${target.title}`, `${target.sense} ${number(target.limit, digits)}${unit}`, shown, spread, verdict]);
+  }
+  return table(rows);
+}

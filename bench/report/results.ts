@@ -1,0 +1,85 @@
+import { median } from "./statistics.ts";
+
+export interface Failure {
+  readonly contender: string;
+  readonly measure: string;
+  readonly message: string;
+}
+
+/** Median ratio of two figures over the rounds that have both, with its spread. */
+export interface Ratio {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What one run measured: a value per contender, figure and round. */
+export class Results {
+  readonly failures: Failure[] = [];
+  /** `contender figure` -> round -> value */
+  readonly #values = new Map<string, Map<number, number>>();
+
+  record(contender: string, round: number, values: Readonly<Record<string, number>>): void {
+    for (const [figure, value] of Object.entries(values)) {
+      const key = keyOf(contender, figure);
+      let rounds = this.#values.get(key);
+      if (rounds === undefined) this.#values.set(key, (rounds = new Map()));
+      rounds.set(round, value);
+    }
+  }
+
+  fail(failure: Failure): void {
+    this.failures.push(failure);
+  }
+
+  hasFailed(contender: string, measure: string): boolean {
+    return this.failures.some((failure) => failure.contender === contender && failure.measure === measure);
+  }
+
+  /** Median over the rounds, or `null` when it was not measured. */
+  figure(contender: string, figure: string): number | null {
+    const rounds = this.#rounds(contender, figure);
+    return rounds.size === 0 ? null : median([...rounds.values()]);
+  }
+
+  values(contender: string, figure: string): number[] {
+    return [...this.#rounds(contender, figure).values()];
+  }
+
+  /** Ratios are taken within a round, where the machine was in one mood, and only then the median over the rounds. */
+  ratio(of: FigureOf, to: FigureOf): Ratio | null {
+    const base = this.#rounds(to.contender, to.figure);
+    const ratios: number[] = [];
+    for (const [round, value] of this.#rounds(of.contender, of.figure)) {
+      const other = base.get(round);
+      if (other !== undefined && other > 0) ratios.push(value / other);
+    }
+    if (ratios.length === 0) return null;
+    return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
+  }
+
+  /** Adds `<figure>` = a contender's `from` less that of `base` in the same round. */
+  deriveDifference(figure: string, from: string, base: string, contenders: readonly string[]): void {
+    const floor = this.#rounds(base, from);
+    for (const contender of contenders) {
+      if (contender === base) continue;
+      for (const [round, value] of this.#rounds(contender, from)) {
+        const least = floor.get(round);
+        if (least !== undefined) this.record(contender, round, { [figure]: value - least });
+      }
+    }
+  }
+
+  #rounds(contender: string, figure: string): ReadonlyMap<number, number> {
+    return this.#values.get(keyOf(contender, figure)) ?? new Map<number, number>();
+  }
+}
+
+export interface FigureOf {
+  readonly contender: string;
+  readonly figure: string;
+}
+
+function keyOf(contender: string, figure: string): string {
+  return `${contender} ${figure}`;
+}

@@ -1,0 +1,139 @@
+import { mkdirSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import type { Contender, Running } from "./contenders/contender.ts";
+import type { Measure } from "./measures/measure.ts";
+import type { Pace } from "./pace.ts";
+import type { Results } from "./report/results.ts";
+import type { Stage } from "./stage/stage.ts";
+import { surveyAllowList } from "./surveys/allow-list.ts";
+import { surveyMemory } from "./surveys/memory.ts";
+import { destinationHost } from "./wire/fixtures.ts";
+
+export interface Plan {
+  readonly stage: Stage;
+  readonly contenders: readonly Contender[];
+  readonly measures: readonly Measure[];
+  readonly surveys: ReadonlySet<string>;
+  readonly pace: Pace;
+  readonly results: Results;
+  /** Logs are cut after each round, so that a long run fills no disk, unless somebody wants to read them. */
+  readonly keepLogs: boolean;
+  readonly say: (line: string) => void;
+  /** Rejects when the run is to end early. */
+  readonly ended: Promise<never>;
+}
+
+const DESTINATIONS = 1000;
+
+/**
+ * One run: rounds over all contenders, everything interleaved (A B C D, A B C D, ...) so that a mood of the machine hits all
+ * alike, then the surveys on fresh processes. What fails is recorded and left out of later rounds.
+ */
+export async function run(plan: Plan): Promise<void> {
+  const running = new Map<string, Running>();
+  const starter = makeStarter(plan.stage);
+  try {
+    if (plan.measures.length > 0) {
+      await startAll(plan, starter, running);
+      for (let round = 0; round < plan.pace.rounds; round++) await runRound(plan, running, round);
+    }
+  } finally {
+    await Promise.all([...running.values()].map((each) => each.stop()));
+  }
+  if (plan.surveys.has("memory")) await runMemory(plan, starter);
+  if (plan.surveys.has("allow-list")) await runAllowList(plan, starter);
+}
+
+type Starter = (contender: Contender, destinations: number) => Promise<Running>;
+
+function makeStarter(stage: Stage): Starter {
+  let started = 0;
+  return (contender, destinations) => {
+    const folder = join(stage.folder, `${contender.name}-${++started}`);
+    mkdirSync(folder);
+    return contender.start(stage, { folder, destinations });
+  };
+}
+
+/** Starts and warms everybody up. */
+async function startAll(plan: Plan, start: Starter, running: Map<string, Running>): Promise<void> {
+  const { stage, pace } = plan;
+  for (const contender of plan.contenders) {
+    plan.say(`starting ${contender.name}`);
+    await attempt(plan, contender.name, "start", async () => {
+      const started = await start(contender, DESTINATIONS);
+      running.set(contender.name, started);
+      const { route } = started;
+      await stage.run(
+        {
+          kind: "keepalive",
+          route,
+          upstreamPid: stage.upstreamPid,
+          host: destinationHost(0),
+          plain: false,
+          connections: 16,
+          warmMs: 0,
+          windowMs: pace.warmUpMs,
+        },
+        pace.warmUpMs + 20_000,
+      );
+    });
+  }
+}
+
+async function runRound(plan: Plan, running: ReadonlyMap<string, Running>, round: number): Promise<void> {
+  const { stage, pace, results } = plan;
+  for (const measure of plan.measures) {
+    const said: string[] = [];
+    for (const contender of plan.contenders) {
+      const each = running.get(contender.name);
+      if (each === undefined || !measure.kinds.includes(contender.kind)) continue;
+      if (results.hasFailed(contender.name, measure.name)) continue;
+      await attempt(plan, contender.name, measure.name, async () => {
+        if (each.hasEnded()) throw new Error("its process has ended");
+        const values = await measure.sample(stage, each.route, pace, round);
+        results.record(contender.name, round, values);
+        const main = measure.figures[0];
+        if (main !== undefined) said.push(`${contender.name} ${(values[main.id] ?? Number.NaN).toFixed(main.digits)}`);
+      });
+    }
+    plan.say(
+      `round ${round + 1}/${pace.rounds} ${measure.name}: ${said.join(", ")} (${measure.figures[0]?.title ?? ""})`,
+    );
+  }
+  if (plan.keepLogs) return;
+  for (const each of running.values()) each.logs.forEach((file) => truncateSync(file));
+}
+
+async function runMemory(plan: Plan, start: Starter): Promise<void> {
+  for (const contender of plan.contenders) {
+    if (contender.kind === "direct") continue;
+    await attempt(plan, contender.name, "memory", async () => {
+      const values = await surveyMemory(plan.stage, () => start(contender, DESTINATIONS), plan.pace);
+      plan.results.record(contender.name, 0, values);
+      const said = Object.entries(values).map(([figure, value]) => `${figure.split(".")[1]} ${value.toFixed(0)}`);
+      plan.say(`memory of ${contender.name}: ${said.join(", ")} (MB)`);
+    });
+  }
+}
+
+async function runAllowList(plan: Plan, start: Starter): Promise<void> {
+  const postern = plan.contenders.find((contender) => contender.name === "postern");
+  if (postern === undefined) return;
+  plan.say("allow-list of 10, 1,000 and 100,000 destinations");
+  await attempt(plan, postern.name, "allow-list", () =>
+    surveyAllowList(plan.stage, postern.name, (destinations) => start(postern, destinations), plan.pace, plan.results),
+  );
+}
+
+/** Does `work`; a failure is recorded and said, an end of the whole run goes on. */
+async function attempt(plan: Plan, contender: string, measure: string, work: () => Promise<void>): Promise<void> {
+  const outcome = work().then(
+    () => null,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  const message = await Promise.race([outcome, plan.ended]);
+  if (message === null) return;
+  plan.results.fail({ contender, measure, message });
+  plan.say(`FAILED ${contender}, ${measure}: ${message}`);
+}

@@ -1,0 +1,33 @@
+/** What client and upstream of the bench agree on. */
+
+/** The credential that a proxy is to attach; the upstream counts every request that does not carry exactly this. */
+export const INJECTED_AUTHORIZATION = "Bearer bench-4Zr0pWm3uYc1sLq8hTn6vXk2";
+/** What the guest says by itself: a stand-in that has to be replaced. */
+export const GUEST_AUTHORIZATION = "Bearer sk-stand-in-of-the-guest";
+
+/** The token alone, as custody holds it. */
+export const INJECTED_TOKEN = INJECTED_AUTHORIZATION.slice("Bearer ".length);
+
+/** 100 MB, decimal. */
+export const BULK_BYTES = 100_000_000;
+
+/** 1 KB of JSON, always the same bytes. */
+export const JSON_BODY = Buffer.from(jsonOfLength(1024), "latin1");
+
+/** Names of the destinations: every one resolves to the loopback upstream. */
+export const ZONE = "bench.test";
+/** Destination `index` of the allow-list. */
+export function destinationHost(index: number): string {
+  return `api-${index}.${ZONE}`;
+}
+/** The destination that is reached over plain HTTP. */
+export const PLAIN_HOST = `plain.${ZONE}`;
+/** Never on the allow-list. */
+export function deniedHost(index: number): string {
+  return `denied-${index}.${ZONE}`;
+}
+
+function jsonOfLength(length: number): string {
+  const frame = JSON.stringify({ id: "chatcmpl-000", object: "chat.completion", text: "" });
+  return frame.replace('"text":""', `"text":"${"x".repeat(length - frame.length)}"`);
+}
