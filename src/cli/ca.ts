@@ -1,0 +1,168 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import type { Secret } from "../core/secret.ts";
+import { CaError } from "../tls/ca-error.ts";
+import { refuseExistingCa, writeCaDirectory } from "../tls/ca-directory.ts";
+import { loadCa, readPassphrase } from "../tls/ca-files.ts";
+import type { CertificateAuthority } from "../tls/certificate-authority.ts";
+import { createCa, defaultCaName } from "../tls/create-ca.ts";
+import { parsePermitted } from "../tls/name-constraints.ts";
+
+/** `postern ca init` and `postern ca show`: makes the CA that guests trust, and tells what one is worth. */
+
+export interface CaInitOptions {
+  /** Directory for ca.crt, ca.key and, with `intermediate`, root.crt. */
+  readonly out: string;
+  /** CN; `null` = one that is unlike any other. */
+  readonly name: string | null;
+  readonly key: "ec" | "rsa";
+  readonly days: number;
+  /** Names and address blocks that it may sign for; empty = anything. */
+  readonly permit: readonly string[];
+  readonly intermediate: boolean;
+  /** Holds the passphrase that encrypts the key, or `null`. */
+  readonly passphraseFile: string | null;
+}
+
+export interface CaShowOptions {
+  readonly certificate: string;
+  readonly key: string;
+  readonly passphraseFile: string | null;
+}
+
+/** Wall clock and randomness, which the composition root has. */
+export interface CaCommandSystem {
+  wallMs(): number;
+  randomBytes(size: number): Buffer;
+  /** Standard output. */
+  print(text: string): void;
+}
+
+/** @returns what to tell the operator. @throws CaError; nothing that was there is touched */
+export function caInit(options: CaInitOptions, system: CaCommandSystem): string {
+  refuseExistingCa(options.out);
+  const permitted = options.permit.map(parsePermitted);
+  const passphrase = options.passphraseFile === null ? null : newPassphrase(options.passphraseFile);
+  const nowMs = system.wallMs();
+  const made = createCa({
+    name: options.name ?? defaultCaName("Postern CA", (size) => system.randomBytes(size)),
+    key: options.key,
+    days: options.days,
+    permitted,
+    intermediate: options.intermediate,
+    passphrase,
+    nowMs,
+    randomBytes: (size) => system.randomBytes(size),
+  });
+  const paths = writeCaDirectory(options.out, made);
+  // Read back from the disk and checked like any other CA: what was written is what a start would load.
+  const ca = loadCa({ ...paths, passphraseFile: options.passphraseFile }, nowMs);
+  const config = [`  certificate: ${paths.certificate}`, `  key: ${paths.key}`];
+  if (options.passphraseFile !== null) config.push(`  passphrase_file: ${options.passphraseFile}`);
+  return [
+    ...describe(ca, nowMs),
+    ...(options.intermediate ? ["root key         thrown away: nothing else can be signed with it"] : []),
+    ...(permitted.length > 0 && !options.intermediate
+      ? ["note             Java ignores name constraints of a CA that it trusts itself: add --intermediate for those"]
+      : []),
+    `guests trust     ${paths.anchor} (postern guest-env writes what they need)`,
+    "in the config:",
+    "ca:",
+    ...config,
+    "",
+  ].join("\n");
+}
+
+/** @returns what the CA is, and what some clients will hold against it. @throws CaError when it cannot be used */
+export function caShow(options: CaShowOptions, system: CaCommandSystem): string {
+  const nowMs = system.wallMs();
+  const ca = loadCa(options, nowMs);
+  return [...describe(ca, nowMs), ...ca.warnings.map((warning) => `warning          ${warning}`), ""].join("\n");
+}
+
+export function registerCa(program: Command, system: CaCommandSystem): void {
+  const ca = program.command("ca").description("make and inspect the CA that guests trust");
+  ca.command("init")
+    .description("make a CA: ca.crt and ca.key (mode 0600) in a directory of its own, never over one that is there")
+    .requiredOption("--out <dir>", "directory to write to")
+    .option("--name <cn>", "common name (default: Postern CA and eight random digits)")
+    .option("--key <kind>", "ec (P-256) or rsa (2048 bits)", "ec")
+    .option("--days <n>", "days until it expires", "365")
+    .option("--permit <name|block>", "what it may sign for: example.com, 10.0.0.0/8; may be repeated", append, [])
+    .option("--intermediate", "put it under a root of its own, whose key is thrown away", false)
+    .option("--passphrase-file <file>", "encrypt the key with the first line of this file")
+    .action((given: GivenInit) => {
+      system.print(caInit(readInit(given), system));
+    });
+  ca.command("show")
+    .description("print what a CA is and what clients will hold against it")
+    .argument("[dir]", "directory that postern ca init wrote to", "certs")
+    .option("--certificate <file>", "instead of DIR/ca.crt")
+    .option("--key <file>", "instead of DIR/ca.key")
+    .option("--passphrase-file <file>", "when the key is encrypted")
+    .action((dir: string, given: GivenShow) => {
+      const certificate = given.certificate ?? join(dir, "ca.crt");
+      const key = given.key ?? join(dir, "ca.key");
+      system.print(caShow({ certificate, key, passphraseFile: given.passphraseFile ?? null }, system));
+    });
+}
+
+interface GivenInit {
+  readonly out: string;
+  readonly name?: string;
+  readonly key: string;
+  readonly days: string;
+  readonly permit: readonly string[];
+  readonly intermediate: boolean;
+  readonly passphraseFile?: string;
+}
+
+interface GivenShow {
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly passphraseFile?: string;
+}
+
+function append(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function readInit(given: GivenInit): CaInitOptions {
+  if (given.key !== "ec" && given.key !== "rsa") {
+    throw new CaError("ca_argument", `--key "${given.key}"`, 'write "ec" or "rsa"');
+  }
+  return {
+    out: given.out,
+    name: given.name ?? null,
+    key: given.key,
+    days: /^[0-9]+$/.test(given.days) ? Number(given.days) : Number.NaN,
+    permit: given.permit,
+    intermediate: given.intermediate,
+    passphraseFile: given.passphraseFile ?? null,
+  };
+}
+
+/** Below this a key file that was copied away is as good as plain. */
+const PASSPHRASE_MIN_CHARACTERS = 12;
+
+function newPassphrase(path: string): Secret {
+  const passphrase = readPassphrase(path);
+  if (passphrase.reveal().length < PASSPHRASE_MIN_CHARACTERS) {
+    const next = `write at least ${PASSPHRASE_MIN_CHARACTERS} characters, such as those of: openssl rand -base64 24`;
+    throw new CaError("ca_argument", `${path}: the passphrase is short`, next);
+  }
+  return passphrase;
+}
+
+const DAY_MS = 86_400_000;
+
+function describe(ca: CertificateAuthority, nowMs: number): string[] {
+  const days = Math.floor((ca.notAfterMs - nowMs) / DAY_MS);
+  return [
+    `subject          ${ca.subject}`,
+    `SHA-256          ${ca.fingerprint}`,
+    `valid            ${new Date(ca.notBeforeMs).toISOString()} to ${new Date(ca.notAfterMs).toISOString()} (${days} days left)`,
+    `signs with       ${ca.signatureName}`,
+    `constrained      ${ca.nameConstraints === null ? "no: it may sign for any name" : "yes, by name constraints"}`,
+  ];
+}
