@@ -1,0 +1,93 @@
+import pino, { type Level, type Logger } from "pino";
+import { isoTime } from "../core/record-json.ts";
+import type { Clock } from "../core/clock.ts";
+import type { LogSink } from "./account.ts";
+
+export interface LogOptions {
+  readonly level: Level | "silent";
+  readonly clock: Clock;
+  /** File descriptor or path; default standard output. */
+  readonly destination?: number | string;
+  /** What every diagnostic line carries, such as the instance. */
+  readonly base?: Readonly<Record<string, string>>;
+}
+
+/** How long lines of exchanges gather before the stream gets them as one text: it measures all it holds at each write. */
+const GATHER_MS = 10;
+/** Bytes that gather before a write, and the longest they wait. A crash loses at most these; audit does not go through here. */
+const MIN_WRITE_BYTES = 32 * 1024;
+const MAX_WRITE_BYTES = 256 * 1024;
+const FLUSH_MS = 200;
+/** What may wait for a reader that is too slow; further lines are dropped and counted. */
+const MAX_WAITING_BYTES = 8 * 1024 * 1024;
+
+/**
+ * The log: `logger` for diagnostics, and one canonical line an exchange, both on one stream and in one shape. The line of an
+ * exchange is made of members that `recordMembers` allows and nothing else: it does not pass through object serialisers,
+ * which cost several microseconds and would print whatever an object holds.
+ */
+export class Log implements LogSink {
+  readonly logger: Logger;
+  readonly #stream: ReturnType<typeof pino.destination>;
+  readonly #info: boolean;
+  readonly #warn: boolean;
+  #gathered = "";
+  #timer: NodeJS.Timeout | null = null;
+  #dropped = 0;
+
+  constructor({ level, clock, destination = 1, base = {} }: LogOptions) {
+    this.#stream = pino.destination({
+      dest: destination,
+      sync: false,
+      minLength: MIN_WRITE_BYTES,
+      maxWrite: MAX_WRITE_BYTES,
+      maxLength: MAX_WAITING_BYTES,
+      periodicFlush: FLUSH_MS,
+    });
+    this.#stream.on("drop", (text: string) => (this.#dropped += linesIn(text)));
+    this.logger = pino(
+      {
+        level,
+        base,
+        timestamp: () => `,"time":"${isoTime(clock.wallMs())}"`,
+        formatters: { level: (label) => ({ level: label }) },
+      },
+      this.#stream,
+    );
+    this.#info = this.logger.isLevelEnabled("info");
+    this.#warn = this.logger.isLevelEnabled("warn");
+  }
+
+  /** Level `info`; `warn` for a refusal, so that `log.level: warn` shows refusals alone. */
+  exchange(members: string, refused: boolean): void {
+    if (refused ? !this.#warn : !this.#info) return;
+    this.#gathered += `{"level":"${refused ? "warn" : "info"}",${members},"msg":"exchange"}\n`;
+    if (this.#gathered.length >= MIN_WRITE_BYTES) this.#hand();
+    else this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
+  }
+
+  #hand(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#gathered === "") return;
+    this.#stream.write(this.#gathered);
+    this.#gathered = "";
+  }
+
+  /** Lines that were dropped because nobody read them fast enough. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Writes what waits, before the process ends. */
+  close(): void {
+    this.#hand();
+    this.#stream.flushSync();
+  }
+}
+
+function linesIn(text: string): number {
+  let lines = 0;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
+  return lines;
+}
