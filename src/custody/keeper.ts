@@ -70,6 +70,7 @@ export class LeaseKeeper implements LeasePort {
     const nowMs = this.#clock.monotonicMs();
     const lease = slot.take(nowMs);
     if (lease === null) return this.#fetch(permit);
+    slot.used = true;
     if (nowMs >= slot.refreshAtMs && slot.flight === null) this.#refreshAhead(slot, nowMs);
     return lease;
   }

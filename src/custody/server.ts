@@ -133,7 +133,7 @@ export class CustodyServer {
     if (this.#issuing >= MAX_ISSUES_AT_ONCE) return this.#refuse(reply, caller, "overloaded");
     this.#issuing++;
     try {
-      return await this.#issue(caller, asked, request, reply);
+      return await this.#issue(caller, asked, reply);
     } catch (thrown) {
       const reason = thrown instanceof LeaseRefusal ? thrown.reason : "source_unavailable";
       return this.#refuse(reply, caller, reason);
@@ -142,12 +142,7 @@ export class CustodyServer {
     }
   }
 
-  async #issue(
-    caller: Caller,
-    asked: LeaseRequest,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<FastifyReply> {
+  async #issue(caller: Caller, asked: LeaseRequest, reply: FastifyReply): Promise<FastifyReply> {
     const gone = new AbortController();
     const onClose = () => gone.abort();
     reply.raw.once("close", onClose);
@@ -163,14 +158,14 @@ export class CustodyServer {
     return reply.code(200).header("cache-control", "no-store").type("application/json").send(body);
   }
 
-  async #health(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const caller = this.#callers.of(request.raw.socket);
+  async #health({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const caller = this.#callers.of(raw.socket);
     this.#answered(reply, caller, 200, null);
     return reply.code(200).type("application/json").send('{"status":"ok"}');
   }
 
-  async #malformed(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const caller = this.#callers.of(request.raw.socket);
+  async #malformed({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const caller = this.#callers.of(raw.socket);
     if (caller !== null) this.#badInput.count(caller.name);
     return this.#refuse(reply, caller, "request_malformed");
   }

@@ -30,8 +30,8 @@ export class Slot {
   purpose: LeasePurpose = "request";
   /** Monotonic ms at which the upstream last refused a lease of this slot, or `null`. */
   rejectedAtMs: number | null = null;
-  /** Used since eviction looked last. */
-  used = true;
+  /** Hit since eviction looked last. A slot that only ever served its own fetch is the first to leave. */
+  used = false;
   /** Set once the slot left the shelf: what a flight still waits for is this. */
   gone: Denial | null = null;
 
@@ -54,7 +54,6 @@ export class Slot {
     const { lease } = this;
     if (lease === null || this.handsLeft <= 0 || !lease.isLive(nowMs)) return null;
     this.handsLeft--;
-    this.used = true;
     return lease;
   }
 

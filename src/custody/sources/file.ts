@@ -1,6 +1,6 @@
 import { constants, type BigIntStats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { Secret } from "../../core/secret.ts";
+import type { Secret } from "../../core/secret.ts";
 import { rootOf } from "./root-text.ts";
 import {
   type CredentialSource,
@@ -11,8 +11,8 @@ import {
 } from "./source.ts";
 
 /**
- * A root in a file. Every read looks at the file's identity and reads it anew when that changed, so a rotated file counts
- * from the next lease on and a removed one gives no lease. Symbolic links are followed: mounted secrets are made of them.
+ * A root in a file. It is read for every lease and never held, so a rotated file counts from the next lease on and a removed
+ * one gives none. Symbolic links are followed: mounted secrets are made of them.
  */
 export class FileSource implements CredentialSource {
   readonly reference: string;
@@ -20,7 +20,6 @@ export class FileSource implements CredentialSource {
   readonly #path: string;
   readonly #uid: number | null;
   readonly #warn: (text: string) => void;
-  #held: { readonly identity: string; readonly secret: Secret } | null = null;
   #warnedOf = "";
 
   /** @param path absolute */
@@ -32,35 +31,22 @@ export class FileSource implements CredentialSource {
   }
 
   async read(_fresh: boolean): Promise<SourceReading> {
-    try {
-      const held = await this.#current();
-      return { username: null, secret: Secret.of(held.reveal()), expiresAtMs: null };
-    } catch (error) {
-      this.close();
-      throw error;
-    }
-  }
-
-  close(): void {
-    this.#held?.secret.zero();
-    this.#held = null;
-  }
-
-  get #where(): string {
-    return `file "${this.#path}"`;
-  }
-
-  async #current(): Promise<Secret> {
     const file = await this.#open();
     try {
       const stat = await file.stat({ bigint: true });
       this.#check(stat);
-      const identity = identityOf(stat);
-      if (this.#held?.identity === identity) return this.#held.secret;
-      return await this.#load(file, identity);
+      return { username: null, secret: await this.#load(file, identityOf(stat)), expiresAtMs: null };
     } finally {
       await file.close();
     }
+  }
+
+  close(): void {
+    // Nothing is held.
+  }
+
+  get #where(): string {
+    return `file "${this.#path}"`;
   }
 
   async #open(): Promise<FileHandle> {
@@ -94,10 +80,7 @@ export class FileSource implements CredentialSource {
       if (identityOf(await file.stat({ bigint: true })) !== identity) {
         throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
       }
-      const secret = rootOf(bytes.toString("utf8", 0, length), this.#where);
-      this.#held?.secret.zero();
-      this.#held = { identity, secret };
-      return secret;
+      return rootOf(bytes.toString("utf8", 0, length), this.#where);
     } finally {
       bytes.fill(0);
     }

@@ -1,0 +1,194 @@
+import { describe, expect, test } from "vitest";
+import type { LeaseRequest } from "../../src/core/custody.ts";
+import type { Caller } from "../../src/custody/issuer.ts";
+import { secretOf } from "../../src/custody/zero-material.ts";
+import { ManualClock } from "./support/clocks.ts";
+import { denialOf } from "./support/denials.ts";
+import { entryOf, issuing, type IssuingOptions, ROOT } from "./support/issuing.ts";
+import { requestOf } from "./support/permits.ts";
+
+const EDGE: Caller = { name: "edge", tenants: null };
+
+function start(options: Partial<IssuingOptions> = {}, caller = EDGE) {
+  const clock = new ManualClock();
+  const parts = issuing({ clock, ...options });
+  const issue = (change: Partial<LeaseRequest> = {}, signal = new AbortController().signal) =>
+    parts.issuer.issue(caller, requestOf(change), signal);
+  return { ...parts, clock, issue };
+}
+
+describe("an issue", () => {
+  test("carries exactly what was asked for, and is recorded before it is answered", async () => {
+    const { issue, audit, clock } = start();
+    const grant = await issue();
+    expect(grant).toMatchObject({
+      credential: "key",
+      ttlMs: 900_000,
+      maxUses: null,
+      scope: { tenant: "acme", session: "s1", host: "api.example.com", port: 443 },
+      binding: null,
+    });
+    expect(secretOf(grant.material).reveal()).toBe(ROOT);
+    expect(audit.events).toEqual([
+      {
+        type: "lease_issued",
+        wallMs: clock.wallMs(),
+        caller: "edge",
+        tenant: "acme",
+        session: "s1",
+        subject: "agent",
+        credential: "key",
+        destination: "api",
+        host: "api.example.com",
+        port: 443,
+        purpose: "request",
+        leaseId: grant.leaseId,
+        resourceRef: grant.resourceRef,
+        ttlMs: 900_000,
+        reason: null,
+      },
+    ]);
+  });
+
+  test("every lease has its own id and its own material", async () => {
+    const { issue } = start();
+    const one = await issue();
+    const two = await issue();
+    expect(one.leaseId).not.toBe(two.leaseId);
+    secretOf(one.material).zero();
+    expect(secretOf(two.material).reveal()).toBe(ROOT);
+  });
+
+  test("the reference shows neither the place nor that two tenants share it", async () => {
+    const { issue } = start();
+    const acme = await issue();
+    const again = await issue();
+    const globex = await issue({ session: { id: "s1", tenant: "globex", workspace: "w", subject: "agent" } });
+    expect(acme.resourceRef).toMatch(/^[0-9a-f]{16}$/);
+    expect(again.resourceRef).toBe(acme.resourceRef);
+    expect(globex.resourceRef).not.toBe(acme.resourceRef);
+  });
+
+  test("a wildcard covers what is below the apex", async () => {
+    const { issue } = start({ entries: [entryOf({ hosts: ["*.example.com:443"] })] });
+    expect((await issue({ host: "a.b.example.com" })).scope.host).toBe("a.b.example.com");
+  });
+
+  test("an IPv6 authority is covered as it is spelled in the catalogue", async () => {
+    const { issue } = start({ entries: [entryOf({ hosts: ["[2001:db8::1]:443"] })] });
+    expect((await issue({ host: "2001:db8::1" })).scope.host).toBe("2001:db8::1");
+  });
+
+  test("the limits of the entry are those of the lease", async () => {
+    const { issue } = start({ entries: [entryOf({ ttlSeconds: 60, maxUses: 3 })] });
+    expect(await issue()).toMatchObject({ ttlMs: 60_000, maxUses: 3 });
+  });
+});
+
+describe("a refusal", () => {
+  const acmeOnly = { entries: [entryOf({ tenants: ["acme"] })] };
+  const globex = { session: { id: "s1", tenant: "globex", workspace: "w", subject: "agent" } };
+
+  test.each<[string, Partial<IssuingOptions>, Partial<LeaseRequest>, string, string]>([
+    ["an unknown credential", {}, { credential: "other" }, "credential_unknown", "lease_denied"],
+    ["a name of Object.prototype", {}, { credential: "__proto__" }, "credential_unknown", "lease_denied"],
+    ["another host", {}, { host: "evil.example.com" }, "scope_not_allowed", "lease_denied"],
+    ["another port", {}, { port: 8443 }, "scope_not_allowed", "lease_denied"],
+    ["another spelling of the host", {}, { host: "API.example.com" }, "scope_not_allowed", "lease_denied"],
+    ["a host that carries the port", {}, { host: "api.example.com:443" }, "scope_not_allowed", "lease_denied"],
+    ["a tenant that may not", acmeOnly, globex, "tenant_not_allowed", "lease_denied"],
+    [
+      "an empty list of tenants, which means none",
+      { entries: [entryOf({ tenants: [] })] },
+      {},
+      "tenant_not_allowed",
+      "lease_denied",
+    ],
+    [
+      "the apex of a wildcard",
+      { entries: [entryOf({ hosts: ["*.example.com:443"] })] },
+      { host: "example.com" },
+      "scope_not_allowed",
+      "lease_denied",
+    ],
+    [
+      "a name that only ends alike",
+      { entries: [entryOf({ hosts: ["*.example.com:443"] })] },
+      { host: "evilexample.com" },
+      "scope_not_allowed",
+      "lease_denied",
+    ],
+    ["a revoked session", { sessions: () => "session_revoked" }, {}, "session_revoked", "lease_denied"],
+    ["a missing root", { environment: {} }, {}, "source_unavailable", "custody_unavailable"],
+    [
+      "a root that no field can carry",
+      { environment: { ROOT: `${ROOT}\r\nx-evil: 1` } },
+      {},
+      "source_unavailable",
+      "custody_unavailable",
+    ],
+    [
+      "a root in another script",
+      { environment: { ROOT: `${ROOT}ключ` } },
+      {},
+      "source_unavailable",
+      "custody_unavailable",
+    ],
+  ])("of %s is named and recorded, and nothing is minted", async (_what, options, change, reason, code) => {
+    const { issue, audit, warnings } = start(options);
+    const denial = await denialOf(() => issue(change));
+    expect(denial).toMatchObject({ code, reason });
+    expect(audit.events).toHaveLength(1);
+    expect(audit.events[0]).toMatchObject({ type: "lease_refused", reason, leaseId: "", ttlMs: 0 });
+    expect(JSON.stringify([audit.events, warnings, denial.detail, denial.message])).not.toContain(ROOT);
+  });
+
+  test("a caller leases for its own tenants only", async () => {
+    const { issue } = start({}, { name: "edge", tenants: ["globex"] });
+    expect(await denialOf(issue)).toMatchObject({ reason: "caller_not_allowed", code: "lease_denied" });
+    expect((await issue(globex)).scope.tenant).toBe("globex");
+  });
+
+  test("the session is judged before the credential, so nobody can list credentials with a dead session", async () => {
+    const { issue } = start({ sessions: () => "session_unknown" });
+    expect(await denialOf(() => issue({ credential: "other" }))).toMatchObject({ reason: "session_unknown" });
+  });
+
+  test("without a durable record there is no lease", async () => {
+    const { issue, audit, warnings } = start();
+    audit.failing = true;
+    expect(await denialOf(issue)).toMatchObject({ reason: "audit_unavailable", code: "custody_unavailable" });
+    expect(warnings.join()).toContain("no space left on device");
+    audit.failing = false;
+    await issue();
+  });
+
+  test("a refusal stands when it cannot be recorded, and the gap is told", async () => {
+    const { issue, audit, warnings } = start();
+    audit.failing = true;
+    expect(await denialOf(() => issue({ port: 1 }))).toMatchObject({ reason: "scope_not_allowed" });
+    expect(warnings.join()).toContain("a refusal was not recorded");
+  });
+
+  test("a caller that is gone ends the mint", async () => {
+    const { issue, audit } = start();
+    expect(await denialOf(() => issue({}, AbortSignal.abort()))).toMatchObject({ code: "custody_unavailable" });
+    expect(audit.events.map(({ type }) => type)).toEqual(["lease_refused"]);
+  });
+});
+
+describe("user names", () => {
+  const robot = entryOf({ kind: "userpass", username: "robot" });
+
+  test("come from the entry for a plain source", async () => {
+    const { issue } = start({ entries: [robot] });
+    const { material } = await issue();
+    expect(material).toMatchObject({ kind: "userpass", username: "robot" });
+    expect(secretOf(material).reveal()).toBe(ROOT);
+  });
+
+  test("are not guessed", async () => {
+    const { issue } = start({ entries: [{ ...robot, username: null }] });
+    expect((await denialOf(issue)).detail).toContain('write "username:"');
+  });
+});

@@ -1,0 +1,25 @@
+import type { Clock } from "../../../src/core/clock.ts";
+
+/** Time that moves only when it is told to. */
+export class ManualClock implements Clock {
+  #nowMs = 1_000_000;
+  readonly #wallStartMs = Date.UTC(2030, 0, 1) - 1_000_000;
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return this.#wallStartMs + this.#nowMs;
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms;
+  }
+}
+
+/** Real time, for tests over sockets. */
+export const realClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+};

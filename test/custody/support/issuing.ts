@@ -1,0 +1,69 @@
+import { randomBytes } from "node:crypto";
+import type { CredentialEntry } from "../../../src/core/credential.ts";
+import type { IssueAudit, IssueEvent } from "../../../src/core/custody.ts";
+import type { Clock } from "../../../src/core/clock.ts";
+import { Catalogue } from "../../../src/custody/catalogue.ts";
+import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
+
+/** The root of the test credential `key`; nothing that is written anywhere may hold it. */
+export const ROOT = "root-of-the-test-0f3a9c";
+
+/** An audit in memory that fails when it is told to. */
+export class MemoryAudit implements IssueAudit {
+  readonly events: IssueEvent[] = [];
+  failing = false;
+
+  async record(event: IssueEvent): Promise<void> {
+    if (this.failing) throw new Error("no space left on device");
+    this.events.push(event);
+  }
+}
+
+export interface IssuingOptions {
+  readonly entries?: readonly CredentialEntry[];
+  readonly environment?: Record<string, string | undefined>;
+  readonly clock: Clock;
+  readonly sessions?: SessionCheck;
+}
+
+export interface Issuing {
+  readonly issuer: Issuer;
+  readonly audit: MemoryAudit;
+  readonly warnings: string[];
+  readonly environment: Record<string, string | undefined>;
+}
+
+export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry {
+  return {
+    name: "key",
+    kind: "token",
+    username: null,
+    source: { from: "env", variable: "ROOT" },
+    hosts: ["api.example.com:443"],
+    tenants: null,
+    ttlSeconds: 900,
+    maxUses: null,
+    ...change,
+  };
+}
+
+/** A whole issuer with a catalogue of `entries` over an environment that tests may change. */
+export function issuing(options: IssuingOptions): Issuing {
+  const audit = new MemoryAudit();
+  const warnings: string[] = [];
+  const environment = options.environment ?? { ROOT };
+  const warn = (text: string) => {
+    warnings.push(text);
+  };
+  const context = { clock: options.clock, environment, uid: process.getuid?.() ?? null, warn };
+  const issuer = new Issuer({
+    catalogue: Catalogue.open(options.entries ?? [entryOf()], context),
+    audit,
+    clock: options.clock,
+    newId: () => randomBytes(16).toString("base64url"),
+    salt: Buffer.alloc(32, 7),
+    warn,
+    ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+  });
+  return { issuer, audit, warnings, environment };
+}
