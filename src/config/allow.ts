@@ -44,7 +44,7 @@ function pathsOf(paths: readonly string[], path: Path, report: Report): readonly
 }
 
 /** Paths are compared in one form (RFC 3986 §6.2.2): a pattern in another form would never match, or match by surprise. */
-const PLAIN_PATH = /^(?:\/(?:\*\*|[A-Za-z0-9_~*-][A-Za-z0-9._~*-]*|))+$/;
+const PLAIN_PATH = /^(?:\/(?:[A-Za-z0-9_~*-][A-Za-z0-9._~*-]*)?)+$/;
 
 function pathFault(pattern: string): string | null {
   if (!pattern.startsWith("/")) return `write ${quoted(`/${pattern}`)}`;

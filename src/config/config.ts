@@ -18,6 +18,7 @@ export interface PosternConfig {
   readonly tls: CamelKeys<TlsSection>;
   readonly upstream: UpstreamConfig;
   readonly resolver: ResolverConfig;
+  readonly resolver: ResolverConfig;
   readonly limits: CamelKeys<LimitsSection>;
   readonly timeouts: CamelKeys<TimeoutsSection>;
   readonly log: CamelKeys<LogSection>;
@@ -60,6 +61,13 @@ export interface UpstreamConfig {
 export interface ResolverConfig {
   /** Lower-case name or `*.name` -> IP texts. */
   readonly hosts: ReadonlyMap<string, readonly string[]>;
+}
+
+export interface ResolverConfig {
+  /** Canonical name, or `*.name` for every name below, to canonical IP texts. */
+  readonly hosts: ReadonlyMap<string, readonly string[]>;
+  readonly answerTtlMs: number;
+  readonly timeoutMs: number;
 }
 
 /** Where the leases of a custody name come from. */

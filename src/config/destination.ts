@@ -18,7 +18,8 @@ export class AllowList {
   readonly #files: FileSet;
   readonly #report: Report;
   readonly #names = new Map<string, number>();
-  readonly #places = new Map<string, number>();
+  /** By scheme and port, then by host as it is written: a host has one spelling here. */
+  readonly #places = new Map<number, Map<string, number>>();
   #count = 0;
 
   constructor(book: CredentialBook, files: FileSet, report: Report) {
@@ -40,14 +41,20 @@ export class AllowList {
       );
     const rule = destinationRule(raw, path, this.#book, this.#files, this.#report);
     if (rule === null) return;
-    const place = `${hostText(rule.host)}:${rule.port}`;
-    const twin = claimed(this.#places, place, index);
+    const twin = claimed(this.#hostsAt(raw.scheme, rule.port), raw.host, index);
     if (twin !== null)
       this.#report.add(
         [...path, "host"],
-        `${quoted(place)}: destinations[${twin}] matches the same: put the rules into one`,
+        `${quoted(raw.host)}: destinations[${twin}] has this host, port and scheme: put the rules into one`,
       );
     this.rules.push(rule);
+  }
+
+  #hostsAt(scheme: string, port: number): Map<string, number> {
+    const place = scheme === "https" ? port : -port;
+    let hosts = this.#places.get(place);
+    if (hosts === undefined) this.#places.set(place, (hosts = new Map()));
+    return hosts;
   }
 }
 

@@ -32,7 +32,7 @@ function ipPattern(text: string, range: IpRange): HostPattern | Advice {
   if (range.prefix === 0) return { advice: `${quoted(text)}: covers every address: write the blocks that are meant` };
   const mapped = v4Inside(range);
   if (mapped !== null) return { advice: `${quoted(text)}: write ${quoted(mapped)}` };
-  const canonical = rangeText(range, text.includes("/"));
+  const canonical = rangeText(range);
   return canonical === text ? { kind: "ip", range } : { advice: `${quoted(text)}: write ${quoted(canonical)}` };
 }
 
@@ -107,8 +107,8 @@ function hostBitsAdvice(text: string): string | null {
   return `has bits behind its prefix: write ${quoted(`${formatIp(base)}/${length}`)}`;
 }
 
-function rangeText(range: IpRange, withPrefix: boolean): string {
-  return withPrefix ? `${formatIp(range.base)}/${range.prefix}` : formatIp(range.base);
+function rangeText({ base, prefix }: IpRange): string {
+  return prefix === base.length * 8 ? formatIp(base) : `${formatIp(base)}/${prefix}`;
 }
 
 /** A v4-mapped IPv6 address (RFC 4291 §2.5.5.2) is a second spelling of an IPv4 one. */

@@ -28,9 +28,15 @@ export type Loaded<Config> =
       readonly files: readonly string[];
     };
 
-/** Reads the edge's config file, YAML or JSON. Never throws for what a file may hold. */
-export function loadConfig(path: string): Loaded<PosternConfig> {
-  return load(path, parseConfig);
+/** What another folder finds wrong with a config that is right by itself; told with line and column like all else. */
+export type Verify = (config: PosternConfig) => readonly Finding[];
+
+/**
+ * Reads the edge's config file, YAML or JSON. Never throws for what a file may hold.
+ * @param verify asked once everything else is right
+ */
+export function loadConfig(path: string, verify?: Verify): Loaded<PosternConfig> {
+  return load(path, (text, fileName, baseDir) => parseConfig(text, fileName, baseDir, verify));
 }
 
 /** Reads the config file of a custody process. */
@@ -42,8 +48,16 @@ export function loadCustodyConfig(path: string): Loaded<CustodyConfig> {
  * @param fileName what problems call the file
  * @param baseDir absolute; what relative paths inside count from
  */
-export function parseConfig(text: string, fileName: string, baseDir: string): Loaded<PosternConfig> {
-  return parseLong(text, baseDir) ?? parse(text, fileName, baseDir, posternConfig);
+export function parseConfig(text: string, fileName: string, baseDir: string, verify?: Verify): Loaded<PosternConfig> {
+  return (
+    parseLong(text, baseDir, verify) ??
+    parse(text, fileName, baseDir, (value, files) => verified(posternConfig(value, files), verify))
+  );
+}
+
+function verified(taken: Taken<PosternConfig>, verify: Verify | undefined): Taken<PosternConfig> {
+  if (taken.config === null || verify === undefined) return taken;
+  return { config: taken.config, findings: verify(taken.config) };
 }
 
 /** As `parseConfig`, for a custody process. */
@@ -52,13 +66,14 @@ export function parseCustodyConfig(text: string, fileName: string, baseDir: stri
 }
 
 /** The quick way for a long and faultless file. */
-function parseLong(text: string, baseDir: string): Loaded<PosternConfig> | null {
+function parseLong(text: string, baseDir: string, verify: Verify | undefined): Loaded<PosternConfig> | null {
   const file = longList(text, "destinations");
   if (file === null) return null;
   const files = new FileSet(baseDir);
   try {
     const config = longPosternConfig(file, files);
-    return config === null ? null : { ok: true, config, digest: digestOf(text, files), files: files.depended };
+    if (config === null || (verify?.(config).length ?? 0) > 0) return null;
+    return { ok: true, config, digest: digestOf(text, files), files: files.depended };
   } catch (error) {
     // Read whole, it will say where.
     if (error instanceof YAMLException) return null;

@@ -10,8 +10,10 @@ import {
   type RawListener,
   type RawPostern,
   type RawRemote,
+  type RawResolver,
   type RawUpstream,
   remoteSchema,
+  resolverSchema,
   upstreamSchema,
 } from "./schema.ts";
 
@@ -24,6 +26,7 @@ export interface Parts {
   readonly admin: RawAdmin | null;
   readonly ca: RawCa | null;
   readonly upstream: RawUpstream | null;
+  readonly resolver: RawResolver | null;
   readonly custody: ReadonlyMap<string, CustodyPart>;
   readonly destinations: Iterable<RawDestination | null>;
 }
@@ -51,6 +54,7 @@ export function wholeParts(raw: RawPostern): Parts {
     admin: raw.admin ?? null,
     ca: raw.ca ?? null,
     upstream: raw.upstream,
+    resolver: raw.resolver,
     custody: new Map(custody),
     destinations: raw.destinations,
   };
@@ -64,6 +68,7 @@ export function soundParts(value: unknown): Parts {
     admin: sound(file["admin"], adminSchema),
     ca: sound(file["ca"], caSchema),
     upstream: sound(file["upstream"] ?? {}, upstreamSchema),
+    resolver: sound(file["resolver"] ?? {}, resolverSchema),
     custody: new Map(Object.entries(record(file["custody"])).map(([name, part]) => [name, custodyPart(part)])),
     destinations: each(file["destinations"], destinationSchema),
   };

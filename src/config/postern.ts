@@ -10,6 +10,7 @@ import { findingsOf } from "./issues.ts";
 import { parseRemoteAddress } from "./listen-address.ts";
 import { adminConfig, listenerConfigs } from "./listener.ts";
 import type { LongList } from "./long-list.ts";
+import { resolverConfig } from "./resolver.ts";
 import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
 import type { Finding, Path } from "./problem.ts";
 import { Report } from "./report.ts";
@@ -76,6 +77,7 @@ function sectionsOf(parts: Parts, files: FileSet, report: Report) {
   return {
     listeners,
     admin: parts.admin === null ? null : adminConfig(parts.admin, listeners, files.baseDir, report),
+    resolver: parts.resolver === null ? null : resolverConfig(parts.resolver, report),
     custodies,
     destinations,
     extraRoots: (parts.upstream?.extra_roots ?? []).flatMap(
@@ -104,6 +106,7 @@ function assemble(raw: RawPostern, sections: Sections, files: FileSet): PosternC
     tls: camelKeys(raw.tls),
     upstream: Object.freeze({ extraRoots: Object.freeze(sections.extraRoots) }),
     resolver: Object.freeze({ hosts: new Map(Object.entries(raw.resolver.hosts)) }),
+    resolver: sections.resolver ?? resolverConfig(raw.resolver, new Report()),
     limits: camelKeys(raw.limits),
     timeouts: camelKeys(raw.timeouts),
     log: camelKeys(raw.log),

@@ -86,6 +86,17 @@ export const resolverSchema = z.strictObject({
     .describe("Names that the edge answers itself, like a hosts file; their addresses are checked like all others."),
 });
 
+export const resolverSchema = z.strictObject({
+  hosts: z
+    .record(boundedText(260), z.array(boundedText(64)).min(1).max(64))
+    .default({})
+    .describe(
+      "Names that are answered here, like a hosts file: `api.internal: [10.1.2.3]`, `*.internal: [...]`; checked like all answers.",
+    ),
+  answer_ttl_ms: whole(0, 300_000, 5000, "How long an answer of the system's resolver is used, `ms`."),
+  timeout_ms: whole(100, 60_000, 5000, "How long a lookup may take, `ms`."),
+});
+
 export const limitsSchema = z.strictObject({
   head_bytes: whole(1024, 1_048_576, 65_536, "Largest request or answer head, bytes."),
   head_fields: whole(8, 4096, 256, "Most fields in a head."),
@@ -149,9 +160,11 @@ export const remoteSchema = z.strictObject({
 const custodySchema = z.union([
   z
     .strictObject({
-      embedded: z.strictObject({
-        credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
-      }).describe("The catalogue is in this file."),
+      embedded: z
+        .strictObject({
+          credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
+        })
+        .describe("The catalogue is in this file."),
     })
     .describe("Custody inside the edge process."),
   z.strictObject({ remote: remoteSchema.describe("How it is reached.") }).describe("A custody process of its own."),
@@ -165,6 +178,7 @@ export const posternSchema = z.strictObject({
     .describe("The CA that inspected TLS is ended with; needed by every destination with `tls: inspect` over https."),
   tls: tlsSchema.prefault({}).describe("Minted certificates."),
   upstream: upstreamSchema.prefault({}).describe("The side of the upstreams."),
+  resolver: resolverSchema.prefault({}).describe("How names become addresses."),
   resolver: resolverSchema.prefault({}).describe("How names become addresses."),
   limits: limitsSchema.prefault({}).describe("Sizes and counts."),
   timeouts: timeoutsSchema.prefault({}).describe("Times."),
@@ -183,6 +197,7 @@ export type RawListener = z.output<typeof listenerSchema>;
 export type RawAdmin = z.output<typeof adminSchema>;
 export type RawCa = z.output<typeof caSchema>;
 export type RawUpstream = z.output<typeof upstreamSchema>;
+export type RawResolver = z.output<typeof resolverSchema>;
 export type RawRemote = z.output<typeof remoteSchema>;
 export type TlsSection = z.output<typeof tlsSchema>;
 export type LimitsSection = z.output<typeof limitsSchema>;
