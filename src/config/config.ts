@@ -17,8 +17,6 @@ export interface PosternConfig {
   readonly ca: CaFiles | null;
   readonly tls: CamelKeys<TlsSection>;
   readonly upstream: UpstreamConfig;
-  readonly resolver: ResolverConfig;
-  readonly resolver: ResolverConfig;
   readonly limits: CamelKeys<LimitsSection>;
   readonly timeouts: CamelKeys<TimeoutsSection>;
   readonly log: CamelKeys<LogSection>;
@@ -56,11 +54,6 @@ export interface CaFiles {
 export interface UpstreamConfig {
   /** PEM texts beside the system's roots. */
   readonly extraRoots: readonly string[];
-}
-
-export interface ResolverConfig {
-  /** Lower-case name or `*.name` -> IP texts. */
-  readonly hosts: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface ResolverConfig {

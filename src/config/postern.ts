@@ -105,7 +105,6 @@ function assemble(raw: RawPostern, sections: Sections, files: FileSet): PosternC
           }),
     tls: camelKeys(raw.tls),
     upstream: Object.freeze({ extraRoots: Object.freeze(sections.extraRoots) }),
-    resolver: Object.freeze({ hosts: new Map(Object.entries(raw.resolver.hosts)) }),
     resolver: sections.resolver ?? resolverConfig(raw.resolver, new Report()),
     limits: camelKeys(raw.limits),
     timeouts: camelKeys(raw.timeouts),

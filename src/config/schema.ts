@@ -1,6 +1,4 @@
 import { z } from "zod";
-import { canonicalName } from "../core/authority.ts";
-import { parseIp } from "../core/ip.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
 import { addressText, boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
@@ -66,24 +64,6 @@ export const tlsSchema = z.strictObject({
 
 export const upstreamSchema = z.strictObject({
   extra_roots: z.array(pathText).max(100).default([]).describe("PEM files of roots beside the system's."),
-});
-
-const hostName = z
-  .string()
-  .refine((text) => canonicalName(text.replace(/^\*\./, "")) === text.replace(/^\*\./, ""), {
-    error: 'write a lower-case name or "*.name"',
-  })
-  .describe("A name, or `*.name` for every name below it.");
-const hostAddress = z
-  .string()
-  .refine((text) => parseIp(text) !== null, { error: "write an IP address without brackets or zone" })
-  .describe("IP address.");
-
-export const resolverSchema = z.strictObject({
-  hosts: z
-    .record(hostName, z.array(hostAddress).min(1).max(64))
-    .default({})
-    .describe("Names that the edge answers itself, like a hosts file; their addresses are checked like all others."),
 });
 
 export const resolverSchema = z.strictObject({
@@ -178,7 +158,6 @@ export const posternSchema = z.strictObject({
     .describe("The CA that inspected TLS is ended with; needed by every destination with `tls: inspect` over https."),
   tls: tlsSchema.prefault({}).describe("Minted certificates."),
   upstream: upstreamSchema.prefault({}).describe("The side of the upstreams."),
-  resolver: resolverSchema.prefault({}).describe("How names become addresses."),
   resolver: resolverSchema.prefault({}).describe("How names become addresses."),
   limits: limitsSchema.prefault({}).describe("Sizes and counts."),
   timeouts: timeoutsSchema.prefault({}).describe("Times."),
