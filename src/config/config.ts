@@ -17,6 +17,7 @@ export interface PosternConfig {
   readonly ca: CaFiles | null;
   readonly tls: CamelKeys<TlsSection>;
   readonly upstream: UpstreamConfig;
+  readonly resolver: ResolverConfig;
   readonly limits: CamelKeys<LimitsSection>;
   readonly timeouts: CamelKeys<TimeoutsSection>;
   readonly log: CamelKeys<LogSection>;

@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+import { createRequire } from "node:module";
+import type { CommandEntry } from "./cli/command.ts";
+import { runProgram } from "./cli/program.ts";
+
+/** The commands of the house. A further one is a file in `cli/` and a line here. */
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "serve",
+    summary: "run the edge",
+    load: () => import("./cli/serve.ts"),
+  },
+  {
+    name: "dev",
+    summary: "try an edge with a custody, a throw-away CA and a demo upstream, no configuration",
+    load: () => import("./cli/dev.ts"),
+  },
+  {
+    name: "check",
+    summary: "tell what a config means, or all that is wrong with it",
+    load: () => import("./cli/check.ts"),
+  },
+  {
+    name: "explain",
+    summary: "tell what a config does with a request, without sending it",
+    load: () => import("./cli/explain.ts"),
+  },
+  {
+    name: "schema",
+    summary: "print or write the JSON Schema and the reference of the config",
+    load: () => import("./cli/schema.ts"),
+  },
+];
+
+// A reader that has seen enough (`postern check | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+
+process.exitCode = await runProgram(COMMANDS, version, process.argv.slice(2), {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  env: process.env,
+  cwd: process.cwd(),
+});
