@@ -49,10 +49,10 @@ export class LeaseMetrics {
       read: () => [...this.#rejected].map(([custody, count]) => [{ custody }, count]),
     });
     gaugeFamily(registry, {
-      name: "postern_custody_up",
-      help: "1 while custody is asked; 0 while its breaker is open after failures in a row.",
+      name: "postern_custody_breaker_open",
+      help: "1 while custody is not asked, after failures in a row.",
       labels: ["custody"],
-      read: () => [...this.#breakers].map(([custody, open]) => [{ custody }, open ? 0 : 1]),
+      read: () => [...this.#breakers].map(([custody, open]) => [{ custody }, open ? 1 : 0]),
     });
     this.#waits = new DurationHistogram({
       registry,

@@ -8,6 +8,8 @@ import { counterFamily, type Family, gaugeFamily, only, type Series } from "./fa
 export interface MetricSources {
   /** Leases held right now. */
   readonly leases?: () => number;
+  /** Whether each custody answered last. */
+  readonly custodies?: () => Iterable<{ readonly custody: string; readonly up: boolean }>;
   readonly policy?: () => {
     readonly version: string | null;
     readonly loadedWallMs: number | null;
@@ -31,10 +33,17 @@ export interface MetricSources {
 }
 
 export function registerSources(registry: Registry, sources: MetricSources): void {
-  const { leases, policy, leaves, audit, logDropped, caNotAfterMs, draining } = sources;
+  const { leases, custodies, policy, leaves, audit, logDropped, caNotAfterMs, draining } = sources;
   const gauge = (family: Family): void => gaugeFamily(registry, family);
   const counter = (family: Family): void => counterFamily(registry, family);
   if (leases) gauge({ name: "postern_leases", help: "Leases held in memory.", read: () => only(leases()) });
+  if (custodies)
+    gauge({
+      name: "postern_custody_up",
+      help: "1 while custody answers.",
+      labels: ["custody"],
+      read: () => Array.from(custodies(), ({ custody, up }) => [{ custody }, up ? 1 : 0]),
+    });
   if (policy) registerPolicy(gauge, policy);
   if (leaves) registerLeaves(gauge, counter, leaves);
   if (audit) registerAudit(gauge, counter, audit);
