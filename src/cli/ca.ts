@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Secret } from "../core/secret.ts";
 import { CaError } from "../tls/ca-error.ts";
@@ -7,6 +8,7 @@ import { loadCa, readPassphrase } from "../tls/ca-files.ts";
 import type { CertificateAuthority } from "../tls/certificate-authority.ts";
 import { createCa, defaultCaName } from "../tls/create-ca.ts";
 import { parsePermitted } from "../tls/name-constraints.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 
 /** `postern ca init` and `postern ca show`: makes the CA that guests trust, and tells what one is worth. */
 
@@ -34,8 +36,6 @@ export interface CaShowOptions {
 export interface CaCommandSystem {
   wallMs(): number;
   randomBytes(size: number): Buffer;
-  /** Standard output. */
-  print(text: string): void;
 }
 
 /** @returns what to tell the operator. @throws CaError; nothing that was there is touched */
@@ -80,31 +80,45 @@ export function caShow(options: CaShowOptions, system: CaCommandSystem): string 
   return [...describe(ca, nowMs), ...ca.warnings.map((warning) => `warning          ${warning}`), ""].join("\n");
 }
 
-export function registerCa(program: Command, system: CaCommandSystem): void {
-  const ca = program.command("ca").description("make and inspect the CA that guests trust");
-  ca.command("init")
+export function register(command: Command, terminal: Terminal): void {
+  const system: CaCommandSystem = { wallMs: () => Date.now(), randomBytes };
+  command
+    .command("init")
     .description("make a CA: ca.crt and ca.key (mode 0600) in a directory of its own, never over one that is there")
     .requiredOption("--out <dir>", "directory to write to")
     .option("--name <cn>", "common name (default: Postern CA and eight random digits)")
     .option("--key <kind>", "ec (P-256) or rsa (2048 bits)", "ec")
     .option("--days <n>", "days until it expires", "365")
-    .option("--permit <name|block>", "what it may sign for: example.com, 10.0.0.0/8; may be repeated", append, [])
+    .option("--permit <name|block>", "what it may sign for: example.com, 10.0.0.0/8; may be repeated", append)
     .option("--intermediate", "put it under a root of its own, whose key is thrown away", false)
     .option("--passphrase-file <file>", "encrypt the key with the first line of this file")
+    .option("--debug", DEBUG)
     .action((given: GivenInit) => {
-      system.print(caInit(readInit(given), system));
+      terminal.out(refused(() => caInit(readInit(given, terminal.cwd), system)));
     });
-  ca.command("show")
-    .description("print what a CA is and what clients will hold against it")
+  command
+    .command("show")
+    .description("print what a CA is and what some clients will hold against it")
     .argument("[dir]", "directory that postern ca init wrote to", "certs")
     .option("--certificate <file>", "instead of DIR/ca.crt")
     .option("--key <file>", "instead of DIR/ca.key")
     .option("--passphrase-file <file>", "when the key is encrypted")
+    .option("--debug", DEBUG)
     .action((dir: string, given: GivenShow) => {
-      const certificate = given.certificate ?? join(dir, "ca.crt");
-      const key = given.key ?? join(dir, "ca.key");
-      system.print(caShow({ certificate, key, passphraseFile: given.passphraseFile ?? null }, system));
+      terminal.out(refused(() => caShow(readShow(dir, given, terminal.cwd), system)));
     });
+}
+
+const DEBUG = "print the stack of an unexpected error";
+
+/** What is wrong with a CA, or with the words of the command, is the caller's to mend: exit code 2. */
+function refused(act: () => string): string {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof CaError) throw new CommandFailure(error.message, EXIT.usage);
+    throw error;
+  }
 }
 
 interface GivenInit {
@@ -112,7 +126,7 @@ interface GivenInit {
   readonly name?: string;
   readonly key: string;
   readonly days: string;
-  readonly permit: readonly string[];
+  readonly permit?: readonly string[];
   readonly intermediate: boolean;
   readonly passphraseFile?: string;
 }
@@ -123,22 +137,30 @@ interface GivenShow {
   readonly passphraseFile?: string;
 }
 
-function append(value: string, before: readonly string[]): readonly string[] {
+function append(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
 
-function readInit(given: GivenInit): CaInitOptions {
+function readShow(dir: string, given: GivenShow, cwd: string): CaShowOptions {
+  return {
+    certificate: resolve(cwd, given.certificate ?? join(dir, "ca.crt")),
+    key: resolve(cwd, given.key ?? join(dir, "ca.key")),
+    passphraseFile: given.passphraseFile === undefined ? null : resolve(cwd, given.passphraseFile),
+  };
+}
+
+function readInit(given: GivenInit, cwd: string): CaInitOptions {
   if (given.key !== "ec" && given.key !== "rsa") {
     throw new CaError("ca_argument", `--key "${given.key}"`, 'write "ec" or "rsa"');
   }
   return {
-    out: given.out,
+    out: resolve(cwd, given.out),
     name: given.name ?? null,
     key: given.key,
     days: /^[0-9]+$/.test(given.days) ? Number(given.days) : Number.NaN,
-    permit: given.permit,
+    permit: given.permit ?? [],
     intermediate: given.intermediate,
-    passphraseFile: given.passphraseFile ?? null,
+    passphraseFile: given.passphraseFile === undefined ? null : resolve(cwd, given.passphraseFile),
   };
 }
 
@@ -157,12 +179,19 @@ function newPassphrase(path: string): Secret {
 const DAY_MS = 86_400_000;
 
 function describe(ca: CertificateAuthority, nowMs: number): string[] {
-  const days = Math.floor((ca.notAfterMs - nowMs) / DAY_MS);
-  return [
+  const days = Math.round((ca.notAfterMs - nowMs) / DAY_MS);
+  const lines = [
     `subject          ${ca.subject}`,
     `SHA-256          ${ca.fingerprint}`,
     `valid            ${new Date(ca.notBeforeMs).toISOString()} to ${new Date(ca.notAfterMs).toISOString()} (${days} days left)`,
     `signs with       ${ca.signatureName}`,
     `constrained      ${ca.nameConstraints === null ? "no: it may sign for any name" : "yes, by name constraints"}`,
   ];
+  if (ca.anchor !== ca.certificate) {
+    lines.push(
+      `anchor           ${ca.anchor.subject.replaceAll("\n", ", ")}`,
+      `anchor SHA-256   ${ca.anchor.fingerprint256}`,
+    );
+  }
+  return lines;
 }

@@ -26,7 +26,8 @@ export class CertificateAuthority {
   readonly nameConstraints: Buffer | null;
   /** What is served after the leaf: intermediates in order, the root left out (RFC 8446 §4.4.2). May be "". */
   readonly chainPem: string;
-  /** What guests have to trust. */
+  /** What guests have to trust: the root, or the topmost certificate that is known. */
+  readonly anchor: X509Certificate;
   readonly anchorPem: string;
   /** From when on the whole chain is valid, ms since the epoch. */
   readonly notBeforeMs: number;
@@ -48,6 +49,7 @@ export class CertificateAuthority {
     this.nameConstraints = fields.nameConstraints;
     const served = isRoot(anchor) ? chain.slice(0, -1) : chain;
     this.chainPem = served.map((one) => toPem("CERTIFICATE", one.raw)).join("");
+    this.anchor = anchor;
     this.anchorPem = toPem("CERTIFICATE", anchor.raw);
     this.notBeforeMs = Math.max(...chain.map((one) => one.validFromDate.getTime()));
     this.notAfterMs = Math.min(...chain.map((one) => one.validToDate.getTime()));
