@@ -64,6 +64,11 @@ export class CustodyServer {
       logger: false,
       bodyLimit: BODY_BYTES,
       serverFactory: (handler) => makeServer(options, handler),
+      // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
+      clientErrorHandler: ({ code }, socket) => {
+        options.events.broken(code ?? "unknown");
+        socket.destroy();
+      },
     });
     this.#server = this.#app.server as Server;
     this.#routes();
@@ -123,6 +128,10 @@ export class CustodyServer {
       if (caller === null) return this.#refuse(reply, caller, "caller_not_allowed");
       if (this.#badInput.isShut(caller.name)) return this.#refuse(reply, caller, "overloaded");
       return undefined;
+    });
+    // A connection that finishes its request during a drain would else stay open until the hard end.
+    this.#app.addHook("onSend", async (_request, reply) => {
+      if (this.#draining) reply.header("connection", "close");
     });
   }
 
@@ -186,13 +195,9 @@ export class CustodyServer {
 
   #watchSockets(): void {
     this.#server.maxConnections = MAX_CONNECTIONS;
-    const broken = (error: NodeJS.ErrnoException) => this.#options.events.broken(error.code ?? "unknown");
-    this.#server.on("tlsClientError", broken);
-    // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
-    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-      broken(error);
-      socket.destroy();
-    });
+    this.#server.on("tlsClientError", ({ code }: NodeJS.ErrnoException) =>
+      this.#options.events.broken(code ?? "unknown"),
+    );
   }
 }
 
