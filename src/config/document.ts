@@ -19,7 +19,7 @@ export function configurationPage(): string {
 }
 
 function file(title: string, command: string, schema: JsonSchema): string[] {
-  return [`## ${title}`, "", `${command}`, "", ...table(schema), ...sectionsBelow("", schema)];
+  return [`## ${title}`, "", command, "", ...table(schema), ...sectionsBelow("", schema)];
 }
 
 /** The mappings below `path`, each with its table, in the order of the schema. */

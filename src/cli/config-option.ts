@@ -1,0 +1,21 @@
+import { type Command, Option } from "commander";
+import type { Loaded } from "../config/load.ts";
+import { problemLine } from "../config/problem.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
+
+/** `--config FILE`, as every command that reads a config takes it. */
+export function addConfigOption(command: Command, terminal: Terminal): Command {
+  const fallback = terminal.env["POSTERN_CONFIG"] ?? "postern.yaml";
+  return command.addOption(
+    new Option("-c, --config <file>", "config file; POSTERN_CONFIG names another default").default(fallback),
+  );
+}
+
+/**
+ * The config, or the end of the command with everything that is wrong with it on standard error.
+ * @throws CommandFailure with exit code 2
+ */
+export function configOf<Config>(loaded: Loaded<Config>): Extract<Loaded<Config>, { ok: true }> {
+  if (loaded.ok) return loaded;
+  throw new CommandFailure(loaded.problems.map(problemLine).join("\n"), EXIT.usage);
+}
