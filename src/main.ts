@@ -26,6 +26,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./cli/explain.ts"),
   },
   {
+    name: "guest-env",
+    summary: "print the variables, and write the CA files, that lead a guest's programs to the edge",
+    load: () => import("./cli/guest-env.ts"),
+  },
+  {
     name: "schema",
     summary: "print or write the JSON Schema and the reference of the config",
     load: () => import("./cli/schema.ts"),

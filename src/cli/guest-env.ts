@@ -2,9 +2,14 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { getCACertificates } from "node:tls";
+import { type Command, Option } from "commander";
+import type { PosternConfig } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
+import { addConfigOption, configOf } from "./config-option.ts";
 import { type ProxyUrl, parseProxyUrl } from "./guest-env/proxy-url.ts";
 import { makePublicDirectory, writePublicFile } from "./guest-env/public-file.ts";
-import { type GuestFormat, renderVariables } from "./guest-env/render.ts";
+import { GUEST_FORMATS, type GuestFormat, renderVariables } from "./guest-env/render.ts";
 import { certificatesOf, joinRoots, SYSTEM_ROOT_FILES, toBundle } from "./guest-env/roots.ts";
 import { makeTrustStore, TRUST_STORE_PASSWORD } from "./guest-env/trust-store.ts";
 import { guestVariables } from "./guest-env/variables.ts";
@@ -42,7 +47,7 @@ export const GUEST_FILES = { ca: "postern-ca.pem", bundle: "postern-bundle.pem",
 
 export const DEFAULT_NO_PROXY: readonly string[] = ["localhost", "127.0.0.1", "::1"];
 
-/** @throws Error that names the file or option at fault and the next step */
+/** @throws CommandFailure that names the file or option at fault and the next step */
 export async function guestEnv(options: GuestEnvOptions): Promise<GuestEnvResult> {
   const proxy = parseProxyUrl(options.proxy);
   const ca = certificatesOf(await readRequired(options.caFile, "--ca"), options.caFile);
@@ -66,6 +71,83 @@ export async function guestEnv(options: GuestEnvOptions): Promise<GuestEnvResult
   return { text: renderVariables(options.format, variables, files), notes: notesFor(files.ca, proxy, options.java) };
 }
 
+export function register(command: Command, terminal: Terminal): void {
+  addConfigOption(command, terminal)
+    .addOption(new Option("-f, --format <format>", "how they are written").choices(GUEST_FORMATS).default("sh"))
+    .option("--proxy <url>", "where guests reach the edge (default: the first TCP listener of the config)")
+    .option("--ca <file>", "PEM file of the CA (default: the one of the config)")
+    .option("--out <dir>", "where the CA files for guests are written (default: beside the CA)")
+    .option("--bundle-out <file>", "where the bundle of system roots and CA is written (default: into --out)")
+    .option("--guest-dir <dir>", "where guests see --out, when it is mounted somewhere else")
+    .option("--system-roots <file>", "PEM file of the guest's own roots (default: those of this system)")
+    .option("--direct <names>", "what guests reach without the edge, comma-separated", DEFAULT_NO_PROXY.join(","))
+    .option("--java", "also a trust store and JAVA_TOOL_OPTIONS", false)
+    .addHelpText("after", HELP)
+    .action(async (given: Given) => {
+      const { text, notes } = await guestEnv(readOptions(given, terminal.cwd));
+      for (const note of notes) terminal.err(`note: ${note}\n`);
+      terminal.out(text);
+    });
+}
+
+const HELP = `
+  sh      eval "$(postern guest-env)"
+  docker  postern guest-env --format docker > guest.env && docker run --env-file guest.env ...
+  github  postern guest-env --format github >> "$GITHUB_ENV"
+  json    for everything else: env, files, and who needs each variable`;
+
+interface Given {
+  readonly config: string;
+  readonly format: GuestFormat;
+  readonly proxy?: string;
+  readonly ca?: string;
+  readonly out?: string;
+  readonly bundleOut?: string;
+  readonly guestDir?: string;
+  readonly systemRoots?: string;
+  readonly direct: string;
+  readonly java: boolean;
+}
+
+/** The config is read only for what the command line leaves open. */
+function readOptions(given: Given, cwd: string): GuestEnvOptions {
+  const config =
+    given.proxy === undefined || given.ca === undefined
+      ? configOf(loadConfig(resolve(cwd, given.config))).config
+      : null;
+  return {
+    format: given.format,
+    proxy: given.proxy ?? proxyOf(config),
+    caFile: given.ca === undefined ? caOf(config) : resolve(cwd, given.ca),
+    outDir: given.out === undefined ? null : resolve(cwd, given.out),
+    bundleFile: given.bundleOut === undefined ? null : resolve(cwd, given.bundleOut),
+    guestDir: given.guestDir ?? null,
+    systemRootsFile: given.systemRoots === undefined ? null : resolve(cwd, given.systemRoots),
+    noProxy: given.direct
+      .split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
+    java: given.java,
+  };
+}
+
+/** Only an address that guests could be given: not a unix socket, not "every address", not a port yet to be chosen. */
+function proxyOf(config: PosternConfig | null): string {
+  for (const { address } of config?.listeners ?? []) {
+    if (address.kind === "tcp" && address.port !== 0 && address.host !== "0.0.0.0" && address.host !== "::")
+      return `http://${address.text}`;
+  }
+  throw new CommandFailure(
+    "no listener of the config has an address that guests could be given: write --proxy http://HOST:PORT",
+    EXIT.usage,
+  );
+}
+
+function caOf(config: PosternConfig | null): string {
+  if (config?.ca !== null && config?.ca !== undefined) return config.ca.certificate;
+  throw new CommandFailure("the config has no CA: write --ca FILE, or make one with `postern ca init`", EXIT.usage);
+}
+
 /** A mount shows `outDir` under another path; a file outside of it keeps its own. */
 function asGuestSees(file: string, outDir: string, guestDir: string | null): string {
   if (guestDir === null || dirname(file) !== outDir) return file;
@@ -85,7 +167,7 @@ async function systemRoots(chosen: string | null): Promise<ReturnType<typeof cer
 
 async function readRequired(file: string, option: string): Promise<string> {
   const text = await readIfPresent(file);
-  if (text === null) throw new Error(`${file} does not exist: name a PEM file with ${option}`);
+  if (text === null) throw new CommandFailure(`${file} does not exist: name a PEM file with ${option}`, EXIT.usage);
   return text;
 }
 
@@ -95,7 +177,7 @@ async function readIfPresent(file: string): Promise<string | null> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT") return null;
-    throw new Error(`${file} cannot be read (${code ?? "unknown"}): check its owner and mode`, { cause: error });
+    throw new CommandFailure(`${file} cannot be read (${code ?? "unknown"}): check its owner and mode`, EXIT.usage);
   }
 }
 

@@ -326,3 +326,45 @@ describe("roots", () => {
     expect(joinRoots(again, certificates)).toHaveLength(2);
   });
 });
+
+describe("the command", () => {
+  const main = join(import.meta.dirname, "../../src/main.ts");
+  const postern = (...args: string[]): ReturnType<typeof run> =>
+    run(process.execPath, [main, "guest-env", ...args], { env: bareEnv(directory), cwd: directory });
+
+  test("takes the proxy and the CA from the config", async () => {
+    const config = {
+      listeners: [
+        { name: "socket", address: "unix:guests.sock", session: { mode: "open", id: "a" } },
+        { name: "guests", address: "127.0.0.1:3128", session: { mode: "open" } },
+      ],
+      ca: { certificate: ca.certificateFile, key: ca.keyFile },
+      audit: { file: "audit.jsonl" },
+    };
+    await writeFile(join(directory, "postern.yaml"), JSON.stringify(config));
+    const result = await postern("--format", "json", "--out", out, "--direct", "localhost, .corp.example");
+    expect(result.code).toBe(0);
+    const { env } = JSON.parse(result.stdout) as { env: Record<string, string> };
+    expect(env).toMatchObject({ HTTPS_PROXY: "http://127.0.0.1:3128", NO_PROXY: "localhost,.corp.example" });
+    expect(env["SSL_CERT_FILE"]).toBe(join(out, GUEST_FILES.bundle));
+    expect(result.stderr).toMatch(/^note: wget/);
+  });
+
+  test("needs no config when the command line says all", async () => {
+    const args = ["--config", "/no/such.yaml", "--proxy", "http://edge:3128", "--ca", ca.certificateFile, "--out", out];
+    const result = await postern(...args);
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatch(/^export HTTP_PROXY='http:\/\/edge:3128'\n/);
+  });
+
+  test.each([
+    [["--config", "/no/such.yaml"], /no such file/],
+    [["--format", "xml"], /choices are sh, docker, github, json/],
+    [["--proxy", "edge:3128", "--ca", "ca/ca.crt"], /needs its scheme/],
+    [["--proxy", "http://edge:1", "--ca", "nowhere.pem"], /nowhere.pem does not exist/],
+  ])("ends with exit code 2 and the next step: %j", async (args, message) => {
+    const result = await postern(...args);
+    expect(result).toMatchObject({ code: 2, stdout: "" });
+    expect(result.stderr).toMatch(message);
+  });
+});

@@ -13,13 +13,31 @@ import type { Secret } from "../../src/core/secret.ts";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
-const MAKERS: readonly { readonly call: RegExp; readonly name: string; readonly folders: readonly string[] }[] = [
-  { name: "Session.prove", call: /\bSession\s*\.\s*prove\b/, folders: ["session"] },
-  { name: "Permit.grant", call: /\bPermit\s*\.\s*grant\b/, folders: ["policy"] },
-  { name: "PinnedAddress.check", call: /\bPinnedAddress\s*\.\s*check\b/, folders: ["policy"] },
-  { name: "Lease.grant", call: /\bLease\s*\.\s*grant\b/, folders: ["custody"] },
-  { name: ".reveal", call: /\.\s*reveal\b|\[\s*["'`]reveal["'`]\s*\]/, folders: ["attach", "custody", "scrub"] },
-  { name: ".materialFor", call: /\.\s*materialFor\b/, folders: ["attach"] },
+interface Maker {
+  readonly name: string;
+  readonly call: RegExp;
+  /** Where it may be called: folders, or single files with the reason beside them. */
+  readonly places: readonly string[];
+}
+
+const MAKERS: readonly Maker[] = [
+  { name: "Session.prove", call: /\bSession\s*\.\s*prove\b/, places: ["session/"] },
+  { name: "Permit.grant", call: /\bPermit\s*\.\s*grant\b/, places: ["policy/"] },
+  { name: "PinnedAddress.check", call: /\bPinnedAddress\s*\.\s*check\b/, places: ["policy/"] },
+  { name: "Lease.grant", call: /\bLease\s*\.\s*grant\b/, places: ["custody/"] },
+  { name: ".materialFor", call: /\.\s*materialFor\b/, places: ["attach/"] },
+  {
+    name: ".reveal",
+    call: /\.\s*reveal\b|\[\s*["'`]reveal["'`]\s*\]/,
+    places: [
+      "attach/",
+      "custody/",
+      "scrub/",
+      "tls/", // keys and passphrases of the CA go to node:crypto
+      "cli/ca.ts", // how long a new passphrase is
+      "cli/dev.ts", // the key of the demo upstream
+    ],
+  },
 ];
 
 describe("proofs are made in one place", async () => {
@@ -28,11 +46,10 @@ describe("proofs are made in one place", async () => {
     files.map(async (file) => ({ file, text: await readFile(join(root, "src", file), "utf8") })),
   );
 
-  test.each(MAKERS)("$name is called in its own folder only", ({ call, folders }) => {
-    const strangers = sources.filter(({ file, text }) => {
-      const folder = file.split("/")[0] as string;
-      return folder !== "core" && !folders.includes(folder) && call.test(text);
-    });
+  test.each(MAKERS)("$name is called in its own place only", ({ call, places }) => {
+    const strangers = sources.filter(
+      ({ file, text }) => !["core/", ...places].some((place) => file.startsWith(place)) && call.test(text),
+    );
     expect(strangers.map(({ file }) => file)).toEqual([]);
   });
 
@@ -43,8 +60,8 @@ describe("proofs are made in one place", async () => {
   });
 
   test("no source casts its way to a proof", () => {
-    const cast =
-      /\bas\s+(unknown\s+as\s+)?(Session|Permit|PinnedAddress|Lease)\b|<(Session|Permit|PinnedAddress|Lease)>\s*[({]/;
+    // The angle-bracket form is an error of the compiler's `erasableSyntaxOnly`.
+    const cast = /\bas\s+(unknown\s+as\s+|never\s+as\s+)?(Session|Permit|PinnedAddress|Lease)\b/;
     const casting = sources.filter(({ text }) => cast.test(withoutComments(text)));
     expect(casting.map(({ file }) => file)).toEqual([]);
   });

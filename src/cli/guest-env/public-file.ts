@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { CommandFailure } from "../command.ts";
 
 /**
  * Writes a file that every guest may read (0644): whole or not at all, so that a program that starts meanwhile never sees
  * half a bundle.
- * @throws Error that names the file and what to do
+ * @throws CommandFailure that names the file and what to do
  */
 export async function writePublicFile(path: string, contents: string | Uint8Array): Promise<void> {
   const draft = `${path}.${randomUUID()}.tmp`;
@@ -19,7 +20,7 @@ export async function writePublicFile(path: string, contents: string | Uint8Arra
   }
 }
 
-/** @throws Error that names the directory and what to do */
+/** @throws CommandFailure that names the directory and what to do */
 export async function makePublicDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
@@ -28,7 +29,7 @@ export async function makePublicDirectory(path: string): Promise<void> {
   }
 }
 
-function refusal(verb: string, path: string, cause: unknown): Error {
+function refusal(verb: string, path: string, cause: unknown): CommandFailure {
   const why = cause instanceof Error ? cause.message : "unknown";
-  return new Error(`cannot ${verb} ${path} (${why}): choose a directory that you may write to with --out`, { cause });
+  return new CommandFailure(`cannot ${verb} ${path} (${why}): choose a directory that you may write to with --out`);
 }

@@ -1,3 +1,5 @@
+import { CommandFailure, EXIT } from "../command.ts";
+
 /** How the variables are handed to a guest. */
 export type GuestFormat = "sh" | "docker" | "github" | "json";
 
@@ -17,12 +19,12 @@ export type GuestFiles = Readonly<Record<string, string>>;
  * - `docker`: the lines of `docker run --env-file` (no quoting there: a value is the rest of its line)
  * - `github`: the lines that go to the file named by GITHUB_ENV
  * - `json`: `{ env, files, needed_by }`
- * @throws Error for a value with a line break or another control character, which no format could carry alike
+ * @throws CommandFailure for a value with a line break or another control character, which no format could carry alike
  */
 export function renderVariables(format: GuestFormat, variables: readonly Rendered[], files: GuestFiles): string {
   for (const { name, value } of variables) {
     if (/\p{Cc}/u.test(value))
-      throw new Error(`the value of ${name} holds a control character: choose other file names`);
+      throw new CommandFailure(`the value of ${name} holds a control character: choose other file names`, EXIT.usage);
   }
   switch (format) {
     case "sh":

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { pemBlocks } from "../../tls/pem.ts";
+import { CommandFailure, EXIT } from "../command.ts";
 
 /** Where systems keep their roots as one PEM file, most common first. */
 export const SYSTEM_ROOT_FILES: readonly string[] = [
@@ -12,18 +13,23 @@ export const SYSTEM_ROOT_FILES: readonly string[] = [
 /**
  * The certificates of a PEM text and nothing else: a key that stands in the same file must never reach a guest.
  * @param source names the text in errors
- * @throws Error when there is no certificate, or one that cannot be read
+ * @throws CommandFailure when there is no certificate, or one that cannot be read
  */
 export function certificatesOf(text: string, source: string): X509Certificate[] {
   const blocks = pemBlocks(text);
-  if (blocks === null) throw new Error(`${source} is cut off in the middle of a PEM block: write the whole file again`);
+  if (blocks === null)
+    throw new CommandFailure(
+      `${source} is cut off in the middle of a PEM block: write the whole file again`,
+      EXIT.usage,
+    );
   const certificates = blocks.filter(({ label }) => /^(X509 |TRUSTED )?CERTIFICATE$/.test(label));
-  if (certificates.length === 0) throw new Error(`${source} holds no certificate: name the PEM file of the CA`);
+  if (certificates.length === 0)
+    throw new CommandFailure(`${source} holds no certificate: name the PEM file of the CA`, EXIT.usage);
   return certificates.map(({ text: pem }, i) => {
     try {
       return new X509Certificate(pem);
-    } catch (cause) {
-      throw new Error(`certificate ${i + 1} of ${source} cannot be read: export it again as PEM`, { cause });
+    } catch {
+      throw new CommandFailure(`certificate ${i + 1} of ${source} cannot be read: export it again as PEM`, EXIT.usage);
     }
   });
 }

@@ -1,3 +1,4 @@
+import { CommandFailure, EXIT } from "../command.ts";
 import type { ProxyUrl } from "./proxy-url.ts";
 
 /**
@@ -129,12 +130,15 @@ function javaOptions({ proxy, noProxy, trustStore }: GuestView): string {
   return properties.map(([name, value]) => javaWord(`-D${name}=${value}`)).join(" ");
 }
 
-/** The JVM splits at blanks and knows quotes but no escapes. @throws Error for a value that holds both kinds */
+/** The JVM splits at blanks and knows quotes but no escapes. @throws CommandFailure for a value that holds both kinds */
 function javaWord(word: string): string {
   if (!/[\s"']/.test(word)) return word;
   if (!word.includes('"')) return `"${word}"`;
   if (!word.includes("'")) return `'${word}'`;
-  throw new Error("a Java option cannot hold both kinds of quotes: choose another directory for the files");
+  throw new CommandFailure(
+    "a Java option cannot hold both kinds of quotes: choose another directory for the files",
+    EXIT.usage,
+  );
 }
 
 /** `::1` -> `[::1]`, `.example.com` -> `*.example.com`: the notation of java.net. */
