@@ -1,7 +1,6 @@
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import type { Lease, OutboundHead, Permit } from "../core/exchange.ts";
-import type { Fields } from "../core/fields.ts";
 import type { AttachPort, Injected } from "../core/ports.ts";
 import { type Attachment, type Rendering, secretOf, unusable } from "./attachment.ts";
 import { attachmentsOf } from "./attachments.ts";
@@ -20,11 +19,6 @@ import { hasStrayStandIn, type Home, homeOf, NOWHERE, strayInFields } from "./st
 export interface Attachments extends AttachPort {
   /** The stand-ins of the whole config; called at the start and on every policy reload. */
   setStandIns(values: Iterable<string>): void;
-  /**
-   * The same as `cleanse` for a request's trailer section, where nothing is ever attached.
-   * @throws Denial `placeholder_stray`
-   */
-  cleanseTrailers(permit: Permit, trailers: Fields): void;
 }
 
 /** What is known of a destination, worked out once. A reload makes new destinations, and with them new plans. */

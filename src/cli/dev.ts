@@ -98,7 +98,7 @@ ${curl} https://api.demo.test:${upstreamPort}/v1/whoami
 ${curl} https://elsewhere.demo.test:${upstreamPort}/v1/whoami
 
 # 503 custody_unavailable: this destination's custody is down, and without a credential nothing is sent
-${curl} https://api.demo.test:${upstreamPort + 1}/v1/whoami
+${curl} https://vault.demo.test:${upstreamPort}/v1/whoami
 
 The config of this demo: ${configFile}
 `;

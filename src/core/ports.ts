@@ -74,6 +74,11 @@ export interface AttachPort {
    */
   cleanse(permit: Permit, head: OutboundHead): void;
   /**
+   * The same for a request's trailer section, where nothing is ever attached.
+   * @throws Denial `placeholder_stray`
+   */
+  cleanseTrailers(permit: Permit, trailers: Fields): void;
+  /**
    * Attaches the lease to a cleansed head.
    * @throws Denial `lease_unusable` when the lease is dead, names another scope, or its material does not fit the attachment
    */

@@ -128,6 +128,8 @@ export interface OutboundRequest {
   readonly upgrade: "websocket" | null;
   /** The guest said `TE: trailers`; said anew on this hop. */
   readonly wantsTrailers: boolean;
+  /** Cuts what the guest must not say in its trailers. @throws Denial when they must not leave at all */
+  cleanseTrailers(trailers: Fields): void;
 }
 
 /** Connections on pinned addresses. */

@@ -1,7 +1,7 @@
 import { Denial } from "../core/denial.ts";
 import { Lease, type NoLease, type OutboundHead, type Permit, type PinnedAddress } from "../core/exchange.ts";
 import type { Injected } from "../core/ports.ts";
-import type { GuestExchange, UpstreamChannel } from "../core/wire.ts";
+import type { GuestExchange, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import { Relay, type RetryRules, type Verdict } from "./relay.ts";
 
@@ -51,7 +51,7 @@ export async function send(
     const injected = lease === null ? NOTHING_INJECTED : inject(line, permit, lease, head);
     record.injected ||= lease !== null;
     relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options));
-    channel.send(head, guest, relay);
+    channel.send(head, outboundRequest(line, guest, permit), relay);
   } catch (thrown) {
     giveBack(channel);
     throw thrown;
@@ -76,6 +76,11 @@ function inject(line: Line, permit: Permit, lease: Lease, head: OutboundHead): I
     lease.returnUse();
     throw thrown;
   }
+}
+
+function outboundRequest(line: Line, guest: GuestExchange, permit: Permit): OutboundRequest {
+  const { body, upgrade, wantsTrailers } = guest;
+  return { body, upgrade, wantsTrailers, cleanseTrailers: (trailers) => line.attach.cleanseTrailers(permit, trailers) };
 }
 
 function retryRules(guest: GuestExchange, options: SendOptions): RetryRules {

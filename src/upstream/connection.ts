@@ -92,6 +92,14 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   bodyEnd(trailers: Fields | null): void {
     if (this.#request === null) return;
+    if (trailers !== null) {
+      try {
+        this.#request.cleanseTrailers(trailers);
+      } catch (thrown) {
+        this.#fail(Denial.from(thrown));
+        return;
+      }
+    }
     if (this.#request.body.length === "stream") this.#batch.text(chunkedEnd(trailers));
     this.#requestComplete = true;
     if (this.#state === "requesting") this.#enter("awaiting_answer");

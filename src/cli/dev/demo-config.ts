@@ -40,8 +40,8 @@ destinations:
     addresses: [127.0.0.0/8] # the demo upstream is on this machine
     trust: upstream-ca.crt
   - name: demo-without-custody
-    host: api.demo.test
-    port: ${upstreamPort + 1}
+    host: vault.demo.test
+    port: ${upstreamPort}
     scheme: https
     allow:
       - methods: [GET]

@@ -40,7 +40,6 @@ function masked(credential: string): string {
   return `${credential.slice(0, blank + 4)}${"*".repeat(Math.max(0, credential.length - blank - 4))}`;
 }
 
-/** An OS-chosen port with the next one left to the demo's second destination, which is never dialled. */
 function listen(server: Server): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);

@@ -170,7 +170,16 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     await listener.listen();
     listeners.push(listener);
   }
-  const admin = await openAdmin(config, { metrics, keeper, holder, audit, ca, clock, isDraining: () => draining });
+  const admin = await openAdmin(config, {
+    metrics,
+    keeper,
+    holder,
+    audit,
+    ca,
+    clock,
+    isDraining: () => draining,
+    onError: (error) => logger.error({ err: error }, "admin"),
+  });
   own.add(admin);
   await audit.privileged({ type: "edge_started", facts: { version: system.version, config: digest } });
   return {
