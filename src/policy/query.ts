@@ -23,9 +23,10 @@ export class QueryRules {
   allows(query: string): boolean {
     if (query === "") return true;
     if (!isVisibleAscii(query) || BAD_ESCAPE.test(query)) return false;
-    if (!this.#allowsPairs(query, "&")) return false;
-    if (query.includes(";") && !this.#allowsPairs(query.replaceAll(";", "&"), "&")) return false;
-    return !query.includes("%") || this.#allowsDecoded(query);
+    if (!this.#allowsPairs(query)) return false;
+    if (query.includes(";") && !this.#allowsPairs(query.replaceAll(";", "&"))) return false;
+    if (!query.includes("%")) return true;
+    return this.#allowsDecoded(query) && (!query.includes("+") || this.#allowsDecoded(query.replaceAll("+", " ")));
   }
 
   /** For servers that decode first and split then: `a=1%26key=x` holds a key for them. */
@@ -35,20 +36,28 @@ export class QueryRules {
       const decoded = decode(text);
       if (decoded === text) return true;
       text = decoded;
-      if (!this.#allowsPairs(text.replaceAll(";", "&"), "&")) return false;
+      for (const pair of text.split(/[&;]/)) {
+        const [key, value] = splitPair(pair);
+        const patterns = this.#byKey.get(foldKey(key));
+        if (patterns !== undefined && !someMatch(patterns, value)) return false;
+      }
     }
     return false;
   }
 
-  #allowsPairs(text: string, separator: string): boolean {
-    for (const pair of text.split(separator)) {
-      const equals = pair.indexOf("=");
-      const key = equals < 0 ? pair : pair.slice(0, equals);
+  #allowsPairs(query: string): boolean {
+    for (const pair of query.split("&")) {
+      const [key, value] = splitPair(pair);
       const patterns = this.#byKey.get(foldKey(decode(key)));
-      if (patterns !== undefined && !allowsValue(patterns, equals < 0 ? "" : pair.slice(equals + 1))) return false;
+      if (patterns !== undefined && !allowsValue(patterns, value)) return false;
     }
     return true;
   }
+}
+
+function splitPair(pair: string): [key: string, value: string] {
+  const equals = pair.indexOf("=");
+  return equals < 0 ? [pair, ""] : [pair.slice(0, equals), pair.slice(equals + 1)];
 }
 
 /** Rounds of percent-encoding that anyone has a reason for; deeper is refused. */
