@@ -17,5 +17,7 @@ export function addConfigOption(command: Command, terminal: Terminal): Command {
  */
 export function configOf<Config>(loaded: Loaded<Config>): Extract<Loaded<Config>, { ok: true }> {
   if (loaded.ok) return loaded;
-  throw new CommandFailure(loaded.problems.map(problemLine).join("\n"), EXIT.usage);
+  const { problems } = loaded;
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  throw new CommandFailure([...problems.map(problemLine), `${count}: nothing was done`].join("\n"), EXIT.usage);
 }

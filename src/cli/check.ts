@@ -1,0 +1,121 @@
+import { access, constants } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import type { PosternConfig } from "../config/config.ts";
+import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
+import { warningsOf } from "../config/warnings.ts";
+import type { CredentialEntry } from "../core/credential.ts";
+import { compilePolicy } from "../policy/compile.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
+import { addConfigOption, configOf } from "./config-option.ts";
+import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
+import { configJson, custodyConfigJson } from "./json-config.ts";
+
+interface Options {
+  readonly config: string;
+  readonly custody?: boolean;
+  readonly json?: boolean;
+}
+
+/** `postern check`: what a config means, or everything that is wrong with it. */
+export function register(command: Command, terminal: Terminal): void {
+  addConfigOption(command, terminal)
+    .option("--custody", "the file is the config of a custody process")
+    .option("--json", "print JSON")
+    .action((options: Options) =>
+      options.custody === true ? checkCustody(options, terminal) : checkEdge(options, terminal),
+    );
+}
+
+async function checkEdge(options: Options, terminal: Terminal): Promise<void> {
+  const loaded = loadConfig(
+    resolve(terminal.cwd, options.config),
+    (config) => compilePolicy(config.destinations).problems ?? [],
+  );
+  const { config, digest } = okOrTold(loaded, options, terminal);
+  const warnings = [...warningsOf(config), ...(await fileWarnings(config)), ...edgeSourceWarnings(config, terminal)];
+  tell(options, digest, warnings, terminal, {
+    text: () => describeConfig(config),
+    json: () => configJson(config),
+  });
+}
+
+async function checkCustody(options: Options, terminal: Terminal): Promise<void> {
+  const { config, digest } = okOrTold(loadCustodyConfig(resolve(terminal.cwd, options.config)), options, terminal);
+  const { tls } = config.listen;
+  const files = tls === null ? [] : [tls.certificate, tls.key, tls.clientCa];
+  const warnings = [...(await unreadable(files)), ...sourceWarnings(config.credentials, terminal)];
+  tell(options, digest, warnings, terminal, {
+    text: () => describeCustodyConfig(config),
+    json: () => custodyConfigJson(config),
+  });
+}
+
+/** With `--json` the problems go to standard output as well, for the program that asked. */
+function okOrTold<Config>(
+  loaded: Loaded<Config>,
+  options: Options,
+  terminal: Terminal,
+): Extract<Loaded<Config>, { ok: true }> {
+  if (loaded.ok || options.json !== true) return configOf(loaded);
+  terminal.out(`${JSON.stringify({ ok: false, problems: loaded.problems }, null, 2)}\n`);
+  throw new CommandFailure("", EXIT.usage);
+}
+
+function tell(
+  options: Options,
+  digest: string,
+  warnings: readonly string[],
+  terminal: Terminal,
+  config: { readonly text: () => string; readonly json: () => object },
+): void {
+  if (options.json === true) {
+    terminal.out(`${JSON.stringify({ ok: true, digest, warnings, ...config.json() }, null, 2)}\n`);
+    return;
+  }
+  const told =
+    warnings.length === 0
+      ? "warnings: none\n"
+      : `warnings: ${warnings.length}\n${warnings.map((text) => `  ${text}\n`).join("")}`;
+  terminal.out(`${options.config} is right (sha256 ${digest.slice(0, 12)})\n\n${config.text()}${told}`);
+}
+
+/** Files that a start would miss. Certificates that the config holds (`trust`, `extra_roots`) were read already. */
+async function fileWarnings({ ca, custodies }: PosternConfig): Promise<string[]> {
+  const tls = custodies.flatMap((custody) =>
+    custody.kind === "remote" && custody.tls !== null ? [custody.tls.ca, custody.tls.certificate, custody.tls.key] : [],
+  );
+  const missingCa = ca === null ? [] : await unreadable([ca.certificate, ca.key]);
+  return [
+    ...missingCa.map((text) => `ca: ${text}, or make one with \`postern ca init\``),
+    ...(await unreadable([ca?.passphraseFile ?? [], tls].flat())),
+  ];
+}
+
+async function unreadable(files: readonly string[]): Promise<string[]> {
+  const told: string[] = [];
+  for (const file of files) {
+    try {
+      await access(file, constants.R_OK);
+    } catch (error) {
+      const why = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+      told.push(`${file} cannot be read here (${why}): put it there before the start`);
+    }
+  }
+  return told;
+}
+
+function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): string[] {
+  return config.custodies.flatMap((custody) =>
+    custody.kind === "embedded" ? sourceWarnings(custody.credentials, terminal) : [],
+  );
+}
+
+/** The environment of the check is not that of the start, but mostly they are made alike. */
+function sourceWarnings(credentials: readonly CredentialEntry[], terminal: Terminal): string[] {
+  return credentials.flatMap(({ name, source }) =>
+    source.from === "env" && (terminal.env[source.variable] ?? "") === ""
+      ? [`credential ${name}: ${source.variable} is not set here: set it where the process starts`]
+      : [],
+  );
+}

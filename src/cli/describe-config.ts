@@ -1,0 +1,126 @@
+import type { CustodyBinding, CustodyConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
+import { hostText } from "../config/destination.ts";
+import type { CredentialEntry } from "../core/credential.ts";
+import type { AttachmentSpec, DestinationRule } from "../core/destination.ts";
+import { table } from "./table.ts";
+
+/** Destinations that are listed one by one; of more, only the number is told. */
+const MOST_LISTED = 50;
+
+/** What an edge's config means, for people. */
+export function describeConfig(config: PosternConfig): string {
+  const { listeners, admin, ca, audit, custodies, destinations } = config;
+  return [
+    "listeners\n",
+    table(
+      listeners.map(({ name, address, session: { mode, claims } }) => [
+        name,
+        address.text,
+        `${mode === "open" ? "everybody is" : "belongs to"} session ${claims.id} of tenant ${claims.tenant}, workspace ${claims.workspace}`,
+      ]),
+    ),
+    `admin\n  ${admin === null ? "none" : admin.address.text}\n`,
+    `ca\n  ${ca === null ? "none: no destination is inspected over TLS" : ca.certificate}\n`,
+    `audit\n  ${audit.file} (${audit.mode}, fsync ${audit.fsync})\n`,
+    custodies.map(describeCustody).join(""),
+    describeDestinations(destinations),
+  ].join("");
+}
+
+/** What a custody's config means, for people. */
+export function describeCustodyConfig(config: CustodyConfig): string {
+  const clients = config.clients.map(({ name, tenants }) => [
+    name,
+    tenants === null ? "every tenant" : tenants.join(", "),
+  ]);
+  return [
+    `listen\n  ${config.listen.address.text}${config.listen.tls === null ? "" : " (mutual TLS)"}\n`,
+    clients.length === 0 ? "clients\n  whoever can open the socket\n" : `clients\n${table(clients)}`,
+    `audit\n  ${config.audit.file} (${config.audit.mode}, fsync ${config.audit.fsync})\n`,
+    `credentials\n${credentialTable(config.credentials)}`,
+  ].join("");
+}
+
+function describeCustody(custody: CustodyBinding): string {
+  if (custody.kind === "embedded") return `custody ${custody.name} (embedded)\n${credentialTable(custody.credentials)}`;
+  return `custody ${custody.name} (remote)\n  ${remoteText(custody.address)}${custody.tls === null ? "" : " (mutual TLS)"}\n`;
+}
+
+export function remoteText(address: RemoteAddress): string {
+  return address.kind === "unix" ? `unix:${address.path}` : `${address.host}:${address.port}`;
+}
+
+function credentialTable(credentials: readonly CredentialEntry[]): string {
+  if (credentials.length === 0) return "  none\n";
+  return table(
+    credentials.map(({ name, kind, source, hosts, ttlSeconds }) => [
+      name,
+      kind,
+      sourceText(source),
+      hosts.length > 3 ? `${hosts.slice(0, 3).join(", ")} and ${hosts.length - 3} more` : hosts.join(", "),
+      `${ttlSeconds} s`,
+    ]),
+  );
+}
+
+export function sourceText(source: CredentialEntry["source"]): string {
+  switch (source.from) {
+    case "env":
+      return `env ${source.variable}`;
+    case "file":
+      return `file ${source.path}`;
+    case "exec":
+      // Arguments may be secret.
+      return `exec ${source.command[0] ?? ""}`;
+  }
+}
+
+function describeDestinations(rules: readonly DestinationRule[]): string {
+  const title = `destinations: ${rules.length}\n`;
+  if (rules.length === 0) return title;
+  const head = ["NAME", "HOST", "SCHEME", "TLS", "MODE", "ALLOWS", "CREDENTIAL"];
+  const more = rules.length - MOST_LISTED;
+  return [
+    title,
+    table([head, ...rules.slice(0, MOST_LISTED).map(destinationRow)]),
+    more > 0 ? `  and ${more} more\n` : "",
+  ].join("");
+}
+
+function destinationRow({ destination, host, port, allow }: DestinationRule): string[] {
+  return [
+    destination.name,
+    `${hostText(host)}:${port}`,
+    destination.scheme,
+    destination.scheme === "http" ? "-" : destination.tls,
+    destination.mode,
+    destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
+    destination.credential === null
+      ? "-"
+      : `${destination.credential.custody}/${destination.credential.name} as ${destination.attachments.map(attachmentText).join(", ")}`,
+  ];
+}
+
+/** The first rule and how many follow. */
+function allowText([first, ...rest]: DestinationRule["allow"]): string {
+  if (first === undefined) return "nothing";
+  const methods = first.methods === null ? "*" : first.methods.join(",");
+  const paths = first.paths.length > 2 ? `${first.paths.slice(0, 2).join(" ")} ...` : first.paths.join(" ");
+  return `${methods} ${paths}${rest.length > 0 ? ` and ${rest.length} more` : ""}`;
+}
+
+/** How a credential is attached, with the name that it is attached under. */
+export function attachmentText(spec: AttachmentSpec): string {
+  switch (spec.as) {
+    case "bearer":
+      return "bearer";
+    case "basic":
+      return spec.username === null ? "basic" : `basic (${spec.username})`;
+    case "header":
+    case "query":
+    case "cookie":
+      return `${spec.as} ${spec.name}`;
+    case "placeholder":
+      return `placeholder in ${spec.spots.map((spot) => `${spot.in} ${spot.name}`).join(", ")}`;
+  }
+}

@@ -1,0 +1,60 @@
+import type { CustodyBinding, CustodyConfig, PosternConfig } from "../config/config.ts";
+import { hostText } from "../config/destination.ts";
+import type { CredentialEntry } from "../core/credential.ts";
+import type { DestinationRule } from "../core/destination.ts";
+import { attachmentText, remoteText, sourceText } from "./describe-config.ts";
+
+/** What `postern check --json` prints of an edge's config: the same facts as the text, every destination included. */
+export function configJson(config: PosternConfig): object {
+  return {
+    listeners: config.listeners.map(({ name, address, session }) => ({
+      name,
+      address: address.text,
+      session: { mode: session.mode, ...session.claims },
+    })),
+    admin: config.admin?.address.text ?? null,
+    ca: config.ca?.certificate ?? null,
+    audit: config.audit,
+    limits: config.limits,
+    timeouts: config.timeouts,
+    custodies: config.custodies.map(custodyJson),
+    destinations: config.destinations.map(destinationJson),
+  };
+}
+
+/** As `configJson`, of a custody's config. */
+export function custodyConfigJson(config: CustodyConfig): object {
+  return {
+    listen: config.listen.address.text,
+    mutual_tls: config.listen.tls !== null,
+    clients: config.clients,
+    audit: config.audit,
+    credentials: config.credentials.map(credentialJson),
+  };
+}
+
+function custodyJson(custody: CustodyBinding): object {
+  return custody.kind === "embedded"
+    ? { name: custody.name, kind: custody.kind, credentials: custody.credentials.map(credentialJson) }
+    : { name: custody.name, kind: custody.kind, address: remoteText(custody.address), timeout_ms: custody.timeoutMs };
+}
+
+function credentialJson(entry: CredentialEntry): object {
+  const { name, kind, hosts, tenants, ttlSeconds, maxUses } = entry;
+  return { name, kind, source: sourceText(entry.source), hosts, tenants, ttl_seconds: ttlSeconds, max_uses: maxUses };
+}
+
+function destinationJson({ destination, host, port, allow }: DestinationRule): object {
+  const { name, scheme, tls, mode, credential, attachments } = destination;
+  return {
+    name,
+    host: hostText(host),
+    port,
+    scheme,
+    tls,
+    mode,
+    allow,
+    credential: credential === null ? null : `${credential.custody}/${credential.name}`,
+    attachments: attachments.map(attachmentText),
+  };
+}
