@@ -26,6 +26,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./cli/explain.ts"),
   },
   {
+    name: "custody",
+    summary: "run the credential custody as a process of its own",
+    load: () => import("./cli/custody.ts"),
+  },
+  {
     name: "guest-env",
     summary: "print the variables, and write the CA files, that lead a guest's programs to the edge",
     load: () => import("./cli/guest-env.ts"),

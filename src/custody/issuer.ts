@@ -148,7 +148,7 @@ export class Issuer {
       await this.#record(caller, request, grant.resourceRef, grant, null);
     } catch (error) {
       zeroMaterial(grant.material);
-      throw new LeaseRefusal("audit_unavailable", error instanceof Error ? error.message : "unknown error");
+      throw new LeaseRefusal("audit_unavailable", textOf(error));
     }
   }
 
@@ -157,7 +157,7 @@ export class Issuer {
       await this.#record(caller, request, ref, null, reason);
     } catch (error) {
       // Refused is refused, with or without a record; but the gap in the record must be seen.
-      this.#options.warn(`a refusal was not recorded: ${error instanceof Error ? error.message : "unknown error"}`);
+      this.#options.warn(`a refusal was not recorded: ${textOf(error)}`);
     }
   }
 
@@ -196,6 +196,12 @@ function allows(tenants: readonly string[] | null, tenant: string): boolean {
 function usable(material: Material, name: string): Material {
   if (materialFitsWire(material)) return material;
   throw new SourceError(`credential "${name}" holds characters that no field can carry: write it as one plain line`);
+}
+
+/** An audit's own words: they tell of disks, never of material. */
+function textOf(error: unknown): string {
+  if (error instanceof Denial) return error.detail ?? error.code;
+  return error instanceof Error ? error.message : "unknown error";
 }
 
 /** Anything that goes wrong on the way is a refusal; what is not ours keeps its text out of the answer. */
