@@ -14,6 +14,8 @@ export interface ListenerOptions {
   readonly address: { readonly host: string; readonly port: number } | { readonly path: string };
   /** Mode of the unix socket. */
   readonly mode: number;
+  /** Told of connections that could not be accepted. */
+  readonly onError: (error: Error) => void;
 }
 
 /**
@@ -43,6 +45,8 @@ export class GuestListener {
       this.#server.once("error", reject);
       this.#server.listen(address, () => {
         this.#server.off("error", reject);
+        // Out of descriptors or the like: that connection is lost, the listener goes on.
+        this.#server.on("error", (error) => this.#options.onError(error));
         resolve();
       });
     });

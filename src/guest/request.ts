@@ -30,6 +30,17 @@ export function readRequest(head: RequestHead, control: RequestControl, place: C
   const proxyAuthorization = head.fields.get("proxy-authorization");
   const proof = place.tunnel?.proof ?? { listener: place.listener, proxyAuthorization };
   const target = parseTarget(head.method, head.target);
+  // RFC 9110 §9.3.6: content has no meaning in a CONNECT; what would follow could be read as the tunnel's first bytes.
+  const { framing } = control;
+  if (
+    target.form === "authority" &&
+    !(framing.kind === "none" || (framing.kind === "length" && framing.length === 0))
+  ) {
+    throw new Denial("request_malformed", { cause: "CONNECT with content" });
+  }
+  if (control.upgrade.includes("websocket") && framing.kind !== "none") {
+    throw new Denial("request_malformed", { cause: "an upgrade request with content" });
+  }
   if (target.form === "authority") return { kind: "connect", authority: target.authority, proof };
   const resolved = resolve(head, target, place);
   const refusal = refusalOf(control, resolved, place);

@@ -22,6 +22,7 @@ export const RULES = {
   connection_option: "RFC 9110 §7.6.1: connection options are tokens and never name framing or routing fields",
   upgrade: "RFC 9110 §7.8: Upgrade needs HTTP/1.1 and the upgrade connection option",
   expectation: "RFC 9110 §10.1.1: the only expectation is 100-continue",
+  interim_count: "RFC 9110 §15.2: interim answers are bounded in number",
   chunk_size: "RFC 9112 §7.1: chunk-size is hexadecimal and within 2^53",
   chunk_extension: "RFC 9112 §7.1.1: chunk extensions are bounded",
   chunk_data: "RFC 9112 §7.1: chunk-data ends in CRLF",

@@ -105,7 +105,7 @@ export class AnswerReader implements BodyConsumer {
       return true;
     }
     if (head.status < 200) {
-      if (++this.#interims > this.#limits.interimResponses) throw new Http1Error("head_fields");
+      if (++this.#interims > this.#limits.interimResponses) throw new Http1Error("interim_count");
       sink.interim(answerHead(head, control, "none"));
       return false;
     }

@@ -6,6 +6,7 @@ import type { OutboundHead } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
 import type { AnswerSink, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import { Batch } from "../http1/batch.ts";
+import { Http1Error } from "../http1/grammar.ts";
 import { CHUNK_END, chunkStart, chunkedEnd, requestHeadText } from "../http1/writer.ts";
 import { AnswerReader, type AnswerLimits } from "./answer-reader.ts";
 import { UPSTREAM_STATES, type UpstreamState, type UpstreamTimeouts } from "./states.ts";
@@ -145,28 +146,33 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
       this.#close();
       return;
     }
-    if (this.#state === "answering") this.#renewDeadline();
     try {
-      this.#reader.push(segment, sink);
+      this.#take(segment, sink);
     } catch (thrown) {
-      this.#fail(new Denial("upstream_protocol", { cause: thrown }));
-      return;
+      this.#fail(
+        thrown instanceof Http1Error ? new Denial("upstream_protocol", { cause: thrown }) : Denial.from(thrown),
+      );
     }
+  };
+
+  #take(segment: Buffer, sink: AnswerSink): void {
+    if (this.#state === "answering") this.#renewDeadline();
+    this.#reader.push(segment, sink);
+    // The sink may have ended the exchange while it read.
     if (this.#sink !== sink) return;
     if (this.#reader.upgraded !== null) this.#handOver(sink);
     else if (this.#reader.done) this.#finish(sink);
     else {
-      if (this.#reader.hasHead && (this.#state === "requesting" || this.#state === "awaiting_answer"))
-        this.#enter("answering");
+      if (this.#reader.hasHead && this.#state !== "answering") this.#enter("answering");
       if (!sink.flush()) this.#socket.pause();
     }
-  };
+  }
 
   /** The answer is complete: reuse the connection, or end it when anything about it is in doubt. */
   #finish(sink: AnswerSink): void {
-    const clean = this.#reader.reusable && this.#requestComplete && this.#batch.isEmpty && !this.#socket.destroyed;
     const trailers = this.#reader.trailers;
     this.#keepaliveMs = Math.min(this.#context.timeouts.upstreamKeepaliveMs, this.#reader.keepAliveHintMs);
+    const clean = this.#reader.reusable && this.#requestComplete && !this.#socket.destroyed && this.#keepaliveMs > 0;
     this.#sink = null;
     this.#request = null;
     sink.end(trailers);

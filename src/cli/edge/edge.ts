@@ -155,6 +155,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
         name,
         address: address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
         mode: 0o660,
+        onError: (error) => logger.error({ err: error, listener: name }, "accept"),
       },
       {
         line,
