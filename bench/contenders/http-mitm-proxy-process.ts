@@ -1,3 +1,4 @@
+import "./patient-servers.ts";
 import { readFileSync } from "node:fs";
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
