@@ -16,7 +16,7 @@ import { version } from "./version.ts";
 interface Options {
   readonly config: string;
   readonly session?: string;
-  readonly header: readonly string[];
+  readonly header?: readonly string[];
   readonly resolve: boolean;
   readonly json?: boolean;
 }
@@ -35,17 +35,12 @@ export interface Explained {
 
 /** `postern explain METHOD URL`: the decision, the rule, the addresses and the credential's name; nothing is sent. */
 export function register(command: Command, terminal: Terminal): void {
-  const gather = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  const gather = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
   addConfigOption(command, terminal)
     .argument("<method>", "GET, POST ...")
     .argument("<url>", "whole URL, such as https://api.openai.com/v1/models")
     .option("-s, --session <id>", "as the guest of this session; left out: of the first listener")
-    .option<readonly string[]>(
-      "-H, --header <field>",
-      'a field of the request, as "name: value"; may be repeated',
-      gather,
-      [],
-    )
+    .option<readonly string[]>("-H, --header <field>", 'a field of the request, "name: value"; repeatable', gather)
     .option("--no-resolve", "do not look the name up")
     .option("--json", "print JSON")
     .action(async (method: string, url: string, options: Options) => {
@@ -59,7 +54,7 @@ export function register(command: Command, terminal: Terminal): void {
 }
 
 async function explainRequest(method: string, url: string, options: Options, terminal: Terminal): Promise<Explained> {
-  const ask = askFor(method, url, options.header);
+  const ask = askFor(method, url, options.header ?? []);
   const verify = (config: PosternConfig) => compilePolicy(config.destinations).problems ?? [];
   const { config } = configOf(loadConfig(resolve(terminal.cwd, options.config), verify));
   const listener = listenerOf(config, options.session);
