@@ -138,6 +138,203 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     this.socket.destroy();
   }
 
+  /** Bytes beyond the current request wait; one segment is enough, then the socket is paused. */
+  #keep(segment: Buffer): void {
+    this.#pending = this.#pending === null ? segment : Buffer.concat([this.#pending, segment]);
+    this.socket.pause();
+  }
+
+  #read(bytes: Buffer): void {
+    this.#pending = null;
+    let request: ReadRequest;
+    try {
+      const head = scanRequestHead(bytes, this.#environment.limits);
+      if (head === null) {
+        this.#pending = bytes;
+        if (this.#state !== "reading_head") this.#enter("reading_head");
+        return;
+      }
+      request = readRequest(head, requestControl(head), this.place);
+      const rest = head.bytes === bytes.length ? null : bytes.subarray(head.bytes);
+      if (request.kind === "connect") this.#connect(request, rest);
+      else this.#begin(request, rest);
+    } catch (thrown) {
+      this.#refuseUnread(thrown);
+    }
+  }
+
+  #begin(request: Extract<ReadRequest, { kind: "exchange" }>, rest: Buffer | null): void {
+    const record = this.#record(request.control.upgrade.includes("websocket") ? "upgrade" : "http");
+    record.method = request.head.method;
+    record.scheme = request.target.scheme;
+    record.authority = request.target.authority.text;
+    record.path = pathOf(request.target.path);
+    const { limits } = this.#environment;
+    const { control, head } = request;
+    const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
+    const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, this);
+    const exchange = new Http1GuestExchange(head, control, request.target, body, record, request.proof, this);
+    this.#exchange = exchange;
+    this.#enter("deciding");
+    if (rest !== null) {
+      if (body.done) this.#pending = rest;
+      else body.feed(rest);
+    }
+    if (request.refusal !== null) {
+      this.#refuseExchange(exchange, request.refusal);
+      return;
+    }
+    // Owned by this connection: it never rejects, and its end is what frees the connection for the next request.
+    void runExchange(this.#environment.line, exchange).then(() => this.#exchangeOver(exchange));
+  }
+
+  #refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
+    const { record } = exchange;
+    record.denial = denial.code;
+    record.detail = denial.detail;
+    record.status = denial.entry.status;
+    exchange.refuse(denial);
+    this.#account(record);
+    // Not at once: a segment full of such requests would recurse through `#read`.
+    queueMicrotask(() => this.#exchangeOver(exchange));
+  }
+
+  #exchangeOver(exchange: Http1GuestExchange): void {
+    if (this.#exchange !== exchange || this.#state === "handed_over" || this.#state === "closed") return;
+    this.#exchange = null;
+    if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || this.#inputEnded) {
+      this.#linger();
+      return;
+    }
+    this.#enter("idle");
+    if (this.socket.writableNeedDrain) {
+      // A guest that asks on without reading its answers would pile them up here: it is read again once they are gone.
+      this.socket.pause();
+      this.deadlineMs = this.#now() + this.#environment.timeouts.bodyIdleMs;
+    } else this.#readOn();
+  }
+
+  #readOn(): void {
+    const pending = this.#pending;
+    this.socket.resume();
+    if (pending !== null) this.#read(pending);
+  }
+
+  // --- CONNECT -------------------------------------------------------------------------------------------------------
+
+  #connect(request: Extract<ReadRequest, { kind: "connect" }>, rest: Buffer | null): void {
+    const record = this.#record("connect");
+    record.method = "CONNECT";
+    record.authority = request.authority.text;
+    this.#enter("deciding");
+    if (this.#openTunnel === null) {
+      this.refuseConnect(record, new Denial("tunnel_unsupported", { cause: "CONNECT inside a tunnel" }));
+      return;
+    }
+    this.socket.pause();
+    this.#pending = rest;
+    this.#openTunnel(this, { authority: request.authority, proof: request.proof, record });
+  }
+
+  /** Answers a CONNECT with a denial; the record is closed. */
+  refuseConnect(record: ExchangeRecord, denial: Denial): void {
+    this.#writeRefusal(record, denial, false);
+    this.#account(record);
+    this.#linger();
+  }
+
+  /**
+   * Gives the socket away, paused and without listeners; bytes that came early are back in it.
+   * @param watch keep an eye on silence and total life (raw tunnels)
+   */
+  release(watch: boolean): Socket {
+    const { socket } = this;
+    this.#enter("handed_over");
+    this.#environment.sweep.delete(this);
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    if (this.#pending !== null) socket.unshift(this.#pending);
+    this.#pending = null;
+    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment);
+    return socket;
+  }
+
+  // --- for the exchange ------------------------------------------------------------------------------------------------
+
+  write(batch: Batch): boolean {
+    if (this.socket.destroyed) {
+      batch.clear();
+      return true;
+    }
+    const flowing = batch.writeTo(this.socket);
+    if (!flowing) this.deadlineMs = this.#now() + this.#environment.timeouts.bodyIdleMs;
+    return flowing;
+  }
+
+  answerBegan(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#state === "answering" || this.#state === "closed") return;
+    this.#enter(exchange.body.done ? "answering" : "answered_early");
+  }
+
+  continued(): void {
+    if (this.#state === "awaiting_continue") this.#enter("relaying_body");
+  }
+
+  destroyBroken(): void {
+    // A FIN would make a close-delimited answer look whole: reset. Over TLS the missing close_notify says the same.
+    if (isTls(this.socket)) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
+  handOver(): RawStream {
+    return this.release(true);
+  }
+
+  pauseReading(): void {
+    this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.socket.resume();
+  }
+
+  bodyStarted(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#state !== "deciding") return;
+    if (exchange.body.done) this.#enter("answering");
+    else this.#enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
+  }
+
+  bodyCompleted(rest: Buffer): void {
+    if (rest.length > 0) this.#keep(rest);
+    if (this.#state === "relaying_body" || this.#state === "answered_early") this.#enter("answering");
+  }
+
+  // --- ends ------------------------------------------------------------------------------------------------------------
+
+  onDeadline(nowMs: number): void {
+    if (nowMs >= this.place.endsAtMs) {
+      this.socket.destroy();
+      return;
+    }
+    const { onTimeout } = GUEST_STATES[this.#state];
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      if (onTimeout !== null) exchange.body.break(new Denial(onTimeout));
+      else this.socket.destroy();
+    } else if (onTimeout === null) this.socket.destroy();
+    else this.#refuseUnread(new Denial(onTimeout));
+  }
+
+  readonly #onDrain = (): void => {
+    this.#renewDeadline();
+    if (this.#exchange !== null) this.#exchange.onDrain?.();
+    else if (this.#state === "idle") this.#readOn();
+  };
+
   /** FIN from the guest. */
   readonly #onEnd = (): void => {
     this.#inputEnded = true;
