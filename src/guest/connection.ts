@@ -1,41 +1,21 @@
 import type { Socket } from "node:net";
 import type { Authority } from "../core/authority.ts";
-import type { Deadlined } from "../core/deadline.ts";
-import { Denial } from "../core/denial.ts";
+import { Denial, type DenialCode } from "../core/denial.ts";
 import type { ExchangeKind, ExchangeRecord } from "../core/record.ts";
 import type { RawStream, SessionProof } from "../core/wire.ts";
 import type { Batch } from "../http1/batch.ts";
 import { requestControl } from "../http1/framing.ts";
-import { Http1Error } from "../http1/grammar.ts";
 import { scanRequestHead } from "../http1/head.ts";
 import { runExchange } from "../line/exchange.ts";
+import { ConnectionLife } from "./connection-life.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { openRecord } from "./record.ts";
 import { refusalText } from "./refusal.ts";
 import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
-import { readRequest, type ReadRequest } from "./request.ts";
-import { GUEST_STATES, type GuestState } from "./states.ts";
+import type { ConnectionPlace } from "./place.ts";
+import { grammarDenial, pathOf, readRequest, type ReadRequest } from "./request.ts";
 import { watchTunnel } from "./tunnel-watch.ts";
-
-/** Where a guest connection stands: on the listener, or inside a tunnel whose authority was fixed by CONNECT. */
-export interface ConnectionPlace {
-  readonly listener: string;
-  /** Guest address as the accepted socket says. */
-  readonly guest: string;
-  readonly tunnel: TunnelPlace | null;
-  /** Monotonic ms at which the connection ends whatever happens. */
-  readonly endsAtMs: number;
-}
-
-export interface TunnelPlace {
-  readonly scheme: "http" | "https";
-  readonly authority: Authority;
-  /** Proof that came with the CONNECT. */
-  readonly proof: SessionProof;
-  /** Why nothing inside may pass: the TLS hello named no server or another one. */
-  readonly refusal: "sni_missing" | "sni_mismatch" | null;
-}
 
 /** Takes a CONNECT over: from here on the socket is its own. */
 export type TunnelOpener = (connection: GuestConnection, request: ConnectRequest) => void;
@@ -53,13 +33,12 @@ const LINGER_BYTES = 1_048_576;
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
  * not fit the grammar is refused and the connection closed.
  */
-export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
-  deadlineMs = Number.POSITIVE_INFINITY;
+export class GuestConnection implements ExchangeOwner, BodyOwner {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
+  readonly #life: ConnectionLife;
   readonly #openTunnel: TunnelOpener | null;
-  #state: GuestState = "fresh";
   #pending: Buffer | null = null;
   #exchange: Http1GuestExchange | null = null;
   #lingered = 0;
@@ -76,8 +55,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
-    environment.sweep.add(this);
-    this.#renewDeadline();
+    this.#life = new ConnectionLife(environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
   }
 
   get isDraining(): boolean {
@@ -90,7 +68,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
 
   /** Between requests: a drain may close it at once. */
   get isIdle(): boolean {
-    return this.#state === "fresh" || this.#state === "idle";
+    return this.#life.state === "fresh" || this.#life.state === "idle";
   }
 
   destroy(): void {
@@ -113,18 +91,18 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     if (exchange !== null) {
       if (exchange.body.done) this.#keep(segment);
       else {
-        if (this.#state === "awaiting_continue") this.#enter("relaying_body");
-        else this.#renewDeadline();
+        if (this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
+        else this.#life.renew();
         exchange.body.feed(segment);
       }
       return;
     }
-    if (this.#state === "lingering") {
+    if (this.#life.state === "lingering") {
       this.#lingered += segment.length;
       if (this.#lingered > LINGER_BYTES) this.socket.destroy();
       return;
     }
-    if (this.#state === "closed") return;
+    if (this.#life.state === "closed") return;
     this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
   }
 
@@ -151,7 +129,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
       const head = scanRequestHead(bytes, this.#environment.limits);
       if (head === null) {
         this.#pending = bytes;
-        if (this.#state !== "reading_head") this.#enter("reading_head");
+        if (this.#life.state !== "reading_head") this.#life.enter("reading_head");
         return;
       }
       request = readRequest(head, requestControl(head), this.place);
@@ -175,7 +153,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, this);
     const exchange = new Http1GuestExchange(head, control, request.target, body, record, request.proof, this);
     this.#exchange = exchange;
-    this.#enter("deciding");
+    this.#life.enter("deciding");
     if (rest !== null) {
       if (body.done) this.#pending = rest;
       else body.feed(rest);
@@ -200,17 +178,17 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
   }
 
   #exchangeOver(exchange: Http1GuestExchange): void {
-    if (this.#exchange !== exchange || this.#state === "handed_over" || this.#state === "closed") return;
+    if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.#life.state === "closed") return;
     this.#exchange = null;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || this.#inputEnded) {
       this.#linger();
       return;
     }
-    this.#enter("idle");
+    this.#life.enter("idle");
     if (this.socket.writableNeedDrain) {
       // A guest that asks on without reading its answers would pile them up here: it is read again once they are gone.
       this.socket.pause();
-      this.deadlineMs = this.#now() + this.#environment.timeouts.bodyIdleMs;
+      this.#life.awaitReader();
     } else this.#readOn();
   }
 
@@ -226,7 +204,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
     const record = this.#record("connect");
     record.method = "CONNECT";
     record.authority = request.authority.text;
-    this.#enter("deciding");
+    this.#life.enter("deciding");
     if (this.#openTunnel === null) {
       this.refuseConnect(record, new Denial("tunnel_unsupported", { cause: "CONNECT inside a tunnel" }));
       return;
@@ -249,8 +227,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
    */
   release(watch: boolean): Socket {
     const { socket } = this;
-    this.#enter("handed_over");
-    this.#environment.sweep.delete(this);
+    this.#life.enter("handed_over");
     socket.pause();
     socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
@@ -269,18 +246,18 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
       return true;
     }
     const flowing = batch.writeTo(this.socket);
-    if (!flowing) this.deadlineMs = this.#now() + this.#environment.timeouts.bodyIdleMs;
+    if (!flowing) this.#life.awaitReader();
     return flowing;
   }
 
   answerBegan(): void {
     const exchange = this.#exchange;
-    if (exchange === null || this.#state === "answering" || this.#state === "closed") return;
-    this.#enter(exchange.body.done ? "answering" : "answered_early");
+    if (exchange === null || this.#life.state === "answering" || this.#life.state === "closed") return;
+    this.#life.enter(exchange.body.done ? "answering" : "answered_early");
   }
 
   continued(): void {
-    if (this.#state === "awaiting_continue") this.#enter("relaying_body");
+    if (this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
   }
 
   destroyBroken(): void {
@@ -303,24 +280,23 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
 
   bodyStarted(): void {
     const exchange = this.#exchange;
-    if (exchange === null || this.#state !== "deciding") return;
-    if (exchange.body.done) this.#enter("answering");
-    else this.#enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
+    if (exchange === null || this.#life.state !== "deciding") return;
+    if (exchange.body.done) this.#life.enter("answering");
+    else this.#life.enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
   }
 
   bodyCompleted(rest: Buffer): void {
     if (rest.length > 0) this.#keep(rest);
-    if (this.#state === "relaying_body" || this.#state === "answered_early") this.#enter("answering");
+    if (this.#life.state === "relaying_body" || this.#life.state === "answered_early") this.#life.enter("answering");
   }
 
   // --- ends ------------------------------------------------------------------------------------------------------------
 
-  onDeadline(nowMs: number): void {
-    if (nowMs >= this.place.endsAtMs) {
+  #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
+    if (isOld) {
       this.socket.destroy();
       return;
     }
-    const { onTimeout } = GUEST_STATES[this.#state];
     const exchange = this.#exchange;
     if (exchange !== null) {
       if (onTimeout !== null) exchange.body.break(new Denial(onTimeout));
@@ -330,9 +306,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
   }
 
   readonly #onDrain = (): void => {
-    this.#renewDeadline();
+    this.#life.renew();
     if (this.#exchange !== null) this.#exchange.onDrain?.();
-    else if (this.#state === "idle") this.#readOn();
+    else if (this.#life.state === "idle") this.#readOn();
   };
 
   /** FIN from the guest. */
@@ -353,9 +329,8 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
   };
 
   readonly #onClose = (): void => {
-    if (this.#state === "handed_over" || this.#state === "closed") return;
-    this.#enter("closed");
-    this.#environment.sweep.delete(this);
+    if (this.#life.state === "handed_over" || this.#life.state === "closed") return;
+    this.#life.enter("closed");
     this.#pending = null;
     const exchange = this.#exchange;
     this.#exchange = null;
@@ -386,10 +361,10 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
 
   /** Answered and closing (RFC 9112 §9.6): sends FIN, reads a little longer so that no reset overtakes the answer. */
   #linger(): void {
-    if (this.#state === "closed") return;
+    if (this.#life.state === "closed") return;
     this.#exchange = null;
     this.#pending = null;
-    if (this.#state !== "lingering") this.#enter("lingering");
+    if (this.#life.state !== "lingering") this.#life.enter("lingering");
     this.socket.end();
     if (this.#inputEnded) this.socket.destroySoon();
     else this.socket.resume();
@@ -403,20 +378,6 @@ export class GuestConnection implements ExchangeOwner, BodyOwner, Deadlined {
   #now(): number {
     return this.#environment.line.clock.monotonicMs();
   }
-
-  #enter(next: GuestState): void {
-    if (!GUEST_STATES[this.#state].next.includes(next)) {
-      throw new Error(`guest connection: ${this.#state} -> ${next} is not in the table`);
-    }
-    this.#state = next;
-    this.#renewDeadline();
-  }
-
-  #renewDeadline(): void {
-    const { timeout } = GUEST_STATES[this.#state];
-    const state = timeout === null ? Number.POSITIVE_INFINITY : this.#now() + this.#environment.timeouts[timeout];
-    this.deadlineMs = Math.min(state, this.place.endsAtMs);
-  }
 }
 
 function isTls(socket: Socket): boolean {
@@ -424,14 +385,3 @@ function isTls(socket: Socket): boolean {
 }
 
 const NONE_ANNOUNCED: readonly string[] = [];
-
-function pathOf(target: string): string {
-  const query = target.indexOf("?");
-  return query < 0 ? target : target.slice(0, query);
-}
-
-function grammarDenial(thrown: unknown): Denial {
-  if (!(thrown instanceof Http1Error)) return Denial.from(thrown);
-  if (thrown.rule === "expectation") return new Denial("expectation_unsupported", { cause: thrown });
-  return new Denial(thrown.isLimit ? "header_limit" : "request_malformed", { cause: thrown });
-}

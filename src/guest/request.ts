@@ -2,10 +2,11 @@ import { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import type { SessionProof } from "../core/wire.ts";
 import type { RequestControl } from "../http1/framing.ts";
+import { Http1Error } from "../http1/grammar.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { cutRequestHopByHop } from "../http1/hop-by-hop.ts";
 import { parseTarget, type Target } from "../http1/target.ts";
-import type { ConnectionPlace } from "./connection.ts";
+import type { ConnectionPlace } from "./place.ts";
 import type { ExchangeTarget } from "./exchange.ts";
 
 /** What a head asks for. */
@@ -96,4 +97,17 @@ function writeHost(head: RequestHead, control: RequestControl, target: ExchangeT
   else if (control.host !== canonical && control.host !== target.authority.text) {
     head.fields.replace(control.hostLine, canonical);
   }
+}
+
+/** Path of an origin-form target, without its query. */
+export function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query < 0 ? target : target.slice(0, query);
+}
+
+/** What could not be read, as the guest is told. */
+export function grammarDenial(thrown: unknown): Denial {
+  if (!(thrown instanceof Http1Error)) return Denial.from(thrown);
+  if (thrown.rule === "expectation") return new Denial("expectation_unsupported", { cause: thrown });
+  return new Denial(thrown.isLimit ? "header_limit" : "request_malformed", { cause: thrown });
 }

@@ -1,0 +1,62 @@
+import type { Deadlined } from "../core/deadline.ts";
+import type { DenialCode } from "../core/denial.ts";
+import type { GuestEnvironment } from "./environment.ts";
+import { GUEST_STATES, type GuestState } from "./states.ts";
+
+/** Where a guest connection stands in the table of `states.ts`, and the deadline that goes with it. */
+export class ConnectionLife implements Deadlined {
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #environment: GuestEnvironment;
+  readonly #endsAtMs: number;
+  readonly #onTimeout: (denial: DenialCode | null, isOld: boolean) => void;
+  #state: GuestState = "fresh";
+
+  /**
+   * @param endsAtMs monotonic ms at which the connection ends whatever it does
+   * @param onTimeout given what the table says to tell the guest, and whether the whole life is over
+   */
+  constructor(
+    environment: GuestEnvironment,
+    endsAtMs: number,
+    onTimeout: (denial: DenialCode | null, isOld: boolean) => void,
+  ) {
+    this.#environment = environment;
+    this.#endsAtMs = endsAtMs;
+    this.#onTimeout = onTimeout;
+    environment.sweep.add(this);
+    this.renew();
+  }
+
+  get state(): GuestState {
+    return this.#state;
+  }
+
+  /** @throws Error for a step that is not in the table: a fault of the edge */
+  enter(next: GuestState): void {
+    if (!GUEST_STATES[this.#state].next.includes(next)) {
+      throw new Error(`guest connection: ${this.#state} -> ${next} is not in the table`);
+    }
+    this.#state = next;
+    if (next === "handed_over" || next === "closed") this.#environment.sweep.delete(this);
+    this.renew();
+  }
+
+  /** The state's time starts anew. */
+  renew(): void {
+    const { timeout } = GUEST_STATES[this.#state];
+    this.#boundBy(timeout === null ? Number.POSITIVE_INFINITY : this.#environment.timeouts[timeout]);
+  }
+
+  /** The guest has to read before anything else happens. */
+  awaitReader(): void {
+    this.#boundBy(this.#environment.timeouts.bodyIdleMs);
+  }
+
+  onDeadline(nowMs: number): void {
+    this.#onTimeout(GUEST_STATES[this.#state].onTimeout, nowMs >= this.#endsAtMs);
+  }
+
+  #boundBy(ms: number): void {
+    this.deadlineMs = Math.min(this.#environment.line.clock.monotonicMs() + ms, this.#endsAtMs);
+  }
+}
