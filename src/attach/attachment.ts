@@ -56,9 +56,8 @@ export function secretOf(material: Material): Secret {
   }
 }
 
-/** The secret as text. @throws Denial `lease_unusable` when it is gone or empty */
+/** The text of a secret that is not zeroed. @throws Denial `lease_unusable` when it is empty */
 export function revealed(secret: Secret): string {
-  if (secret.isZeroed) throw unusable("the material was zeroed");
   const text = secret.reveal();
   if (text === "") throw unusable("the material is empty");
   return text;

@@ -9,7 +9,7 @@ const ENCODED_MARKS = [0, 1, 2].map((before) => {
   return text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + MARK.length) * 8) / 6));
 }) as [string, string, string];
 
-/** More marks than this in one text are no client's doing; looking each of them up is what an attacker would want. */
+/** More marks than this in one head are no client's doing; looking each of them up is what an attacker would want. */
 const MARK_LIMIT = 64;
 
 /** Every stand-in of the whole config, of all destinations. */
@@ -47,13 +47,18 @@ export class StandIns {
     return hasMark(text) || (text.includes("%") && hasMark(percentDecode(text)));
   }
 
+  /** Whether a text holds so many marks that it is refused without a look. */
+  isFlooded(text: string): boolean {
+    const decoded = percentDecode(text);
+    return marksIn(text) > MARK_LIMIT || (decoded !== text && marksIn(decoded) > MARK_LIMIT);
+  }
+
   /**
    * Whether the text holds a stand-in that nothing will replace: plain, percent-encoded or inside base64. Case counts: a
    * variant is another string, which is worth nothing to anybody.
    * @param own stand-ins that are replaced where they stand plainly in this text
    */
   hasStray(text: string, own: readonly string[]): boolean {
-    if (markCount(text) > MARK_LIMIT) return true;
     let rest = "";
     let from = 0;
     for (let found = this.#next(text, 0); found !== null; found = this.#next(text, found.end)) {
@@ -67,7 +72,7 @@ export class StandIns {
 
   #hasHidden(text: string): boolean {
     const decoded = percentDecode(text);
-    if (decoded !== text && (markCount(decoded) > MARK_LIMIT || this.#next(decoded, 0) !== null)) return true;
+    if (decoded !== text && this.#next(decoded, 0) !== null) return true;
     return this.#hasInBase64(text) || (decoded !== text && this.#hasInBase64(decoded));
   }
 
@@ -78,7 +83,7 @@ export class StandIns {
       // Where the encoded text begins inside the run is anybody's guess: a word may stand right before it.
       for (let skip = 0; skip < 4; skip++) {
         const decoded = Buffer.from(run.slice(skip), "base64").toString("latin1");
-        if (markCount(decoded) > MARK_LIMIT || this.#next(decoded, 0) !== null) return true;
+        if (this.#next(decoded, 0) !== null) return true;
       }
     }
     return false;
@@ -118,9 +123,11 @@ function hasEncodedMark(text: string): boolean {
   return text.includes(ENCODED_MARKS[0]) || text.includes(ENCODED_MARKS[1]) || text.includes(ENCODED_MARKS[2]);
 }
 
-/** Stops counting one past the limit. */
-function markCount(text: string): number {
+/** Plain and encoded ones. */
+function marksIn(text: string): number {
   let count = 0;
-  for (let at = text.indexOf(MARK); at >= 0 && count <= MARK_LIMIT; at = text.indexOf(MARK, at + 1)) count++;
+  for (const mark of [MARK, ...ENCODED_MARKS]) {
+    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + mark.length)) count++;
+  }
   return count;
 }

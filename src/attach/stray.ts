@@ -40,6 +40,7 @@ export function hasStrayStandIn(known: StandIns, home: Home, head: OutboundHead)
 
 function strayInTarget(known: StandIns, home: Home, target: string): boolean {
   if (!known.mayHold(target)) return false;
+  if (known.isFlooded(target)) return true;
   let stray = false;
   let rest = target;
   for (const [key, own] of home.keys) {
@@ -51,7 +52,9 @@ function strayInTarget(known: StandIns, home: Home, target: string): boolean {
   return stray || known.hasStray(rest, []);
 }
 
+/** The same for one field section. */
 export function strayInFields(known: StandIns, home: Home, fields: Fields): boolean {
+  if (known.isFlooded(fields.text)) return true;
   for (let i = 0; i < fields.length; i++) {
     if (fields.isDropped(i)) continue;
     const name = fields.names[i] as string;

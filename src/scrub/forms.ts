@@ -1,5 +1,3 @@
-import { unescape } from "./unescape.ts";
-
 /** One spelling of injected material. */
 export interface Form {
   readonly text: string;
@@ -50,16 +48,10 @@ function plain(text: string): Form {
   return { text, folded: false, alone: false, before: 0, after: 0 };
 }
 
-/** Texts that the value reads as: itself, its UTF-8 bytes read as Latin-1, a form's `+` for a blank, and what unescaping leaves of it. */
+/** Texts that the value reads as: itself, its UTF-8 bytes read as Latin-1, and both with a form's `+` for a blank. */
 function spellings(value: string): Set<string> {
-  const found = new Set([value, Buffer.from(value, "utf8").toString("latin1")]);
-  for (const text of found) {
-    found.add(text.replaceAll(" ", "+"));
-    // A value that itself looks escaped (`50%25`) shrinks when the text around it is unescaped.
-    const shrunk = unescape(text);
-    if (shrunk.length >= SHORTEST_VALUE) found.add(shrunk);
-  }
-  return found;
+  const texts = [value, Buffer.from(value, "utf8").toString("latin1")];
+  return new Set([...texts, ...texts.map((text) => text.replaceAll(" ", "+"))]);
 }
 
 /** The bytes that an upstream may have seen: Latin-1 as it came over the wire, UTF-8 as it was stored. */

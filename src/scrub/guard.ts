@@ -1,6 +1,6 @@
 import type { Fields } from "../core/fields.ts";
 import type { GuardPort, Injected } from "../core/ports.ts";
-import { hasEscape } from "./unescape.ts";
+import { escapesIn } from "./unescape.ts";
 import { Watch } from "./watch.ts";
 
 /**
@@ -31,7 +31,7 @@ export function createResponseGuard(): GuardPort {
       if (injected.cookieAttached === true) fields.dropAll("set-cookie");
       if (injected.values.length === 0) return 0;
       const watch = watchOf(injected);
-      if (!hasEscape(fields.text) && !watch.mayHold(fields.text)) return 0;
+      if (escapesIn(fields.text) === 0 && !watch.mayHold(fields.text)) return 0;
       return maskLines(watch, fields);
     },
   };

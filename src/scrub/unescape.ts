@@ -1,20 +1,34 @@
+/** Ways in which text is escaped on its way, as bits. */
+export const PERCENT = 1;
+export const BACKSLASH = 2;
+export const REFERENCE = 4;
+
+/** Which of them a text may hold; 0 = none. Cheap. */
+export function escapesIn(text: string): number {
+  return (
+    (text.includes("%") ? PERCENT : 0) |
+    (text.includes("\\") ? BACKSLASH : 0) |
+    (text.includes("&") && ANY_REFERENCE.test(text) ? REFERENCE : 0)
+  );
+}
+
 /**
- * One layer of the escapes that text takes on its way: percent-encoding (RFC 3986 §2.1), backslashes of JSON and JavaScript
- * (`\/`, `\"`, `\\`, `\u0041`, `\x41`), HTML references (`&amp;`, `&#65;`, `&#x41;`). All of them at once, whichever characters
- * an encoder picked and in whichever case; what is no escape stays.
+ * Undoes one layer of percent-encoding (RFC 3986 §2.1), of the backslashes of JSON and JavaScript (`\/`, `\"`, `\\`,
+ * `\u0041`, `\x41`) and of HTML references (`&amp;`, `&#65;`, `&#x41;`), whichever characters an encoder picked and in
+ * whichever case. What is no escape stays.
+ * @param kinds which of them; those that are named are undone in one pass
  * @param starts when given, filled with the place in `text` of every character of the result, and of its end
  */
-export function unescape(text: string, starts: number[] | null = null): string {
+export function unescape(text: string, kinds: number, starts: number[] | null = null): string {
   let out = "";
   let from = 0;
   for (let at = 0; at < text.length;) {
-    const escape = escapeAt(text, at);
+    const escape = escapeAt(text, at, kinds);
+    starts?.push(at);
     if (escape === 0) {
-      starts?.push(at);
       at++;
       continue;
     }
-    starts?.push(at);
     out += text.slice(from, at) + String.fromCharCode(escape >> LENGTH_BITS);
     at += escape & LENGTH_MASK;
     from = at;
@@ -23,12 +37,7 @@ export function unescape(text: string, starts: number[] | null = null): string {
   return from === 0 ? text : out + text.slice(from);
 }
 
-/** Whether `unescape` might change the text; cheap. */
-export function hasEscape(text: string): boolean {
-  return text.includes("%") || text.includes("\\") || (text.includes("&") && REFERENCE.test(text));
-}
-
-const REFERENCE = /&(?:#|amp;|lt;|gt;|quot;|apos;)/i;
+const ANY_REFERENCE = /&(?:#|amp;|lt;|gt;|quot;|apos;)/i;
 
 /** An escape as one number, so that none is allocated: the character, then the length of its spelling; 0 = none here. */
 const LENGTH_BITS = 4;
@@ -38,14 +47,14 @@ function found(character: number, length: number): number {
   return character < 0 || character > 0xff_ff ? 0 : (character << LENGTH_BITS) | length;
 }
 
-function escapeAt(text: string, at: number): number {
+function escapeAt(text: string, at: number, kinds: number): number {
   switch (text.charCodeAt(at)) {
     case 37: // %
-      return found(hex(text, at + 1, 2), 3);
+      return (kinds & PERCENT) === 0 ? 0 : found(hex(text, at + 1, 2), 3);
     case 92: // backslash
-      return backslash(text, at);
+      return (kinds & BACKSLASH) === 0 ? 0 : backslash(text, at);
     case 38: // &
-      return reference(text, at);
+      return (kinds & REFERENCE) === 0 ? 0 : reference(text, at);
     default:
       return 0;
   }

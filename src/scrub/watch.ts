@@ -1,6 +1,6 @@
 import { type Form, formsOf } from "./forms.ts";
 import { Sieve } from "./sieve.ts";
-import { hasEscape, unescape } from "./unescape.ts";
+import { escapesIn, unescape } from "./unescape.ts";
 
 /** How often a text is unescaped: a redirect inside a redirect inside a JSON text. */
 const LAYERS = 3;
@@ -36,11 +36,17 @@ export class Watch {
     const ranges: Range[] = [];
     this.#search(text, null, ranges);
     let view = text;
-    for (let layer = 1; layer <= LAYERS && hasEscape(view); layer++) {
-      const inner = unescape(view);
-      if (inner === view) break;
-      view = inner;
-      if (this.mayHold(view)) this.#search(view, placesOf(text, layer), ranges);
+    for (let layer = 1; layer <= LAYERS; layer++) {
+      const kinds = escapesIn(view);
+      if (kinds === 0) break;
+      // Every choice of them: a backslash beside percent signs may be a character of the secret itself.
+      let all = view;
+      for (let chosen = kinds; chosen > 0; chosen = (chosen - 1) & kinds) {
+        const inner = unescape(view, chosen);
+        if (chosen === kinds) all = inner;
+        if (inner !== view && this.mayHold(inner)) this.#search(inner, placesOf(text, layer, chosen), ranges);
+      }
+      view = all;
     }
     return ranges.length === 0 ? text : overwritten(text, ranges);
   }
@@ -67,13 +73,13 @@ interface Range {
   readonly end: number;
 }
 
-/** Where each character of `text`, unescaped `layers` times, comes from. */
-function placesOf(text: string, layers: number): number[] {
+/** Where each character of `text` comes from once it was unescaped `layers` times, the last time of `kinds` only. */
+function placesOf(text: string, layers: number, kinds: number): number[] {
   let view = text;
   let places: number[] | null = null;
-  for (let layer = 0; layer < layers; layer++) {
+  for (let layer = 1; layer <= layers; layer++) {
     const starts: number[] = [];
-    view = unescape(view, starts);
+    view = unescape(view, layer < layers ? escapesIn(view) : kinds, starts);
     const outer: readonly number[] | null = places;
     places = outer === null ? starts : starts.map((start) => outer[start] as number);
   }
