@@ -147,18 +147,19 @@ function spotOf(text: string, path: Path, report: Report): PlaceholderSpot | nul
 /** Whether the material that custody will send can be attached this way. */
 function fit(spec: AttachmentSpec, entry: CredentialEntry, path: Path, report: Report): void {
   const add = (needs: string): void =>
-    report.add([...path, "as"], `${spec.as} ${needs}, credential ${quoted(entry.name)} is of kind ${entry.kind}`);
+    report.add([...path, "as"], `credential ${quoted(entry.name)} is of kind ${entry.kind}, ${spec.as} ${needs}`);
   switch (spec.as) {
     case "bearer":
       if (entry.kind !== "token") add("needs a token: write another `as:` or `kind: token`");
       return;
     case "basic":
-      if (entry.kind === "header") add("needs kind userpass, or token with `username:`");
+      if (entry.kind === "header") add("needs kind userpass, or token with a user name: write another `as:`");
       if (entry.kind === "token" && spec.username === null)
         report.add(path, `basic with a token needs a user name: write { as: basic, username: "..." }`);
       return;
     case "header":
-      if (entry.kind !== "userpass" && spec.format.includes("{username}")) add("with {username} needs kind userpass");
+      if (entry.kind !== "userpass" && spec.format.includes("{username}"))
+        add("with {username} needs kind userpass: write the format without it");
       return;
     case "query":
     case "cookie":

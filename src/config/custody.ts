@@ -1,13 +1,13 @@
 import { camelKeys } from "./camel.ts";
 import type { CustodyConfig } from "./config.ts";
 import { catalogue } from "./credential.ts";
-import { credentialSchema } from "./credential-schema.ts";
 import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { isLocal, parseListenAddress } from "./listen-address.ts";
 import type { Taken } from "./postern.ts";
 import { quoted } from "./problem.ts";
+import { independent, pruned } from "./prune.ts";
 import { Report } from "./report.ts";
 
 /** The config of a custody process from the plain value of its file; as `posternConfig`. */
@@ -15,9 +15,10 @@ export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConf
   const parsed = custodyFileSchema.safeParse(value);
   const report = new Report();
   if (!parsed.success) {
-    report.findings.push(...findingsOf(custodyFileSchema, value, parsed.error.issues, []));
-    catalogue(soundCredentials(value), ["credentials"], files, report);
-    return { config: null, findings: report.findings };
+    const shape = findingsOf(custodyFileSchema, value, parsed.error.issues);
+    const sound = pruned(custodyFileSchema, value);
+    if (sound !== null) assemble(sound, files, report);
+    return { config: null, findings: [...shape, ...independent(report.findings, shape)] };
   }
   const config = assemble(parsed.data, files, report);
   return { config: report.findings.length === 0 ? config : null, findings: report.findings };
@@ -75,13 +76,4 @@ function clientFaults(raw: RawCustodyFile, report: Report): void {
       report.add(["clients", i, "name"], `${quoted(name)}: another client has this name: put the tenants into one`);
     seen.add(name);
   }
-}
-
-function soundCredentials(value: unknown): ReturnType<typeof credentialSchema.parse>[] {
-  const list = typeof value === "object" && value !== null && "credentials" in value ? value.credentials : null;
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((item) => {
-    const parsed = credentialSchema.safeParse(item);
-    return parsed.success ? [parsed.data] : [];
-  });
 }

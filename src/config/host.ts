@@ -77,6 +77,8 @@ function hostAdvice(text: string): string {
   if (text === "*") return 'covers every host: name the hosts, or a domain as "*.example.com"';
   if (text.includes("*")) return 'a wildcard stands for whole labels at the front: write "*.example.com"';
   const plain = hostFrom(text);
+  if (plain === null && /^[0-9a-fx.]+$/i.test(text.normalize("NFKC")))
+    return "can be read as more than one address: write four decimal numbers";
   if (plain === null) return 'write a name such as "api.example.com", an IP address or a CIDR block';
   const port = /:([0-9]{1,5})(\/|$)/.exec(text)?.[1];
   return port === undefined || plain.includes(":")
@@ -93,16 +95,16 @@ function hostFrom(text: string): string | null {
   if (authority !== null) return authority.host;
   const ip = parseIp(bare);
   if (ip !== null) return v4Inside({ base: ip, prefix: ip.length * 8 }) ?? formatIp(ip);
-  // Full-width digits and dots become an address here: such a text is refused above, this is only what to write.
-  const ascii = domainToASCII(bare.replace(/:[0-9]{1,5}$/, ""));
-  return ascii === "" ? null : (Authority.parse(ascii, 443)?.host ?? null);
+  const ascii = Authority.parse(domainToASCII(bare.replace(/:[0-9]{1,5}$/, "")), 443);
+  // Octal, hex, short and full-width spellings of addresses: whichever one was meant is not for us to say.
+  return ascii === null || ascii.ip !== null ? null : ascii.host;
 }
 
 function hostBitsAdvice(text: string): string | null {
   const [address = "", length = "", ...rest] = text.split("/");
   const ip = parseIp(address);
-  if (ip === null || rest.length > 0 || !/^(0|[1-9][0-9]{0,2})$/.test(length) || Number(length) > ip.length * 8)
-    return null;
+  if (ip === null || rest.length > 0 || !/^[0-9]{1,3}$/.test(length)) return null;
+  if (Number(length) > ip.length * 8) return `write a prefix of at most ${ip.length * 8}`;
   const base = ip.map((byte, i) => byte & (0xff << Math.min(8, Math.max(0, (i + 1) * 8 - Number(length)))));
   return `has bits behind its prefix: write ${quoted(`${formatIp(base)}/${length}`)}`;
 }

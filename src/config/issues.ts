@@ -8,23 +8,23 @@ type Issue = z.core.$ZodIssue;
 /**
  * What zod found, in the words of the file, each with what to write instead.
  * @param schema what `value` was held against; asked for the keys that are known at a place
- * @param base path of `value` in the file
  */
-export function findingsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[], base: Path): Finding[] {
+export function findingsOf(schema: z.ZodType, value: unknown, issues: readonly Issue[]): Finding[] {
+  const known = (path: Path): Set<string> => knownKeys(schema, value, path);
   return issues.flatMap((issue) => {
-    const path = issue.path.map((part) => (typeof part === "number" ? part : String(part)));
-    return findingsOfIssue(schema, valueAt(value, path), issue, path).map((finding) => ({
-      ...finding,
-      path: [...base, ...finding.path],
-    }));
+    const path = pathOf(issue);
+    return findingsOfIssue(known, valueAt(value, path), issue, path);
   });
 }
 
-function findingsOfIssue(schema: z.ZodType, value: unknown, issue: Issue, path: Path): Finding[] {
+/** The keys that are known at a path. */
+type Known = (path: Path) => Set<string>;
+
+function findingsOfIssue(known: Known, value: unknown, issue: Issue, path: Path): Finding[] {
   const show = mayBeShown(path) ? `${quoted(value)}: ` : "";
   switch (issue.code) {
     case "unrecognized_keys":
-      return issue.keys.map((key) => unknownKey(schema, value, path, key));
+      return issue.keys.map((key) => unknownKey(known(path), value, path, key));
     case "invalid_type":
       return [{ path, message: typeMessage(issue.expected, value, show) }];
     case "invalid_value":
@@ -33,7 +33,7 @@ function findingsOfIssue(schema: z.ZodType, value: unknown, issue: Issue, path: 
     case "too_big":
       return [{ path, message: sizeMessage(issue, value, show) }];
     case "invalid_union":
-      return unionFindings(schema, value, issue, path);
+      return unionFindings(known, value, issue, path);
     case "invalid_key":
       return [{ path, message: `not a name: ${issue.issues[0]?.message ?? "write another one"}`, atKey: true }];
     default:
@@ -41,15 +41,21 @@ function findingsOfIssue(schema: z.ZodType, value: unknown, issue: Issue, path: 
   }
 }
 
-function unknownKey(schema: z.ZodType, value: unknown, path: Path, key: string): Finding {
-  const known = [...knownKeys(schema, path)];
-  const taken = typeof value === "object" && value !== null ? new Set(Object.keys(value)) : new Set<string>();
-  const near = nearest(
-    key,
-    known.filter((name) => !taken.has(name)),
-  );
-  const advice = near === null ? `known here: ${known.join(", ")}` : `write ${quoted(near)}`;
-  return { path: [...path, key], message: `unknown key: ${advice}`, atKey: true };
+function pathOf(issue: Issue): Path {
+  return issue.path.map((part) => (typeof part === "number" ? part : String(part)));
+}
+
+function unknownKey(known: Set<string>, value: unknown, path: Path, key: string): Finding {
+  const taken = typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const at = { path: [...path, key], atKey: true };
+  const near = nearest(key, known);
+  if (known.has(key)) {
+    const others = taken.filter((other) => other !== key && known.has(other)).map(quoted);
+    return { ...at, message: `does not go with ${others.join(", ")}: keep one of them` };
+  }
+  if (near === null) return { ...at, message: `unknown key: known here: ${[...known].join(", ")}` };
+  if (taken.includes(near)) return { ...at, message: `unknown key: ${quoted(near)} is there already: take this out` };
+  return { ...at, message: `unknown key: write ${quoted(near)}` };
 }
 
 /** A key that is nobody's word cannot be shown as a value either: `source` may hold a secret that was pasted by mistake. */
@@ -60,7 +66,7 @@ function mayBeShown(path: Path): boolean {
 const EXPECTED: Readonly<Record<string, string>> = {
   string: "text",
   int: "a whole number",
-  number: "a number",
+  number: "a whole number",
   boolean: "true or false",
   array: "a list",
   object: "a mapping",
@@ -109,21 +115,41 @@ function countOf(value: unknown): string {
 type UnionIssue = Extract<Issue, { code: "invalid_union" }>;
 
 /** Of a union that fits nowhere, the member that was most likely meant speaks. */
-function unionFindings(schema: z.ZodType, value: unknown, issue: UnionIssue, path: Path): Finding[] {
+function unionFindings(known: Known, value: unknown, issue: UnionIssue, path: Path): Finding[] {
   if (issue.errors.length === 0) {
     const choices = discriminators(issue);
-    const key = issue.discriminator;
-    if (value === null || typeof value !== "object") {
-      // zod names the discriminator's own path.
-      return [{ path, message: choiceMessage(choices, value, mayBeShown(path) ? `${quoted(value)}: ` : "") }];
-    }
-    return [{ path: key === undefined ? path : [...path, key], message: `write ${oneOf(choices.map(String))}` }];
+    const show = mayBeShown(path) && value !== undefined ? `${quoted(value)}: ` : "";
+    return [{ path, message: choiceMessage(choices, value, show) }];
   }
+  const heads = issue.errors.map((errors) => missingKey(errors, value));
+  if (!heads.includes(null))
+    return noMember(
+      known(path),
+      heads.filter((head) => head !== null),
+      value,
+      path,
+    );
   const meant = issue.errors.reduce((best, errors) => (farness(errors) < farness(best) ? errors : best));
   return meant.flatMap((inner) => {
-    const below = inner.path.map((part) => (typeof part === "number" ? part : String(part)));
-    return findingsOfIssue(schema, valueAt(value, below), inner, [...path, ...below]);
+    const below = pathOf(inner);
+    return findingsOfIssue(known, valueAt(value, below), inner, [...path, ...below]);
   });
+}
+
+/** The key of its own that a member misses. */
+function missingKey(issues: readonly Issue[], value: unknown): string | null {
+  const missing = issues.find(
+    (issue) => issue.code === "invalid_type" && issue.path.length === 1 && valueAt(value, pathOf(issue)) === undefined,
+  );
+  return missing === undefined ? null : String(missing.path[0]);
+}
+
+/** A mapping without the key of any member: its keys may be slips of them. */
+function noMember(known: Set<string>, heads: readonly string[], value: unknown, path: Path): Finding[] {
+  const keys = typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const unknown = keys.filter((key) => !known.has(key)).map((key) => unknownKey(known, value, path, key));
+  const slips = keys.some((key) => nearest(key, heads) !== null);
+  return slips ? unknown : [...unknown, { path, message: `write ${oneOf(heads)} in it` }];
 }
 
 function discriminators(issue: UnionIssue): readonly unknown[] {

@@ -1,6 +1,8 @@
 import type { z } from "zod";
 import { credentialSchema, type RawCredential } from "./credential-schema.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
+import { MOST_PROBLEMS } from "./problem.ts";
+import { pruned } from "./prune.ts";
 import {
   adminSchema,
   caSchema,
@@ -65,10 +67,10 @@ export function soundParts(value: unknown): Parts {
   const file = record(value);
   return {
     listeners: each(file["listeners"], listenerSchema),
-    admin: sound(file["admin"], adminSchema),
-    ca: sound(file["ca"], caSchema),
-    upstream: sound(file["upstream"] ?? {}, upstreamSchema),
-    resolver: sound(file["resolver"] ?? {}, resolverSchema),
+    admin: pruned(adminSchema, file["admin"]),
+    ca: pruned(caSchema, file["ca"]),
+    upstream: pruned(upstreamSchema, file["upstream"] ?? {}),
+    resolver: pruned(resolverSchema, file["resolver"] ?? {}),
     custody: new Map(Object.entries(record(file["custody"])).map(([name, part]) => [name, custodyPart(part)])),
     destinations: each(file["destinations"], destinationSchema),
   };
@@ -76,25 +78,29 @@ export function soundParts(value: unknown): Parts {
 
 function custodyPart(value: unknown): CustodyPart {
   const part = record(value);
-  const remote = sound(part["remote"], remoteSchema);
+  const remote = pruned(remoteSchema, part["remote"]);
   if (remote !== null) return { credentials: null, remote, broken: SOUND };
   const list = record(part["embedded"])["credentials"];
   if (!Array.isArray(list)) return { credentials: null, remote: null, broken: "all" };
   const credentials = each(list, credentialSchema);
-  const broken = list.flatMap((raw, i) => {
-    const name = credentials[i] === null ? record(raw)["name"] : undefined;
-    return typeof name === "string" ? [name] : [];
+  const broken = list.flatMap((raw: unknown) => {
+    const { name } = record(raw);
+    return typeof name === "string" && !credentialSchema.safeParse(raw).success ? [name] : [];
   });
   return { credentials, remote: null, broken: new Set(broken) };
 }
 
-function each<T extends z.ZodType>(value: unknown, schema: T): (z.output<T> | null)[] {
-  return Array.isArray(value) ? value.map((item) => sound(item, schema)) : [];
-}
+/** Broken entries that are looked into: past the listed problems nobody reads on. */
+const MOST_PRUNED = MOST_PROBLEMS;
 
-function sound<T extends z.ZodType>(value: unknown, schema: T): z.output<T> | null {
-  const parsed = schema.safeParse(value);
-  return parsed.success ? parsed.data : null;
+function each<T extends z.ZodType>(value: unknown, schema: T): (z.output<T> | null)[] {
+  if (!Array.isArray(value)) return [];
+  let broken = 0;
+  return value.map((item: unknown) => {
+    const parsed = schema.safeParse(item);
+    if (parsed.success) return parsed.data;
+    return ++broken > MOST_PRUNED ? null : pruned(schema, item);
+  });
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

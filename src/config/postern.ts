@@ -13,6 +13,7 @@ import type { LongList } from "./long-list.ts";
 import { resolverConfig } from "./resolver.ts";
 import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
 import type { Finding, Path } from "./problem.ts";
+import { independent } from "./prune.ts";
 import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
 
@@ -33,10 +34,16 @@ export interface Taken<Config> {
 export function posternConfig(value: unknown, files: FileSet): Taken<PosternConfig> {
   const parsed = schema.safeParse(value);
   const report = new Report();
-  if (!parsed.success) report.findings.push(...findingsOf(posternSchema, value, parsed.error.issues, []));
-  const sections = sectionsOf(parsed.success ? wholeParts(parsed.data) : soundParts(value), files, report);
-  if (!parsed.success || report.findings.length > 0) return { config: null, findings: report.findings };
-  return { config: assemble(parsed.data, sections, files), findings: [] };
+  if (!parsed.success) {
+    const shape = findingsOf(posternSchema, value, parsed.error.issues);
+    sectionsOf(soundParts(value), files, report);
+    return { config: null, findings: [...shape, ...independent(report.findings, shape)] };
+  }
+  const sections = sectionsOf(wholeParts(parsed.data), files, report);
+  return {
+    config: report.findings.length === 0 ? assemble(parsed.data, sections, files) : null,
+    findings: report.findings,
+  };
 }
 
 /**
