@@ -1,7 +1,7 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 /** Messages that are well formed, and ways to spoil them. */
-const TCHARS = [..."!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"];
+const TCHARS = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".split("");
 const VALUE_CHARS = [
   ...Array.from({ length: 0x7f - 0x20 }, (_, i) => String.fromCharCode(0x20 + i)),
   ...Array.from({ length: 0x80 }, (_, i) => String.fromCharCode(0x80 + i)),

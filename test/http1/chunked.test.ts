@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type BodyConsumer, bodyDecoder } from "../../src/http1/body.ts";
 import { Http1Error, type Rule } from "../../src/http1/grammar.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Http1Error, RULES, type Rule } from "../../src/http1/grammar.ts";
 import { scanRequestHead, scanResponseHead } from "../../src/http1/head.ts";
