@@ -33,6 +33,11 @@ async function leaseOf(keeper: LeaseKeeper, permit = permitOf()): Promise<Lease>
   return keeper.lease(permit);
 }
 
+async function dropAfter(microtasks: number, keeper: LeaseKeeper): Promise<void> {
+  for (let i = 0; i < microtasks; i++) await Promise.resolve();
+  keeper.dropSession("s1");
+}
+
 /** Lets background work that needs no timer run to its end. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((done) => setImmediate(done));
@@ -416,6 +421,21 @@ describe("dropping", () => {
     expect(secretOf(custody.grants[3]!.material).isZeroed).toBe(true);
     expect(keeper.lease(permitOf({ session: "s2" }))).toBe(other);
     expect(keeper.size).toBe(1);
+  });
+
+  test("at whatever step of a fetch the session is dropped, no live lease comes out", async () => {
+    for (let steps = 0; steps < 30; steps++) {
+      const custody = new FakeCustody();
+      const { keeper, clock } = keep(custody);
+      custody.behave = (request) => {
+        void dropAfter(steps, keeper);
+        return grantOf(request);
+      };
+      const lease = await leaseOf(keeper).catch(() => null);
+      await settle();
+      expect(lease?.isLive(clock.monotonicMs()) ?? false).toBe(false);
+      expect(secretOf(custody.grants[0]!.material).isZeroed).toBe(true);
+    }
   });
 
   test("with a tenant, a session of the same id elsewhere stays", async () => {
