@@ -31,6 +31,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./cli/custody.ts"),
   },
   {
+    name: "ca",
+    summary: "make the CA that guests trust, or tell what one is worth",
+    load: () => import("./cli/ca.ts"),
+  },
+  {
     name: "guest-env",
     summary: "print the variables, and write the CA files, that lead a guest's programs to the edge",
     load: () => import("./cli/guest-env.ts"),

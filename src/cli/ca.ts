@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Secret } from "../core/secret.ts";
 import { CaError } from "../tls/ca-error.ts";
+import { subjectOf } from "../tls/ca-chain.ts";
 import { refuseExistingCa, writeCaDirectory } from "../tls/ca-directory.ts";
 import { loadCa, readPassphrase } from "../tls/ca-files.ts";
 import type { CertificateAuthority } from "../tls/certificate-authority.ts";
@@ -153,11 +154,14 @@ function readInit(given: GivenInit, cwd: string): CaInitOptions {
   if (given.key !== "ec" && given.key !== "rsa") {
     throw new CaError("ca_argument", `--key "${given.key}"`, 'write "ec" or "rsa"');
   }
+  if (!/^[0-9]+$/.test(given.days)) {
+    throw new CaError("ca_argument", `--days "${given.days}"`, "write a whole number of days");
+  }
   return {
     out: resolve(cwd, given.out),
     name: given.name ?? null,
     key: given.key,
-    days: /^[0-9]+$/.test(given.days) ? Number(given.days) : Number.NaN,
+    days: Number(given.days),
     permit: given.permit ?? [],
     intermediate: given.intermediate,
     passphraseFile: given.passphraseFile === undefined ? null : resolve(cwd, given.passphraseFile),
@@ -185,13 +189,10 @@ function describe(ca: CertificateAuthority, nowMs: number): string[] {
     `SHA-256          ${ca.fingerprint}`,
     `valid            ${new Date(ca.notBeforeMs).toISOString()} to ${new Date(ca.notAfterMs).toISOString()} (${days} days left)`,
     `signs with       ${ca.signatureName}`,
-    `constrained      ${ca.nameConstraints === null ? "no: it may sign for any name" : "yes, by name constraints"}`,
+    `constrained      ${ca.limits.isLimited ? "yes, by name constraints" : "no: it may sign for any name"}`,
   ];
   if (ca.anchor !== ca.certificate) {
-    lines.push(
-      `anchor           ${ca.anchor.subject.replaceAll("\n", ", ")}`,
-      `anchor SHA-256   ${ca.anchor.fingerprint256}`,
-    );
+    lines.push(`anchor           ${subjectOf(ca.anchor)}`, `anchor SHA-256   ${ca.anchor.fingerprint256}`);
   }
   return lines;
 }

@@ -28,7 +28,7 @@ export function orderChain(certificates: readonly X509Certificate[], key: KeyObj
   if (stray !== undefined) {
     throw new CaError(
       "ca_chain_broken",
-      `${pem.certificateName}: "${oneLine(stray.subject)}" is not in the chain of "${oneLine(issuing.subject)}"`,
+      `${pem.certificateName}: "${subjectOf(stray)}" is not in the chain of "${subjectOf(issuing)}"`,
       "add the intermediate that is missing between them, or take it out",
     );
   }
@@ -44,6 +44,9 @@ function issued(issuer: X509Certificate, subject: X509Certificate): boolean {
   return subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
 }
 
-function oneLine(name: string): string {
-  return name.replaceAll("\n", ", ");
+/** Subject as one line for people. */
+export function subjectOf(certificate: X509Certificate): string {
+  // Undefined, whatever the types say, when the Name is empty.
+  const subject: string | undefined = certificate.subject;
+  return subject === undefined ? "" : subject.replaceAll("\n", ", ");
 }

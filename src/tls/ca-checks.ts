@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import { isRoot } from "./ca-chain.ts";
+import { isRoot, subjectOf } from "./ca-chain.ts";
 import { CaError } from "./ca-error.ts";
 import { type CertificateFields, readCertificateFields } from "./certificate-fields.ts";
 
@@ -14,7 +14,7 @@ import { type CertificateFields, readCertificateFields } from "./certificate-fie
 export function checkCertificates(chain: readonly X509Certificate[], name: string, nowMs: number): string[] {
   const warnings: string[] = [];
   chain.forEach((certificate, below) => {
-    const where = `${name}: "${certificate.subject.replaceAll("\n", ", ")}"`;
+    const where = `${name}: "${subjectOf(certificate)}"`;
     const one = { certificate, fields: readCertificateFields(certificate.raw) };
     refuseOutdated(one, where, nowMs);
     refuseNoCa(one, where, below);
@@ -45,7 +45,8 @@ function refuseOutdated({ certificate }: CheckedCertificate, where: string, nowM
 
 /** @param below intermediates that stand between this certificate and a leaf */
 function refuseNoCa({ certificate, fields }: CheckedCertificate, where: string, below: number): void {
-  if (fields.basicConstraints?.ca !== true) throw notACa(where);
+  // RFC 5280 §4.1.2.6: a CA has a name, or no leaf could say who issued it.
+  if (fields.basicConstraints?.ca !== true || subjectOf(certificate) === "") throw notACa(where);
   if (fields.keyUsage !== null && !fields.keyUsage.certSign) {
     const next = "have it issued anew with keyUsage keyCertSign";
     throw new CaError("ca_key_usage", `${where} may not sign certificates`, next);
@@ -68,7 +69,7 @@ function refuseNoCa({ certificate, fields }: CheckedCertificate, where: string, 
 }
 
 function notACa(where: string): CaError {
-  const next = "name a certificate with basicConstraints CA:TRUE (postern ca init makes one)";
+  const next = "name a certificate with a subject and basicConstraints CA:TRUE (postern ca init makes one)";
   return new CaError("ca_not_a_ca", `${where} is not a CA`, next);
 }
 

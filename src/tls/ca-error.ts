@@ -12,6 +12,7 @@ export type CaErrorCode =
   | "ca_not_a_ca"
   | "ca_key_usage"
   | "ca_path_length"
+  | "ca_name_constraints"
   | "ca_expired"
   | "ca_not_yet_valid"
   | "ca_chain_broken"

@@ -32,7 +32,7 @@ export function loadCa(files: CaFiles, nowMs: number): CertificateAuthority {
 
 /** First line of a private file. @throws CaError */
 export function readPassphrase(path: string): Secret {
-  const text = readPrivate(path, "passphrase file");
+  const text = readPrivate(path, PASSPHRASE_FILE);
   const line = text.split(/\r?\n/, 1)[0] ?? "";
   if (line === "")
     throw new CaError("ca_passphrase_missing", `${path}: the first line is empty`, "write the passphrase there");
@@ -59,6 +59,7 @@ function refuseExposed(path: string, stats: Stats): void {
   throw new CaError("ca_file_exposed", `${path}: others than its owner may use it (mode ${mode})`, `chmod 600 ${path}`);
 }
 
+const PASSPHRASE_FILE = "passphrase file";
 const FILE_LIMIT_BYTES = 1_048_576;
 
 function read(path: string, what: string): { text: string; stats: Stats } {
@@ -88,7 +89,10 @@ function unreadable(cause: unknown, path: string, what: string): unknown {
   const code = cause instanceof Error && "code" in cause ? cause.code : null;
   if (cause instanceof CaError || typeof code !== "string") return cause;
   if (code === "ENOENT" || code === "ENOTDIR") {
-    const next = "make a CA with postern ca init --out DIR, or correct the path";
+    const isPassphrase = what === PASSPHRASE_FILE;
+    const next = isPassphrase
+      ? "write one (mode 600), or correct the path"
+      : "make a CA with postern ca init --out DIR, or correct the path";
     return new CaError("ca_file_missing", `${path}: there is no ${what}`, next, { cause });
   }
   const next = "let the user that runs postern own it, mode 600";

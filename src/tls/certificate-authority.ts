@@ -1,10 +1,11 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { Secret } from "../core/secret.ts";
 import { CaError } from "./ca-error.ts";
-import { isRoot, orderChain } from "./ca-chain.ts";
+import { isRoot, orderChain, subjectOf } from "./ca-chain.ts";
 import { checkCertificates } from "./ca-checks.ts";
 import { keyIdentifierOf } from "./certificate-builder.ts";
 import { readCertificateFields } from "./certificate-fields.ts";
+import { NameLimits } from "./name-limits.ts";
 import { pemBlocks, toPem } from "./pem.ts";
 import { type SignatureAlgorithm, signatureAlgorithmOf, signWith } from "./signature-algorithm.ts";
 
@@ -22,8 +23,8 @@ export class CertificateAuthority {
   readonly issuerName: Buffer;
   /** What a leaf names as its authority key: the CA's own subject key identifier. */
   readonly keyIdentifier: Buffer;
-  /** NameConstraints of the issuing CA, DER, or `null`. */
-  readonly nameConstraints: Buffer | null;
+  /** What the chain may sign for. */
+  readonly limits: NameLimits;
   /** What is served after the leaf: intermediates in order, the root left out (RFC 8446 §4.4.2). May be "". */
   readonly chainPem: string;
   /** What guests have to trust: the root, or the topmost certificate that is known. */
@@ -46,7 +47,9 @@ export class CertificateAuthority {
     this.issuerName = fields.subjectName;
     // A CA without the extension has no identifier to copy; a computed one is what clients that build by key expect.
     this.keyIdentifier = fields.keyIdentifier ?? keyIdentifierOf(fields.publicKeyBits);
-    this.nameConstraints = fields.nameConstraints;
+    this.limits = NameLimits.read(
+      chain.map((one) => readCertificateFields(one.raw).nameConstraints).filter((der) => der !== null),
+    );
     const served = isRoot(anchor) ? chain.slice(0, -1) : chain;
     this.chainPem = served.map((one) => toPem("CERTIFICATE", one.raw)).join("");
     this.anchor = anchor;
@@ -77,7 +80,7 @@ export class CertificateAuthority {
 
   /** Subject of the issuing CA for people, one line. */
   get subject(): string {
-    return this.certificate.subject.replaceAll("\n", ", ");
+    return subjectOf(this.certificate);
   }
 
   /** SHA-256 over the issuing CA, upper-case hexadecimal with colons. */
@@ -121,12 +124,20 @@ function readCertificates(pem: CaPem): X509Certificate[] {
   }
   return blocks.map(({ text }, i) => {
     try {
-      return new X509Certificate(text);
+      return readCertificate(text);
     } catch (cause) {
       const next = "copy the block again from where it came";
       throw new CaError("ca_pem_broken", `${name}: certificate ${i + 1} cannot be read`, next, { cause });
     }
   });
+}
+
+/** What OpenSSL reads and our own reader does not is refused here, not in the middle of the checks. */
+function readCertificate(text: string): X509Certificate {
+  const certificate = new X509Certificate(text);
+  const { nameConstraints } = readCertificateFields(certificate.raw);
+  if (nameConstraints !== null) NameLimits.read([nameConstraints]);
+  return certificate;
 }
 
 function readKey(pem: CaPem): KeyObject {

@@ -52,7 +52,7 @@ export class LeafCache {
    * A context that serves leaf and intermediates for the host; the port does not matter. Synchronous, so that a handshake
    * never waits and two for one host never mint twice. Make the TLSSocket in the same turn of the event loop: an evicted
    * context is closed after it.
-   * @throws CaError `ca_expired` when the CA has run out
+   * @throws CaError `ca_expired` when the CA has run out, `ca_name_constraints` when it may not sign for the host
    */
   contextFor(authority: Authority): SecureContext {
     const nowMs = this.#clock.wallMs();

@@ -22,8 +22,22 @@ import { publicKeyBitsOf } from "./certificate-fields.ts";
 import { bits, type Der, encode, encoded, octets, oid, sequence, taggedBytes } from "./der.ts";
 import { toPem } from "./pem.ts";
 
+/** What a leaf needs of its CA. */
+export type LeafIssuer = Pick<
+  CertificateAuthority,
+  | "subject"
+  | "issuerName"
+  | "keyIdentifier"
+  | "limits"
+  | "chainPem"
+  | "notBeforeMs"
+  | "notAfterMs"
+  | "signatureIdentifier"
+  | "sign"
+>;
+
 export interface LeafMinterOptions {
-  readonly ca: CertificateAuthority;
+  readonly ca: LeafIssuer;
   /** `ec`: P-256. `rsa` (2048 bits) only where a guest cannot do ECDSA: its handshakes cost a good deal more. */
   readonly leafKey: "ec" | "rsa";
   /** How long a leaf lives; shorter where the CA or an intermediate ends earlier. */
@@ -65,7 +79,8 @@ export class LeafMinter {
 
   /**
    * @param authority whose host goes into the subjectAltName: a name exactly as it is, an address as an address
-   * @throws CaError `ca_expired` when the CA has run out since it was loaded
+   * @throws CaError `ca_expired` when the CA has run out since it was loaded, `ca_name_constraints` when it may not sign
+   *   for this host
    */
   mint(authority: Authority): Leaf {
     const { ca, clock, lifetimeMs, randomBytes } = this.#options;
@@ -73,9 +88,13 @@ export class LeafMinter {
     if (nowMs >= ca.notAfterMs) {
       throw new CaError("ca_expired", `the CA "${ca.subject}" has run out`, "renew it, then restart");
     }
+    if (!ca.limits.permits(authority)) {
+      const next = "use a CA that may (postern ca init --permit), or take the destination out";
+      throw new CaError("ca_name_constraints", `the CA "${ca.subject}" may not sign for ${authority.host}`, next);
+    }
     const notBeforeMs = Math.max(nowMs - BACKDATE_MS, ca.notBeforeMs);
     const notAfterMs = Math.min(nowMs + lifetimeMs, ca.notAfterMs);
-    const name = subjectNameOf(authority);
+    const name = ca.limits.limitsSubject ? null : subjectNameOf(authority);
     const der = buildCertificate(
       {
         serial: randomSerial(randomBytes),

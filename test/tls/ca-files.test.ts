@@ -83,7 +83,7 @@ describe("what cannot be read", () => {
     for (const part of ["certificate", "key", "passphraseFile"] as const) {
       const error = refusal({ [part]: join(scratch, "nowhere", "x") });
       expect(error.code).toBe("ca_file_missing");
-      expect(error.message).toMatch(/nowhere.*postern ca init/);
+      expect(error.message).toMatch(part === "passphraseFile" ? /nowhere.*write one/ : /nowhere.*postern ca init/);
     }
   });
 

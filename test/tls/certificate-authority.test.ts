@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
 import { CaError, type CaErrorCode } from "../../src/tls/ca-error.ts";
 import { CertificateAuthority } from "../../src/tls/certificate-authority.ts";
+import { extension, OID_NAME_CONSTRAINTS } from "../../src/tls/certificate-builder.ts";
+import { octets } from "../../src/tls/der.ts";
 import { DAY_MS, type KeyKind, makeCertificate, NOW_MS, type Shape } from "./make-certificate.ts";
 
 function load(certificates: string, key: string, passphrase: string | null = null): CertificateAuthority {
@@ -114,6 +116,7 @@ describe("what every client would refuse stops the start", () => {
     ["ca_not_yet_valid", "valid from tomorrow on", { notBeforeMs: NOW_MS + DAY_MS }],
     ["ca_not_a_ca", "basicConstraints CA:FALSE", { basicConstraints: { ca: false } }],
     ["ca_not_a_ca", "no basicConstraints", { basicConstraints: null }],
+    ["ca_not_a_ca", "no subject", { name: "" }],
     ["ca_key_usage", "keyUsage without keyCertSign", { keyUsage: 0x82 }],
     ["ca_key_usage", "extendedKeyUsage clientAuth alone", { extendedKeyUsage: ["1.3.6.1.5.5.7.3.2"] }],
   ])("%s: %s", (code, _, shape) => {
@@ -149,6 +152,13 @@ describe("what every client would refuse stops the start", () => {
     const key = text.replaceAll("CERTIFICATE", "PRIVATE KEY");
     expect(refusal(() => load(made.pem, key)).code).toBe("ca_pem_broken");
   });
+});
+
+test("name constraints that cannot be read are refused, not ignored", () => {
+  const made = makeCertificate({
+    extensions: [extension(OID_NAME_CONSTRAINTS, true, octets(Buffer.from("3005", "hex")))],
+  });
+  expect(refusal(() => load(made.pem, made.keyPem)).code).toBe("ca_pem_broken");
 });
 
 describe("chains", () => {

@@ -63,10 +63,10 @@ export function makeCertificate(shape: Shape = {}): Made {
     {
       serial: randomSerial(randomBytes),
       algorithm: algorithm.identifier,
-      issuer: encode(commonName(issuer.name)),
+      issuer: encode(commonName(issuer.name === "" ? null : issuer.name)),
       notBeforeMs: shape.notBeforeMs ?? NOW_MS - DAY_MS,
       notAfterMs: shape.notAfterMs ?? NOW_MS + 365 * DAY_MS,
-      subject: commonName(name),
+      subject: commonName(name === "" ? null : name),
       publicKey: spki,
       extensions: extensionsOf(shape, identifier, issuer.identifier),
     },
