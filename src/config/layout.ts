@@ -1,4 +1,4 @@
-import { EVENT_ID, type Event, getScalarValue } from "js-yaml";
+import { EVENT_ID, type Event, getScalarValue, SCALAR_STYLE } from "js-yaml";
 import type { Finding, Path } from "./problem.ts";
 
 /** Where things stand in a YAML text. */
@@ -115,7 +115,10 @@ function keyText(text: string, event: Event | undefined): string | null {
 function offsetOfEvent(event: Event | undefined): number {
   switch (event?.type) {
     case EVENT_ID.SCALAR:
-      return event.valueStart;
+      // The value of a quoted scalar begins behind its quote.
+      return event.style === SCALAR_STYLE.SINGLE_QUOTED || event.style === SCALAR_STYLE.DOUBLE_QUOTED
+        ? event.valueStart - 1
+        : event.valueStart;
     case EVENT_ID.MAPPING:
     case EVENT_ID.SEQUENCE:
       return event.start;

@@ -29,7 +29,7 @@ export function parseListenAddress(text: string, baseDir: string): ListenAddress
   if (authority !== null && authority.ip !== null) {
     const port = chosen === null ? authority.port : 0;
     const canonical = chosen === null ? authority.text : authority.text.replace(/:1$/, ":0");
-    return { kind: "tcp", host: authority.host, port, text: canonical };
+    return Object.freeze({ kind: "tcp", host: authority.host, port, text: canonical });
   }
   if (authority !== null) {
     const host = authority.host === "localhost" ? "127.0.0.1" : "an IP address";
@@ -49,7 +49,7 @@ function unixAddress(text: string, baseDir: string): ListenAddress | Advice {
   const bytes = Buffer.byteLength(absolute);
   if (bytes > MOST_SOCKET_PATH_BYTES)
     return { advice: `socket path of ${bytes} bytes: write one of at most ${MOST_SOCKET_PATH_BYTES}` };
-  return { kind: "unix", path: absolute, text: `unix:${absolute}` };
+  return Object.freeze({ kind: "unix", path: absolute, text: `unix:${absolute}` });
 }
 
 /** As `parseListenAddress`, but a name may stand for the host, and the port must be a real one. */
