@@ -37,10 +37,14 @@ export function refusalOf(entry: AllowEntry, method: string, target: TargetReadi
   const path = pathVerdict(entry, target);
   if (path === "outside") return "path_not_allowed";
   if (path === "ambiguous") return "ambiguous_path";
-  if (entry.methods !== null && !entry.methods.includes(method)) return "method_not_allowed";
+  if (!methodFits(entry, method)) return "method_not_allowed";
   if (entry.query !== null && !entry.query.allows(target.query)) return "query_not_allowed";
   if (entry.headers !== null && !headersFit(entry.headers, fields)) return "header_not_allowed";
   return readsAnother(entry, fields) ? "header_not_allowed" : null;
+}
+
+export function methodFits({ methods }: AllowEntry, method: string): boolean {
+  return methods === null || methods.includes(method);
 }
 
 function pathVerdict(entry: AllowEntry, target: TargetReading): "inside" | "outside" | "ambiguous" {

@@ -35,6 +35,7 @@ class Compiler {
   readonly #index = new HostIndex<PolicyEntry>();
   readonly #names = new Map<string, number>();
   readonly #paths = new Map<string, CompiledPath>();
+  readonly #lists = new Map<string, readonly AllowEntry[]>();
   readonly #problems: PolicyProblem[] = [];
   #size = 0;
 
@@ -45,12 +46,7 @@ class Compiler {
     if (namesake === undefined) this.#names.set(destination.name, position);
     else
       this.#report([...at, "name"], `"${destination.name}" is destinations[${namesake}] already: give it another name`);
-    const entry = {
-      destination,
-      host,
-      port,
-      allow: rule.allow.map((allow, i) => this.#allow(allow, i, [...at, "allow", i])),
-    };
+    const entry = { destination, allow: this.#allow(rule.allow, [...at, "allow"]) };
     const hostProblem = problemOfHost(host);
     if (hostProblem !== null) {
       this.#report([...at, "host"], hostProblem);
@@ -58,10 +54,10 @@ class Compiler {
     }
     const twin = this.#index.add(destination.scheme, port, asAddress(host), entry);
     if (twin !== null) {
-      const what = `${destination.scheme}, this host and port ${port}`;
       this.#report(
         [...at, "host"],
-        `"${destination.name}" and "${twin.destination.name}" match alike (${what}): keep one and put its allow entries together`,
+        `"${destination.name}" and "${twin.destination.name}" match alike (${destination.scheme}, same host, port ${port}): ` +
+          "keep one and put its allow entries together",
       );
     }
     this.#size++;
@@ -76,7 +72,18 @@ class Compiler {
     this.#problems.push({ path, message });
   }
 
-  #allow(allow: AllowRule, position: number, at: readonly (string | number)[]): AllowEntry {
+  /** Large allow-lists say the same few things for thousands of hosts: equal lists without fault are one object. */
+  #allow(allow: readonly AllowRule[], at: readonly (string | number)[]): readonly AllowEntry[] {
+    const key = JSON.stringify(allow);
+    const known = this.#lists.get(key);
+    if (known !== undefined) return known;
+    const before = this.#problems.length;
+    const list = allow.map((entry, i) => this.#entry(entry, i, [...at, i]));
+    if (this.#problems.length === before) this.#lists.set(key, list);
+    return list;
+  }
+
+  #entry(allow: AllowRule, position: number, at: readonly (string | number)[]): AllowEntry {
     allow.methods?.forEach((method, i) => {
       const problem = problemOfMethod(method);
       if (problem !== null) this.#report([...at, "methods", i], problem);
@@ -84,7 +91,7 @@ class Compiler {
     const paths = allow.paths.map((source, i) => this.#path(source, [...at, "paths", i]));
     const spelled = paths.flatMap(({ spelled }) => spelled);
     return {
-      rule: ruleName(position),
+      rule: `allow[${position}]`,
       methods: allow.methods,
       anyPath: spelled.some((pattern) => pattern.isAny),
       paths: spelled,
@@ -164,9 +171,8 @@ function problemOfMethod(method: string): string | null {
 function problemOfHost(host: HostPattern): string | null {
   if (host.kind === "ip") return null;
   const text = host.kind === "exact" ? host.host : host.suffix;
-  if (host.kind === "exact" && parseIp(text) !== null) return null;
   const name = canonicalName(text);
-  if (name === null) return `"${text}" is not a host name`;
+  if (name === null) return host.kind === "exact" && parseIp(text) !== null ? null : `"${text}" is not a host name`;
   const star = host.kind === "exact" ? "" : "*.";
   if (name !== text) return `"${star}${text}": write "${star}${name}"`;
   if (star !== "" && !name.includes(".")) return `"*.${name}" names a whole top-level domain: name a domain below it`;
@@ -175,13 +181,7 @@ function problemOfHost(host: HostPattern): string | null {
 
 /** An exact host that is an address is an address, so that both spellings meet in the index. */
 function asAddress(host: HostPattern): HostPattern {
-  const base = host.kind === "exact" ? parseIp(host.host) : null;
+  // A name never ends in a number (`canonicalName`), an IPv4 address always does.
+  const base = host.kind === "exact" && /[0-9]$|:/.test(host.host) ? parseIp(host.host) : null;
   return base === null ? host : { kind: "ip", range: { base, prefix: base.length * 8 } };
-}
-
-const RULE_NAMES: string[] = [];
-
-/** One string a position, shared by every destination. */
-function ruleName(position: number): string {
-  return (RULE_NAMES[position] ??= `allow[${position}]`);
 }

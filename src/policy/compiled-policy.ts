@@ -1,10 +1,10 @@
 import type { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
-import type { Destination, HostPattern } from "../core/destination.ts";
+import type { Destination } from "../core/destination.ts";
 import { type Ask, Permit, type Session } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
 import type { PolicyPort } from "../core/ports.ts";
-import { type AllowEntry, type Refusal, refusalOf } from "./allow.ts";
+import { type AllowEntry, methodFits, type Refusal, refusalOf } from "./allow.ts";
 import type { HostIndex, Scheme } from "./host-index.ts";
 import { isNeverForwarded } from "./override.ts";
 import { readTarget, type TargetReading } from "./path.ts";
@@ -12,8 +12,6 @@ import { readTarget, type TargetReading } from "./path.ts";
 /** One destination of the allow-list, compiled. */
 export interface PolicyEntry {
   readonly destination: Destination;
-  readonly host: HostPattern;
-  readonly port: number;
   readonly allow: readonly AllowEntry[];
 }
 
@@ -48,7 +46,8 @@ export class CompiledPolicy implements PolicyPort {
     const { destination } = entry;
     const target = readTarget(ask.target);
     for (const allow of entry.allow) {
-      if (refusalOf(allow, method, target, fields) === null) {
+      // The method first: it costs least, and which part refuses is of no interest here.
+      if (methodFits(allow, method) && refusalOf(allow, method, target, fields) === null) {
         return Permit.grant(session, authority, destination, allow.rule);
       }
     }

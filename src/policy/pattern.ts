@@ -7,12 +7,10 @@
 /** `*` stands for any run of characters, also an empty one; everything else is compared exactly. */
 export class TextPattern {
   readonly #pieces: readonly string[];
-  readonly #minimum: number;
 
   /** @param source pattern text; characters beyond ASCII are taken as their UTF-8 bytes (Latin-1) */
   constructor(source: string) {
     this.#pieces = latin1(source).split("*");
-    this.#minimum = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
   }
 
   matches(text: string): boolean {
@@ -21,7 +19,7 @@ export class TextPattern {
     const last = pieces.length - 1;
     if (last === 0) return text === first;
     const tail = pieces[last] as string;
-    if (text.length < this.#minimum || !text.startsWith(first) || !text.endsWith(tail)) return false;
+    if (!text.startsWith(first) || !text.endsWith(tail)) return false;
     const end = text.length - tail.length;
     let at = first.length;
     for (let i = 1; i < last; i++) {
@@ -48,6 +46,8 @@ export class PathPattern {
   readonly #exact: string | null;
   /** The pattern is this path and everything below it. */
   readonly #below: string | null;
+  /** What stands before the first star: most paths fail here, without being split. */
+  readonly #stem: string;
   /** Runs of segments between `**`; the first is anchored at the start, the last at the end. */
   readonly #runs: readonly (readonly TextPattern[])[];
 
@@ -55,9 +55,11 @@ export class PathPattern {
   constructor(source: string) {
     this.source = source;
     const wild = source.includes("*");
-    const stem = source.endsWith("/**") ? source.slice(0, -3) : null;
+    const below = source.endsWith("/**") ? source.slice(0, -3) : null;
+    // `/a/**` matches `/a`: the slash before `**` is not part of what must be there.
+    this.#stem = source.slice(0, wild ? source.search(/\/\*\*|\*/) : source.length);
     this.#exact = wild ? null : source;
-    this.#below = stem === null || stem.includes("*") ? null : stem;
+    this.#below = below === null || below.includes("*") ? null : below;
     this.#runs = wild && this.#below === null ? runsOf(source) : [];
   }
 
@@ -69,7 +71,7 @@ export class PathPattern {
   matches(path: string): boolean {
     if (this.#exact !== null) return path === this.#exact;
     const below = this.#below;
-    if (below === null) return runsMatch(this.#runs, path.split("/"));
+    if (below === null) return path.startsWith(this.#stem) && runsMatch(this.#runs, path.split("/"));
     return (
       path.startsWith(below) && (path.length === below.length ? below !== "" : path.charCodeAt(below.length) === 47)
     );

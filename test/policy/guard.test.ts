@@ -12,7 +12,9 @@ import { authority, codeOf, destination, session } from "./fixture.ts";
 const ranges = (...texts: readonly string[]): Destination["addresses"] =>
   texts.flatMap((text) => parseIpRange(text) ?? []);
 
-function permit(host: string, named: Destination["addresses"] = []): Permit {
+const NONE: Destination["addresses"] = [];
+
+function permit(host: string, named = NONE): Permit {
   return Permit.grant(session, authority(host), destination({ addresses: named }), "allow[0]");
 }
 
@@ -160,11 +162,24 @@ describe("answers are kept for a few seconds", () => {
     expect(await refusal(guard, permit("a.test"))).toBe("8.8.8.8");
   });
 
-  test("the oldest names go when there are too many", async () => {
+  test("the oldest answers go when there are too many", async () => {
     const names = new Names({ "a.test": ["8.8.8.8"], "b.test": ["8.8.8.8"], "c.test": ["8.8.8.8"] });
-    const guard = guardOf(names.lookup, { entries: 2 });
-    for (const host of ["a.test", "b.test", "c.test", "b.test", "c.test", "a.test"]) await guard.pin(permit(host));
-    expect(names.asked).toEqual(["a.test", "b.test", "c.test", "a.test"]);
+    const clock = new ManualClock();
+    const guard = guardOf(names.lookup, { clock, entries: 2, ttlMs: 10 });
+    const ask = async (...hosts: readonly string[]): Promise<string[]> => {
+      names.asked.length = 0;
+      for (const host of hosts) await guard.pin(permit(host));
+      return [...names.asked];
+    };
+    expect(await ask("a.test", "b.test", "c.test", "b.test", "c.test", "a.test")).toEqual([
+      "a.test",
+      "b.test",
+      "c.test",
+      "a.test",
+    ]);
+    clock.now = 10;
+    // c is renewed, so that a is the oldest now: b pushes a out.
+    expect(await ask("c.test", "b.test", "c.test", "b.test")).toEqual(["c.test", "b.test"]);
   });
 });
 

@@ -62,6 +62,9 @@ describe("path patterns", () => {
     ["/a/**/b/**/c", "/a/x/b/y/z/c", true],
     ["/a/**/b/**/c", "/a/c/b", false],
     ["/a/**/a", "/a", false],
+    ["/a/**/**", "/a", true],
+    ["/a/**/**", "/", false],
+    ["/a*/**/**", "/ab", true],
     ["/v1/models/*:generate", "/v1/models/x:generate", true],
     ["/v1/models/*:generate", "/v1/models/x:delete", false],
   ])("%j and %j: %s", (pattern, path, expected) => {

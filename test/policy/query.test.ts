@@ -59,6 +59,7 @@ describe("refuses", () => {
     ["a=1%26model%3dlarge", "an encoded ="],
     ["model%3dlarge", "an encoded ="],
     ["a=1%26model=a+b+c", "+ in both readings, decoded before the split"],
+    ["a=1%26model=x+y", "+ in both readings, decoded before the split, where one of them would do"],
     ["a=%25252525252526", "more rounds of encoding than anyone needs"],
     ["model=a+b+c", "+ in both readings"],
     ["model=small-1&x=%zz", "a bad escape"],
