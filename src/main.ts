@@ -41,6 +41,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./cli/guest-env.ts"),
   },
   {
+    name: "audit",
+    summary: "check the hash chain of audit files, or print their last records",
+    load: () => import("./cli/audit.ts"),
+  },
+  {
     name: "schema",
     summary: "print or write the JSON Schema and the reference of the config",
     load: () => import("./cli/schema.ts"),

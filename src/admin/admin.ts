@@ -50,6 +50,9 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
     forceCloseConnections: true,
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
+    frameworkErrors: (_error, _request, reply: FastifyReply) => {
+      void reply.code(400).type(TEXT).send("No such page.\n");
+    },
     clientErrorHandler: (_error, socket) => socket.destroy(),
   });
   app.server.maxConnections = MAX_CONNECTIONS;

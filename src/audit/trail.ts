@@ -42,6 +42,8 @@ export interface AuditOptions {
   /** Bounds of what waits for the disk. Defaults 16 MiB and 50,000 records. */
   readonly queueBytes?: number;
   readonly queueRecords?: number;
+  /** How long `close` may take, `ms`. Default 5000. */
+  readonly closeMs?: number;
   /** Silence of the disk that counts as failure, `ms`. Default 5000. */
   readonly stallMs?: number;
   readonly disk?: Disk;
@@ -72,10 +74,9 @@ export interface AuditStats {
   readonly failing: boolean;
 }
 
-const DEFAULTS = { flushMs: 5, queueBytes: 16 * 1024 * 1024, queueRecords: 50_000, stallMs: 5000 };
+const DEFAULTS = { flushMs: 5, queueBytes: 16 * 1024 * 1024, queueRecords: 50_000, stallMs: 5000, closeMs: 5000 };
 const TICK_MS = 1000;
 const ANCHOR_MS = 60_000;
-const CLOSE_MS = 5000;
 
 /** The audit file of one process: seals records, keeps the bounds, tells of losses. */
 export class AuditTrail {
@@ -201,7 +202,7 @@ export class AuditTrail {
     this.#closed = true;
     clearInterval(this.#ticker);
     try {
-      await this.#writer.close(CLOSE_MS);
+      await this.#writer.close(this.#options.closeMs);
       this.#anchor();
     } finally {
       await this.#lock?.release();
@@ -350,5 +351,6 @@ function withDefaults(options: AuditOptions): typeof DEFAULTS {
     queueBytes: options.queueBytes ?? DEFAULTS.queueBytes,
     queueRecords: options.queueRecords ?? DEFAULTS.queueRecords,
     stallMs: options.stallMs ?? DEFAULTS.stallMs,
+    closeMs: options.closeMs ?? DEFAULTS.closeMs,
   };
 }

@@ -116,8 +116,9 @@ class ChainChecker {
   #lines = 0;
   #firstSeq = 0;
   #lost = 0;
-  /** Torn ends by file name: the header that follows must own up to them. */
+  /** Bytes of torn ends by file name, and what headers of later files own up to. */
   readonly #torn = new Map<string, number>();
+  readonly #ownedUp = new Map<string, unknown>();
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -167,13 +168,7 @@ class ChainChecker {
 
   report(): VerifyReport {
     const { expectSeq, expectHash, expectClosed } = this.#options;
-    for (const [name, bytes] of this.#torn) {
-      this.#file = this.#files.find(({ file }) => path.basename(file) === name)?.file ?? name;
-      this.#broken(
-        0,
-        `ends with ${bytes} bytes of an unfinished line (a crash, or a writer at work: then run again); no later header owns up to it`,
-      );
-    }
+    this.#checkTorn();
     if ((expectSeq !== undefined || expectHash !== undefined) && !this.#anchorSeen) {
       const anchor = [expectSeq === undefined ? "" : `seq ${expectSeq}`, expectHash ?? ""].join(" ").trim();
       this.#broken(0, `the expected record (${anchor}) is not in the chain: the end was cut, or this is another chain`);
@@ -185,6 +180,20 @@ class ChainChecker {
       problems: this.#problems,
       notes: this.#notes,
     };
+  }
+
+  #checkTorn(): void {
+    for (const [name, bytes] of this.#torn) {
+      if (this.#ownedUp.get(name) === bytes) {
+        this.#notes.push(
+          `${name} ends with ${bytes} bytes of a line that a crash left unfinished; a later header says so`,
+        );
+        continue;
+      }
+      this.#file = this.#files.find(({ file }) => path.basename(file) === name)?.file ?? name;
+      const why = "a crash, or a writer at work (then run again); no later header owns up to it";
+      this.#broken(0, `ends with ${bytes} bytes of an unfinished line: ${why}`);
+    }
   }
 
   #checkPlace(line: ReadLine, number: number): void {
@@ -229,10 +238,7 @@ class ChainChecker {
       this.#notes.push(`${this.#file}:${number}: the edge itself lost ${String(members["count"])} records here`);
     }
     const { torn_file: tornFile, torn_bytes: tornBytes } = members;
-    if (typeof tornFile === "string" && this.#torn.get(tornFile) === tornBytes) {
-      this.#torn.delete(tornFile);
-      this.#notes.push(`${tornFile} ends with ${String(tornBytes)} bytes of a line that a crash left unfinished`);
-    }
+    if (typeof tornFile === "string") this.#ownedUp.set(tornFile, tornBytes);
     if (members["clean"] === false)
       this.#notes.push(
         `${this.#file}:${number}: the run before did not end with a shutdown: a crash, or its end was cut`,

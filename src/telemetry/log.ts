@@ -1,3 +1,4 @@
+import { openSync } from "node:fs";
 import pino, { type Level, type Logger } from "pino";
 import { isoTime } from "../core/record-json.ts";
 import type { Clock } from "../core/clock.ts";
@@ -6,7 +7,7 @@ import type { LogSink } from "./account.ts";
 export interface LogOptions {
   readonly level: Level | "silent";
   readonly clock: Clock;
-  /** File descriptor or path; default standard output. */
+  /** File descriptor, or path of a file that is appended to; default standard output. */
   readonly destination?: number | string;
   /** What every diagnostic line carries, such as the instance. */
   readonly base?: Readonly<Record<string, string>>;
@@ -37,7 +38,8 @@ export class Log implements LogSink {
 
   constructor({ level, clock, destination = 1, base = {} }: LogOptions) {
     this.#stream = pino.destination({
-      dest: destination,
+      // Opened here and now: a stream that is still opening could not be flushed when the start fails.
+      dest: typeof destination === "string" ? openSync(destination, "a", 0o600) : destination,
       sync: false,
       minLength: MIN_WRITE_BYTES,
       maxWrite: MAX_WRITE_BYTES,

@@ -60,7 +60,7 @@ export class Metrics implements MeterSink {
       labels: ["version", "node"],
       read: () => [[{ version: options.version, node: process.version }, 1]],
     });
-    if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry });
+    if (options.processMetrics ?? true) registerProcessMetrics(registry);
   }
 
   exchange(record: ExchangeRecord): void {
@@ -83,4 +83,12 @@ export class Metrics implements MeterSink {
   get contentType(): string {
     return this.registry.contentType;
   }
+}
+
+/** Gauges of the library whose names say that they are counters; the same figures are there by type, well named. */
+const MISNAMED = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
+
+function registerProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
 }
