@@ -74,7 +74,7 @@ describe.each(kinds)("$name", ({ text, parse }) => {
           changed = changed.slice(0, start) + put + changed.slice(start + length);
         expectSense(parse(changed, "f", "/"), changed);
       }),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     );
   });
 
@@ -110,7 +110,7 @@ describe.each(kinds)("$name", ({ text, parse }) => {
         const changed = asJson ? JSON.stringify(document, null, 1) : dump(document);
         expectSense(parse(changed, "f", "/"), changed);
       }),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     );
   });
 });

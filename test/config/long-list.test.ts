@@ -96,13 +96,14 @@ describe("100,000 destinations", () => {
     });
   });
 
-  test("the last one is wrong, and told with its line", () => {
-    const text = edgeFile({ destinations: `destinations:\n${list}  - { name: d5, host: H.com, ${ALL} }` });
+  test("the last of many is wrong, and told with its line", () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => entry(i)).join("");
+    const text = edgeFile({ destinations: `destinations:\n${many}  - { name: d5, host: H.com, ${ALL} }` });
     const loaded = parseConfig(text, "f", "/");
     const line = text.split("\n").findIndex((one) => one.includes("H.com")) + 1;
     expect(loaded.ok ? [] : loaded.problems.map(problemLine)).toEqual([
-      `f:${line}:13: destinations[100000].name: "d5": destinations[5] has this name: write a different one`,
-      `f:${line}:23: destinations[100000].host: "H.com": write "h.com"`,
+      `f:${line}:13: destinations[10000].name: "d5": destinations[5] has this name: write a different one`,
+      `f:${line}:23: destinations[10000].host: "H.com": write "h.com"`,
     ]);
   });
 });
