@@ -72,7 +72,7 @@ export interface GuestExchange {
   /** `websocket` when the guest asks for that upgrade. */
   readonly upgrade: "websocket" | null;
   readonly wantsTrailers: boolean;
-  /** The final head went out. */
+  /** The final head was written: what goes wrong now can only break the answer off. */
   readonly answered: boolean;
   /** The guest went away. */
   readonly aborted: boolean;

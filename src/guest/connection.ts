@@ -252,7 +252,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   answerBegan(): void {
     const exchange = this.#exchange;
-    if (exchange === null || this.#life.state === "answering" || this.#life.state === "closed") return;
+    const { state } = this.#life;
+    // Once is enough: an answer that failed before it was written is followed by a refusal.
+    if (exchange === null || state === "answering" || state === "answered_early" || state === "closed") return;
     this.#life.enter(exchange.body.done ? "answering" : "answered_early");
   }
 

@@ -45,6 +45,7 @@ export class Http1GuestExchange implements GuestExchange {
   readonly body: Http1RequestBody;
   readonly upgrade: "websocket" | null;
   readonly wantsTrailers: boolean;
+  /** The answer's head was written: from here on the guest can only be told by breaking off. */
   answered = false;
   aborted = false;
   onDrain: (() => void) | null = null;
@@ -89,7 +90,6 @@ export class Http1GuestExchange implements GuestExchange {
   }
 
   answer(head: AnswerHead): void {
-    this.answered = true;
     const streamed = head.length === "stream";
     this.#chunked = streamed && this.#minor === 1;
     // A request that is still on its way cannot be followed by another one on this connection.
@@ -108,10 +108,11 @@ export class Http1GuestExchange implements GuestExchange {
 
   end(trailers: Fields | null): void {
     if (this.#chunked) this.#batch.text(chunkedEnd(trailers));
-    this.#owner.write(this.#batch);
+    this.flush();
   }
 
   flush(): boolean {
+    if (!this.#batch.isEmpty) this.answered = true;
     return this.#owner.write(this.#batch);
   }
 
@@ -122,7 +123,6 @@ export class Http1GuestExchange implements GuestExchange {
   }
 
   refuse(denial: Denial): void {
-    this.answered = true;
     if (!this.body.done || this.#owner.isDraining) this.closes = true;
     this.#batch.clear();
     this.#batch.text(
@@ -134,15 +134,14 @@ export class Http1GuestExchange implements GuestExchange {
       }),
     );
     this.#owner.answerBegan();
-    this.#owner.write(this.#batch);
+    this.flush();
   }
 
   switchProtocols(head: AnswerHead): RawStream {
-    this.answered = true;
     const lines = `Connection: Upgrade\r\nUpgrade: ${this.upgrade ?? ""}\r\n`;
     this.#batch.text(responseHeadText(head.status, head.reason, head.fields, lines));
     this.#owner.answerBegan();
-    this.#owner.write(this.#batch);
+    this.flush();
     return this.#owner.handOver();
   }
 
