@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { configurationPage } from "../config/document.ts";
 import { schemaText } from "../config/json-schema.ts";
+import { openapiText } from "../custody/openapi.ts";
 import { CommandFailure, type Terminal } from "./command.ts";
 
 interface Options {
@@ -20,6 +21,7 @@ export const GENERATED: Readonly<Record<string, () => string>> = {
   "config/postern.schema.json": () => schemaText("postern"),
   "config/custody.schema.json": () => schemaText("custody"),
   "docs/configuration.md": configurationPage,
+  "docs/custody.openapi.yaml": openapiText,
 };
 
 export function register(command: Command, terminal: Terminal): void {

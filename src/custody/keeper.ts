@@ -1,12 +1,12 @@
 import type { Clock } from "../core/clock.ts";
-import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyPort } from "../core/custody.ts";
 import { Denial, type DenialCode } from "../core/denial.ts";
-import { Lease, type Permit } from "../core/exchange.ts";
+import type { Lease, Permit } from "../core/exchange.ts";
 import type { LeasePort } from "../core/ports.ts";
 import { Breaker } from "./breaker.ts";
-import { checkGrant } from "./grant-check.ts";
 import type { KeeperEvents, KeeperOptions } from "./keeper-options.ts";
 import { type CustodyState, KeptCustody } from "./kept-custody.ts";
+import { leaseOfGrant } from "./lease-of-grant.ts";
 import { Retired } from "./retired.ts";
 import { Shelf } from "./shelf.ts";
 import type { Flight, Slot } from "./slot.ts";
@@ -219,12 +219,16 @@ export class LeaseKeeper implements LeasePort {
 
   async #fly(slot: Slot, custody: KeptCustody, cancelled: AbortSignal, background: boolean): Promise<void> {
     const request = slot.request();
-    // Read before the request leaves: a slow answer shortens the life at the edge, never the other way round.
     const sentAtMs = this.#clock.monotonicMs();
     try {
       const grant = await custody.ask(request, cancelled);
+      // Dropped in the very moment of the answer: the lease is nobody's.
+      if (slot.gone !== null) {
+        zeroMaterial(grant.material);
+        throw slot.gone;
+      }
       const nowMs = this.#clock.monotonicMs();
-      this.#land(slot, this.#leaseOf(slot, request, grant, sentAtMs, nowMs), grant.maxUses, nowMs);
+      this.#land(slot, leaseOfGrant(request, grant, sentAtMs, nowMs), grant.maxUses, nowMs);
       this.#events.granted?.(custody.name, nowMs - sentAtMs);
     } catch (thrown) {
       const denial = slot.gone ?? Denial.from(thrown);
@@ -235,21 +239,6 @@ export class LeaseKeeper implements LeasePort {
       slot.flight = null;
       this.#flights--;
       this.#shelf.leave(slot);
-    }
-  }
-
-  /** @throws Denial `lease_unusable`, or why the slot is gone; the material is then zeroed */
-  #leaseOf(slot: Slot, request: LeaseRequest, grant: LeaseGrant, sentAtMs: number, nowMs: number): Lease {
-    try {
-      if (slot.gone !== null) throw slot.gone;
-      checkGrant(request, grant);
-      const expiresAtMs = sentAtMs + grant.ttlMs - skewMs(grant.ttlMs);
-      if (nowMs >= expiresAtMs) throw new Denial("lease_unusable", { cause: "the lease expired on its way" });
-      const { leaseId: id, credential, material, scope, maxUses, resourceRef } = grant;
-      return Lease.grant({ id, credential, material, scope, maxUses, resourceRef, expiresAtMs, grantedAtMs: sentAtMs });
-    } catch (thrown) {
-      zeroMaterial(grant.material);
-      throw thrown;
     }
   }
 
@@ -292,9 +281,4 @@ export class LeaseKeeper implements LeasePort {
     const breaker = new Breaker(this.#breakerFailures, this.#breakerOpenMs * (0.75 + 0.25 * this.#random()));
     return new KeptCustody(name, port, this.#clock, breaker, (open) => this.#events.breaker?.(name, open));
   }
-}
-
-/** What is taken off a life so that the edge stops using a lease before custody or the upstream does, `ms`. */
-function skewMs(ttlMs: number): number {
-  return Math.min(5_000, Math.ceil(ttlMs / 10));
 }

@@ -1,28 +1,16 @@
-import { z } from "zod";
 import { LEASE_REFUSALS, LeaseRefusal, type LeaseRefusalReason } from "../core/custody.ts";
-
-/**
- * How custody says no on the wire: RFC 9457 problem details with the reason as a closed word. Text is fixed per reason; what
- * really happened stays in custody's own log.
- */
-export const problemSchema = z
-  .strictObject({
-    type: z.literal("about:blank"),
-    title: z.string().min(1).max(200),
-    status: z.int().min(400).max(599),
-    code: z.enum(["lease_denied", "custody_unavailable"]),
-    reason: z.enum(Object.keys(LEASE_REFUSALS) as [LeaseRefusalReason, ...LeaseRefusalReason[]]),
-  })
-  .meta({ id: "Problem" });
-
-export type ProblemJson = z.output<typeof problemSchema>;
+import { type ProblemJson, problemSchema } from "./wire-schema.ts";
 
 interface ProblemEntry {
   readonly status: number;
   readonly title: string;
 }
 
-const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
+/**
+ * How custody says no on the wire: RFC 9457 problem details with the reason as a closed word. Text is fixed per reason; what
+ * really happened stays in custody's own log.
+ */
+export const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
   request_malformed: { status: 400, title: "The request does not follow the lease schema." },
   caller_not_allowed: { status: 403, title: "This caller may not lease for this tenant." },
   session_unknown: { status: 403, title: "The session is not known." },

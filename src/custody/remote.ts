@@ -4,7 +4,8 @@ import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { decodeProblem } from "./problem.ts";
-import { decodeLeaseGrant, encodeLeaseRequest, healthSchema } from "./wire.ts";
+import { decodeLeaseGrant, encodeLeaseRequest } from "./wire.ts";
+import { healthSchema } from "./wire-schema.ts";
 
 export interface RemoteOptions {
   readonly address:

@@ -1,88 +1,16 @@
-import { z } from "zod";
-import { LEASE_PURPOSES, type LeaseGrant, type LeaseRequest } from "../core/custody.ts";
+import type { z } from "zod";
+import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Material } from "../core/exchange.ts";
 import { Secret } from "../core/secret.ts";
-
-/**
- * What goes between edge and custody as JSON. Both sides parse strictly: an unknown key, a missing key or a value out of
- * bounds makes the whole message unreadable. `docs/custody.openapi.yaml` carries the same schemas, held equal by a test.
- */
-
-/**
- * One line of visible text: no control characters, so that nothing can break a log line or a field apart;
- * no lone surrogates, which change on their way through UTF-8.
- */
-const line = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .regex(/^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]*$/u);
-/** Names of credentials and destinations. */
-const name = line(128);
-/** What may be put into a field value: visible ASCII and inner blanks (RFC 9110 §5.5 without obs-text). */
-const fieldText = z
-  .string()
-  .min(1)
-  .max(16_384)
-  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/);
-const host = z
-  .string()
-  .min(1)
-  .max(253)
-  .regex(/^[0-9a-z._:-]*$/);
-const port = z.int().min(1).max(65_535);
-/** Any integer is readable, so that an expired or oversized life is refused by name and not as unreadable. */
-const ttlMs = z.int();
-
-export const leaseRequestSchema = z
-  .strictObject({
-    session: z.strictObject({ id: line(256), tenant: line(128), workspace: line(128), subject: line(512) }),
-    credential: name,
-    host,
-    port,
-    destination: name,
-    purpose: z.enum(LEASE_PURPOSES),
-  })
-  .meta({ id: "LeaseRequest" });
-
-const grantBase = {
-  lease_id: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[\x21-\x7e]*$/),
-  credential: name,
-  ttl_ms: ttlMs,
-  max_uses: z.int().min(1).optional(),
-  scope: z.strictObject({ tenant: line(128), session: line(256), host, port }),
-  resource_ref: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[\x21-\x7e]*$/),
-  binding: z.strictObject({ type: line(64), value: line(1024) }).optional(),
-};
-
-/** RFC 7617 §2: no control characters, and no colon in the user name. */
-const username = line(1024).regex(/^[^:]*$/);
-
-export const leaseGrantSchema = z
-  .discriminatedUnion("kind", [
-    z.strictObject({ ...grantBase, kind: z.literal("token"), material: z.strictObject({ token: fieldText }) }),
-    z.strictObject({
-      ...grantBase,
-      kind: z.literal("userpass"),
-      material: z.strictObject({ username, password: line(16_384) }),
-    }),
-    z.strictObject({ ...grantBase, kind: z.literal("header"), material: z.strictObject({ value: fieldText }) }),
-  ])
-  .meta({ id: "LeaseGrant" });
-
-export const healthSchema = z.strictObject({ status: z.literal("ok") }).meta({ id: "Health" });
-
-export type LeaseRequestJson = z.output<typeof leaseRequestSchema>;
-export type LeaseGrantJson = z.output<typeof leaseGrantSchema>;
+import {
+  fieldText,
+  type LeaseGrantJson,
+  leaseGrantSchema,
+  type LeaseRequestJson,
+  leaseRequestSchema,
+  password,
+  username,
+} from "./wire-schema.ts";
 
 /** @returns the request, or `null` when it is not one */
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
@@ -148,9 +76,7 @@ export function materialFitsWire(material: Material): boolean {
     case "token":
       return fieldText.safeParse(material.token.reveal()).success;
     case "userpass":
-      return (
-        username.safeParse(material.username).success && line(16_384).safeParse(material.password.reveal()).success
-      );
+      return username.safeParse(material.username).success && password.safeParse(material.password.reveal()).success;
     case "header":
       return fieldText.safeParse(material.value.reveal()).success;
   }

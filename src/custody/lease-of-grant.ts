@@ -1,17 +1,27 @@
 import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
+import { Lease } from "../core/exchange.ts";
+import { zeroMaterial } from "./zero-material.ts";
 
 /** No lease outlives this, whatever custody says, `ms`. */
-export const MAX_LEASE_MS = 15 * 60_000;
+const MAX_LEASE_MS = 15 * 60_000;
 
 /**
  * The edge's own look at what custody granted: a lease names one session, one tenant and one authority, and its scope is
  * what was asked for. Any difference is refused, also one that looks harmless: it means that custody answered somebody else.
- * @throws Denial `lease_unusable`; the cause names the difference and no value
+ * @param sentAtMs monotonic clock, read before the request left: a slow answer shortens the life at the edge, never the other
+ * way round
+ * @throws Denial `lease_unusable`, the material zeroed; the cause names the difference and no value
  */
-export function checkGrant(request: LeaseRequest, grant: LeaseGrant): void {
-  const difference = differenceOf(request, grant);
-  if (difference !== null) throw new Denial("lease_unusable", { cause: `custody granted ${difference}` });
+export function leaseOfGrant(request: LeaseRequest, grant: LeaseGrant, sentAtMs: number, nowMs: number): Lease {
+  const expiresAtMs = sentAtMs + grant.ttlMs - skewMs(grant.ttlMs);
+  const difference = differenceOf(request, grant) ?? (nowMs >= expiresAtMs ? "a lease that expired on its way" : null);
+  if (difference !== null) {
+    zeroMaterial(grant.material);
+    throw new Denial("lease_unusable", { cause: `custody granted ${difference}` });
+  }
+  const { leaseId: id, credential, material, scope, maxUses, resourceRef } = grant;
+  return Lease.grant({ id, credential, material, scope, maxUses, resourceRef, expiresAtMs, grantedAtMs: sentAtMs });
 }
 
 function differenceOf(request: LeaseRequest, grant: LeaseGrant): string | null {
@@ -25,4 +35,9 @@ function differenceOf(request: LeaseRequest, grant: LeaseGrant): string | null {
   if (grant.maxUses !== null && (!Number.isSafeInteger(grant.maxUses) || grant.maxUses < 1)) return "a lease of no use";
   if (grant.binding !== null) return "a binding that this edge does not know";
   return null;
+}
+
+/** What is taken off a life so that the edge stops using a lease before custody or the upstream does, `ms`. */
+function skewMs(ttlMs: number): number {
+  return Math.min(5_000, Math.ceil(ttlMs / 10));
 }

@@ -1,0 +1,115 @@
+import { z } from "zod";
+import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
+
+/**
+ * What goes between edge and custody as JSON. Both sides parse strictly: an unknown key, a missing key or a value out of
+ * bounds makes the whole message unreadable. `docs/custody.openapi.yaml` is made of these schemas (`openapi.ts`).
+ */
+export const WIRE_SCHEMAS = z.registry<{ readonly id: string; readonly description?: string }>();
+
+/**
+ * One line of visible text: no control characters, so that nothing can break a log line or a field apart;
+ * no lone surrogates, which change on their way through UTF-8.
+ */
+export const line = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .regex(/^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]*$/u);
+
+/** What may be put into a field value: visible ASCII and inner blanks (RFC 9110 §5.5 without obs-text). */
+export const fieldText = z
+  .string()
+  .min(1)
+  .max(16_384)
+  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/);
+
+/** RFC 7617 §2: no control characters, and no colon in the user name. */
+export const username = line(1024).regex(/^[^:]*$/);
+export const password = line(16_384);
+
+const printable = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[\x21-\x7e]*$/);
+const name = line(128);
+const tenant = line(128);
+const sessionId = line(256);
+const host = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[0-9a-z._:-]*$/);
+const port = z.int().min(1).max(65_535);
+
+const sessionSchema = z
+  .strictObject({ id: sessionId, tenant, workspace: line(128), subject: line(512) })
+  .register(WIRE_SCHEMAS, { id: "Session", description: "The session as the edge proved it." });
+
+const scopeSchema = z.strictObject({ tenant, session: sessionId, host, port }).register(WIRE_SCHEMAS, {
+  id: "Scope",
+  description: "The one place that the lease may be used in. The edge refuses any difference from what it asked for.",
+});
+
+const bindingSchema = z.strictObject({ type: line(64), value: line(1024) }).register(WIRE_SCHEMAS, {
+  id: "Binding",
+  description: "What else the lease is bound to. An edge that does not know the type refuses the lease.",
+});
+
+export const leaseRequestSchema = z
+  .strictObject({
+    session: sessionSchema,
+    credential: name.describe("Name in the custody's catalogue."),
+    host: host.describe("Canonical host: lower-case name, dotted IPv4, or RFC 5952 IPv6 without brackets."),
+    port,
+    destination: name.describe("Name of the edge's destination, for the record."),
+    purpose: z
+      .enum(LEASE_PURPOSES)
+      .describe("`rejected`: the upstream answered 401 to the last lease; nothing that is cached will do."),
+  })
+  .register(WIRE_SCHEMAS, { id: "LeaseRequest" });
+
+const grantBase = {
+  lease_id: printable,
+  credential: name.describe("The credential that was asked for."),
+  // Any integer is readable, so that an expired or oversized life is refused by name and not as unreadable.
+  ttl_ms: z.int().describe("Life from the moment of the answer, ms; the edge refuses what is not in 1 to 900000."),
+  max_uses: z.int().min(1).optional().describe("How many exchanges it may serve; absent: no such bound."),
+  scope: scopeSchema,
+  resource_ref: printable.describe("HMAC of the canonical reference of the root: what logs and audit show."),
+  binding: bindingSchema.optional(),
+};
+
+const tokenGrantSchema = z
+  .strictObject({ ...grantBase, kind: z.literal("token"), material: z.strictObject({ token: fieldText }) })
+  .register(WIRE_SCHEMAS, { id: "TokenGrant" });
+
+const userpassGrantSchema = z
+  .strictObject({ ...grantBase, kind: z.literal("userpass"), material: z.strictObject({ username, password }) })
+  .register(WIRE_SCHEMAS, { id: "UserpassGrant" });
+
+const headerGrantSchema = z
+  .strictObject({ ...grantBase, kind: z.literal("header"), material: z.strictObject({ value: fieldText }) })
+  .register(WIRE_SCHEMAS, { id: "HeaderGrant" });
+
+export const leaseGrantSchema = z
+  .discriminatedUnion("kind", [tokenGrantSchema, userpassGrantSchema, headerGrantSchema])
+  .register(WIRE_SCHEMAS, { id: "LeaseGrant", description: "One scoped, short lease. Never to be stored." });
+
+export const healthSchema = z.strictObject({ status: z.literal("ok") }).register(WIRE_SCHEMAS, { id: "Health" });
+
+export const problemSchema = z
+  .strictObject({
+    type: z.literal("about:blank"),
+    title: line(200),
+    status: z.int().min(400).max(599),
+    code: z.enum(["lease_denied", "custody_unavailable"]).describe("What the guest is told by the edge."),
+    reason: z.enum(Object.keys(LEASE_REFUSALS) as [LeaseRefusalReason, ...LeaseRefusalReason[]]),
+  })
+  .register(WIRE_SCHEMAS, { id: "Problem", description: "RFC 9457 problem details with the reason as a closed word." });
+
+export type LeaseRequestJson = z.output<typeof leaseRequestSchema>;
+export type LeaseGrantJson = z.output<typeof leaseGrantSchema>;
+export type ProblemJson = z.output<typeof problemSchema>;

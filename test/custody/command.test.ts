@@ -1,0 +1,184 @@
+import { access, chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect, type NetConnectOpts } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { IssueEvent } from "../../src/core/custody.ts";
+import { RemoteCustody } from "../../src/custody/remote.ts";
+import { secretOf } from "../../src/custody/zero-material.ts";
+import { freePorts, type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
+import { run } from "../house/support/run.ts";
+import { makeCustodyTls } from "./support/custody-tls.ts";
+import { denialOf } from "./support/denials.ts";
+import { requestOf } from "./support/permits.ts";
+
+/** `postern custody` as a real process. */
+
+const ROOT = "root-of-the-command-41cc";
+const calm = () => new AbortController().signal;
+
+let directory = "";
+let process: PosternProcess | null = null;
+const closers: (() => Promise<void>)[] = [];
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "postern-custody-command-"));
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+  await process?.stop();
+  process = null;
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function config(listen: Record<string, unknown>, more: Record<string, unknown> = {}): Promise<string> {
+  const path = join(directory, "custody.yaml");
+  const credentials = [{ name: "key", kind: "token", source: { env: "ROOT" }, hosts: ["api.example.com:443"] }];
+  const audit = { file: join(directory, "audit.jsonl"), mode: "strict", fsync: "always" };
+  await writeFile(path, JSON.stringify({ listen, credentials, audit, log: { level: "debug" }, ...more }));
+  return path;
+}
+
+async function start(path: string, target: NetConnectOpts): Promise<PosternProcess> {
+  process = await startPostern(["custody", "--config", path], { env: { ROOT }, ready: () => accepts(target) });
+  return process;
+}
+
+async function accepts(target: NetConnectOpts): Promise<boolean> {
+  const socket = connect(target);
+  return new Promise((done) => {
+    socket.on("connect", () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.on("error", () => done(false));
+  });
+}
+
+function edge(options: ConstructorParameters<typeof RemoteCustody>[0]): RemoteCustody {
+  const custody = new RemoteCustody(options);
+  closers.push(() => custody.close());
+  return custody;
+}
+
+async function records(): Promise<Record<string, unknown>[]> {
+  const text = await readFile(join(directory, "audit.jsonl"), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe("on a unix socket", () => {
+  test("is ready, leases, refuses, records, drains, and tells no secret", async () => {
+    const path = join(directory, "c.sock");
+    const running = await start(await config({ address: `unix:${path}` }), { path });
+    const custody = edge({ address: { kind: "unix", path }, tls: null, timeoutMs: 20_000 });
+    await custody.health(calm());
+    const grant = await custody.lease(requestOf(), calm());
+    expect(secretOf(grant.material).reveal()).toBe(ROOT);
+    expect(await denialOf(() => custody.lease(requestOf({ port: 1 }), calm()))).toMatchObject({
+      reason: "scope_not_allowed",
+    });
+    // The record is on disk by the time of the answer.
+    const written = await records();
+    const issued = written.find(({ type }) => type === ("lease_issued" satisfies IssueEvent["type"]));
+    expect(issued).toMatchObject({ caller: "unix", tenant: "acme", credential: "key", lease: grant.leaseId });
+    expect(written.at(-1)).toMatchObject({ type: "lease_refused", reason: "scope_not_allowed" });
+    await custody.close();
+    running.signal("SIGTERM");
+    expect(await running.exited(20_000)).toBe(0);
+    await expect(access(path)).rejects.toThrow();
+    expect((await records()).slice(-2).map(({ type }) => type)).toEqual(["custody_stopping", "shutdown"]);
+    const output = running.output();
+    expect(output).toContain('"msg":"ready"');
+    expect(output).toContain('"msg":"stopped"');
+    for (const text of [output, JSON.stringify(await records())]) {
+      expect(text).not.toContain(ROOT);
+      expect(text).not.toContain('"s1"');
+    }
+  });
+
+  test("SIGINT ends it as well, and a killed one leaves a socket that the next start takes over", async () => {
+    const path = join(directory, "c.sock");
+    const file = await config({ address: `unix:${path}` });
+    const first = await start(file, { path });
+    first.signal("SIGKILL");
+    await first.exited(20_000);
+    await access(path);
+    const second = await start(file, { path });
+    second.signal("SIGINT");
+    expect(await second.exited(20_000)).toBe(0);
+  });
+});
+
+describe("over mutual TLS", () => {
+  test("leases to a known edge and refuses another", async () => {
+    const tls = await makeCustodyTls();
+    closers.push(() => tls.remove());
+    const [port = 0] = await freePorts(1);
+    const listen = {
+      address: `127.0.0.1:${port}`,
+      tls: { certificate: tls.server.certificateFile, key: tls.server.keyFile, client_ca: tls.ca.certificateFile },
+    };
+    await chmod(tls.server.keyFile, 0o600);
+    await start(await config(listen, { clients: [{ name: "edge-1.internal", tenants: ["acme"] }] }), {
+      port,
+      host: "127.0.0.1",
+    });
+    const address = { kind: "tcp", host: "127.0.0.1", port } as const;
+    const known = edge({ address, tls: tls.client, timeoutMs: 20_000 });
+    expect((await known.lease(requestOf(), calm())).credential).toBe("key");
+    const { certificate, key } = tls.unknownEdge;
+    const stranger = edge({ address, tls: { ...tls.client, certificate, key }, timeoutMs: 20_000 });
+    expect(await denialOf(() => stranger.lease(requestOf(), calm()))).toMatchObject({ reason: "caller_not_allowed" });
+  });
+
+  test("a key that everybody can read stops the start", async () => {
+    const tls = await makeCustodyTls();
+    closers.push(() => tls.remove());
+    await chmod(tls.server.keyFile, 0o644);
+    const listen = {
+      address: "127.0.0.1:0",
+      tls: { certificate: tls.server.certificateFile, key: tls.server.keyFile, client_ca: tls.ca.certificateFile },
+    };
+    const path = await config(listen, { clients: [{ name: "edge-1.internal" }] });
+    const result = await postern("custody", "--config", path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("chmod 0600");
+  });
+});
+
+describe("bad starts end with code 2 or 1 and a next step", () => {
+  test("no config named", async () => {
+    expect((await postern("custody")).code).toBe(2);
+  });
+
+  test("a config with faults, all told at once", async () => {
+    const path = await config({ address: "127.0.0.1:0" }, { surprise: 1 });
+    const result = await postern("custody", "--config", path);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain("surprise");
+  });
+
+  test("an address in use", async () => {
+    const path = join(directory, "c.sock");
+    await start(await config({ address: `unix:${path}` }), { path });
+    const second = await config({ address: `unix:${path}` }, { audit: { file: join(directory, "second.jsonl") } });
+    const result = await postern("custody", "--config", second);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain("in use");
+  });
+
+  test("an audit that cannot be written: nothing listens", async () => {
+    const path = join(directory, "c.sock");
+    await writeFile(join(directory, "plain"), "");
+    const file = join(directory, "plain", "audit.jsonl");
+    const result = await postern("custody", "--config", await config({ address: `unix:${path}` }, { audit: { file } }));
+    expect(result.code).toBe(1);
+    await expect(access(path)).rejects.toThrow();
+  });
+});
+
+function postern(...words: string[]): ReturnType<typeof run> {
+  return run(globalThis.process.execPath, [join(root, "src/main.ts"), ...words], { timeoutMs: 30_000 });
+}
