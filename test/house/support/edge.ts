@@ -20,6 +20,8 @@ export interface EdgeOptions {
   readonly destinations?: readonly ConfigPart[];
   /** Of the embedded custody `main`; a source may be `{ env: NAME }` with `env` below. */
   readonly credentials?: readonly ConfigPart[];
+  /** The whole `custody:` section, in place of the embedded one. */
+  readonly custody?: ConfigPart;
   readonly env?: Readonly<Record<string, string>>;
   /** What names resolve to at the edge; no other name exists. */
   readonly hosts?: Readonly<Record<string, readonly string[]>>;
@@ -113,7 +115,7 @@ function baseConfig(
   ca: TestCa,
   proxyPort: number,
   adminPort: number,
-  { destinations = [], credentials = [], extraRoots = [] }: EdgeOptions,
+  { destinations = [], credentials = [], custody, extraRoots = [] }: EdgeOptions,
 ): ConfigPart {
   return {
     listeners: [
@@ -128,7 +130,7 @@ function baseConfig(
     upstream: { extra_roots: extraRoots },
     timeouts: { drain_ms: 2000 },
     audit: { file: join(directory, "audit.jsonl") },
-    custody: { main: { embedded: { credentials } } },
+    custody: custody ?? { main: { embedded: { credentials } } },
     destinations,
   };
 }

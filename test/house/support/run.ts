@@ -78,7 +78,7 @@ export function bareEnv(home?: string): Record<string, string> {
 }
 
 /** Whether a program answers; tests put the name of an absent one into their title as skipped. */
-export function isPresent(command: string, args: readonly string[] = ["--version"]): boolean {
+export function isPresent(command: string, args: readonly string[] = ["--version"], exitCode = 0): boolean {
   const result = spawnSync(command, args, { stdio: "ignore", timeout: 20_000 });
-  return result.error === undefined && result.status === 0;
+  return result.error === undefined && result.status === exitCode;
 }
