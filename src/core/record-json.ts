@@ -38,13 +38,62 @@ export function intentMembers(record: ExchangeRecord, sessionMark: string): stri
 
 function opening(record: ExchangeRecord, sessionMark: string): string {
   let out = `"time":"${isoTime(record.startedWallMs)}","id":${quoted(record.id)},"kind":"${record.kind}"`;
-  out += text("listener", record.listener) + text("guest", record.guest);
+  out += text("guest", record.guest);
+  if (record.method !== "") out += text("method", record.method);
+  if (record.path !== "") out += text("path", record.path);
+  return out + whereTo(record, sessionMark);
+}
+
+/** Members that are the same for every exchange of a session with a destination, and what they were made of. */
+interface WhereTo {
+  readonly listener: string;
+  readonly tenant: string;
+  readonly sessionMark: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly destination: string;
+  readonly rule: string;
+  readonly lease: string;
+  readonly resourceRef: string;
+  readonly members: string;
+}
+
+const KEPT = 1000;
+const kept = new Map<string, WhereTo>();
+
+/** Rendering these nine anew for every exchange would cost as much as all the rest; comparing them costs next to nothing. */
+function whereTo(record: ExchangeRecord, sessionMark: string): string {
+  // A lease belongs to one session and one destination. Neither key is for a guest to choose.
+  const key = record.lease === "" ? record.destination : record.lease;
+  const found = kept.get(key);
+  if (
+    found !== undefined &&
+    found.lease === record.lease &&
+    found.destination === record.destination &&
+    found.authority === record.authority &&
+    found.rule === record.rule &&
+    found.sessionMark === sessionMark &&
+    found.tenant === record.tenant &&
+    found.listener === record.listener &&
+    found.scheme === record.scheme &&
+    found.resourceRef === record.resourceRef
+  )
+    return found.members;
+  if (kept.size >= KEPT) kept.clear();
+  const { listener, tenant, scheme, authority, destination, rule, lease, resourceRef } = record;
+  const made = whereToMembers(record, sessionMark);
+  // Flat in memory: a string that was pieced together would be walked through piece by piece each time it is copied.
+  const members = Buffer.from(made, "latin1").toString("latin1");
+  kept.set(key, { listener, tenant, sessionMark, scheme, authority, destination, rule, lease, resourceRef, members });
+  return members;
+}
+
+function whereToMembers(record: ExchangeRecord, sessionMark: string): string {
+  let out = text("listener", record.listener);
   if (record.tenant !== "") out += text("tenant", record.tenant);
   if (sessionMark !== "") out += `,"session":"${sessionMark}"`;
-  if (record.method !== "") out += text("method", record.method);
   if (record.scheme !== "") out += text("scheme", record.scheme);
   if (record.authority !== "") out += text("authority", record.authority);
-  if (record.path !== "") out += text("path", record.path);
   if (record.destination !== "") out += text("destination", record.destination);
   if (record.rule !== "") out += text("rule", record.rule);
   if (record.lease !== "") out += text("lease", record.lease);

@@ -84,6 +84,29 @@ describe("members of a record", () => {
     });
   });
 
+  test("what is remembered of one exchange is never said of another", () => {
+    const some = (...values: string[]): fc.Arbitrary<string> => fc.constantFrom(...values);
+    const parts = fc.record({
+      listener: some("a", "b"),
+      tenant: some("", "t", "u"),
+      scheme: some("", "http", "https"),
+      authority: some("", "a:1", "b:1"),
+      destination: some("", "d", "e"),
+      rule: some("", "allow[0]", "allow[1]"),
+      lease: some("", "l", "d"),
+      resourceRef: some("", "r"),
+    });
+    fc.assert(
+      fc.property(parts, some("", "m", "n"), (chosen, mark) => {
+        const members = parsed(recordMembers(exchangeRecord(chosen), mark));
+        const { resourceRef, ...rest } = chosen;
+        const expected = { ...rest, resource_ref: resourceRef, session: mark };
+        for (const [name, value] of Object.entries(expected)) expect(members[name] ?? "").toBe(value);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
   test("the session id is in none of them", () => {
     const record = exchangeRecord({ session: "very-private" });
     expect(recordMembers(record, "m") + intentMembers(record, "m")).not.toContain("very-private");
