@@ -67,6 +67,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void {
     if (!this.isUsable) throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
     this.#exchanges++;
+    this.#socket.ref();
     this.#sink = sink;
     this.#request = request;
     this.#requestComplete = request.body.length === "none";
@@ -246,6 +247,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
       throw new Error(`upstream connection: ${this.#state} -> ${next} is not in the table`);
     }
     this.#state = next;
+    // Idle connections keep no process alive: a drained edge does not wait for its upstreams to hang up.
+    if (next === "idle") this.#socket.unref();
     this.#renewDeadline();
   }
 
