@@ -56,6 +56,7 @@ async function bench(options: Options): Promise<number> {
       surveys: new Set(SURVEYS.filter((name) => options.only.has(name))),
       pace,
       results,
+      profiles: options.profiles,
       keepLogs: options.keepFiles,
       say,
       ended: end.ended,

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { contenders } from "./contenders/all.ts";
 import { measures } from "./measures/all.ts";
@@ -12,6 +13,8 @@ export interface Options {
   /** The run ends with what it has when this is over, minutes. */
   readonly limitMinutes: number;
   readonly keepFiles: boolean;
+  /** Absolute path of a folder, or `null`. */
+  readonly profiles: string | null;
 }
 
 export class UsageError extends Error {}
@@ -31,6 +34,7 @@ export const USAGE = `npm run bench -- [options]
   --rounds N            rounds instead of the usual number
   --json FILE           write every figure of every round
   --limit-minutes N     end with what there is after N minutes (default 20)
+  --profile FOLDER      write a CPU profile of Postern's process (its figures suffer: look at shares, not at seconds)
   --keep                keep the temporary folder with configurations and logs
 `;
 
@@ -52,6 +56,7 @@ export function parseOptions(args: readonly string[]): Options | "help" {
     rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
     limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
     keepFiles: values.keep === true,
+    profiles: values.profile === undefined ? null : resolve(values.profile),
   };
 }
 
@@ -67,6 +72,7 @@ function parse(args: readonly string[]) {
         rounds: { type: "string" },
         "limit-minutes": { type: "string" },
         keep: { type: "boolean" },
+        profile: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

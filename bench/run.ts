@@ -18,6 +18,8 @@ export interface Plan {
   readonly results: Results;
   /** Logs are cut after each round, so that a long run fills no disk, unless somebody wants to read them. */
   readonly keepLogs: boolean;
+  /** Folder for CPU profiles of Postern, or `null`. */
+  readonly profiles: string | null;
   readonly say: (line: string) => void;
   /** Rejects when the run is to end early. */
   readonly ended: Promise<never>;
@@ -31,7 +33,7 @@ const DESTINATIONS = 1000;
  */
 export async function run(plan: Plan): Promise<void> {
   const running = new Map<string, Running>();
-  const starter = makeStarter(plan.stage);
+  const starter = makeStarter(plan);
   try {
     if (plan.measures.length > 0) {
       await startAll(plan, starter, running);
@@ -46,12 +48,12 @@ export async function run(plan: Plan): Promise<void> {
 
 type Starter = (contender: Contender, destinations: number) => Promise<Running>;
 
-function makeStarter(stage: Stage): Starter {
+function makeStarter({ stage, profiles }: Plan): Starter {
   let started = 0;
   return (contender, destinations) => {
     const folder = join(stage.folder, `${contender.name}-${++started}`);
     mkdirSync(folder);
-    return contender.start(stage, { folder, destinations });
+    return contender.start(stage, { folder, destinations, profiles });
   };
 }
 

@@ -19,6 +19,8 @@ export interface StartSettings {
   readonly folder: string;
   /** Size of the allow-list. */
   readonly destinations: number;
+  /** Folder for a CPU profile of Postern, written when it ends; `null`: none, since profiling costs. */
+  readonly profiles: string | null;
 }
 
 export interface Running {

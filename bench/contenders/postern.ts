@@ -14,7 +14,7 @@ export const postern: Contender = {
     if (!existsSync(MAIN)) return { absent: "src/main.ts is not there" };
     return { version: "this tree" };
   },
-  start(stage, { folder, destinations }) {
+  start(stage, { folder, destinations, profiles }) {
     return startProgram(stage, {
       name: "postern",
       kind: "forward",
@@ -25,9 +25,9 @@ export const postern: Contender = {
       command(port) {
         const file = join(folder, "postern.yaml");
         writeFileSync(file, config(stage, port, destinations));
-        // For a look into it: POSTERN_BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/prof" npm run bench -- ...
-        const options = (process.env["POSTERN_BENCH_NODE_OPTIONS"] ?? "").split(" ").filter((word) => word !== "");
-        return nodeCommand(...options, MAIN, "serve", "--config", file);
+        const profiling =
+          profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
+        return nodeCommand(...profiling, MAIN, "serve", "--config", file);
       },
     });
   },

@@ -63,14 +63,20 @@ function ratiosTable(results: Results, contenders: readonly string[]): string {
 }
 
 function verdictsTable(verdicts: readonly Verdict[]): string {
-  if (verdicts.every(({ verdict }) => verdict === "not measured")) return "";
   const rows = [["Targets", "limit", "measured", "lowest to highest round", "verdict"]];
   for (const { target, measured, verdict } of verdicts) {
+    if (measured === null) continue;
     const unit = target.kind === "value" ? ` ${target.unit}` : "x";
     const digits = target.kind === "value" ? 0 : 3;
-    const shown = measured === null ? "-" : `${number(measured.median, digits)}${unit}`;
-    const spread = measured === null ? "-" : `${number(measured.low, digits)} to ${number(measured.high, digits)}`;
-    rows.push([`  ${target.title}`, `${target.sense} ${number(target.limit, digits)}${unit}`, shown, spread, verdict]);
+    rows.push([
+      `  ${target.title}`,
+      `${target.sense} ${number(target.limit, digits)}${unit}`,
+      `${number(measured.median, digits)}${unit}`,
+      `${number(measured.low, digits)} to ${number(measured.high, digits)}`,
+      verdict,
+    ]);
   }
-  return table(rows);
+  if (rows.length === 1) return "";
+  const left = verdicts.length - rows.length + 1;
+  return table(rows) + (left === 0 ? "" : `  ${left} further targets were not measured in this run\n`);
 }

@@ -28,7 +28,7 @@ export function spawnPinned({ command, core, env = {}, cwd, logFile, ipc = false
 }
 
 /** Ends the process: SIGTERM, and SIGKILL when it does not heed that. */
-export async function stopProcess(child: ChildProcess, graceMs = 2_000): Promise<void> {
+export async function stopProcess(child: ChildProcess, graceMs = 5_000): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const exited = once(child, "exit");
   child.kill("SIGTERM");
