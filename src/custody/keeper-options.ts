@@ -22,21 +22,21 @@ export interface KeeperOptions {
   readonly clock: Clock;
   /** In [0, 1); spreads refreshes and probes. */
   readonly random: () => number;
-  /** Leases held in all. */
+  /** Leases held in all; default 10,000. */
   readonly maxEntries?: number;
-  /** Leases held for one session. */
+  /** Leases held for one session; default a quarter of all. */
   readonly maxEntriesPerSession?: number;
-  /** Fetches at one time in all. */
+  /** Fetches at one time in all; default 1,024. */
   readonly maxFlights?: number;
-  /** Fetches at one time for one session. */
+  /** Fetches at one time for one session; default 128. */
   readonly maxFlightsPerSession?: number;
-  /** Failures in a row that open the breaker of a custody. */
+  /** Failures in a row that open the breaker of a custody; default 5. */
   readonly breakerFailures?: number;
-  /** How long a breaker stays open before a probe, at most, `ms`. */
+  /** How long a breaker stays open before a probe, at most, `ms`; default 800. */
   readonly breakerOpenMs?: number;
-  /** How long a replaced lease is kept for an exchange that holds it already, `ms`. */
+  /** How long a replaced lease is kept for an exchange that holds it already, `ms`; default 10,000. */
   readonly graceMs?: number;
-  /** How often secrets of the dead are zeroed and health is looked at, `ms`; 0 = only when `tick()` is called. */
+  /** How often secrets of the dead are zeroed and health is looked at, `ms`; default 1,000, 0 = only when `tick()` is called. */
   readonly tickMs?: number;
   readonly events?: Partial<KeeperEvents>;
 }

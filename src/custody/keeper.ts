@@ -47,10 +47,10 @@ export class LeaseKeeper implements LeasePort {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#events = options.events ?? {};
-    this.#shelf = new Shelf(maxEntries, options.maxEntriesPerSession ?? 256);
+    this.#shelf = new Shelf(maxEntries, options.maxEntriesPerSession ?? Math.ceil(maxEntries / 4));
     this.#retired = new Retired(options.graceMs ?? 10_000, maxEntries);
-    this.#maxFlights = options.maxFlights ?? 512;
-    this.#maxFlightsPerSession = options.maxFlightsPerSession ?? 32;
+    this.#maxFlights = options.maxFlights ?? 1_024;
+    this.#maxFlightsPerSession = options.maxFlightsPerSession ?? 128;
     this.#breakerFailures = options.breakerFailures ?? 5;
     this.#breakerOpenMs = options.breakerOpenMs ?? 800;
     this.useCustodies(options.custodies);
@@ -83,7 +83,7 @@ export class LeaseKeeper implements LeasePort {
     const slot = this.#slotOf.get(lease);
     if (slot === undefined || slot.lease !== lease) return;
     const nowMs = this.#clock.monotonicMs();
-    const isFresh = slot.rejectedAtMs !== null && nowMs - slot.rejectedAtMs < REJECT_COOLDOWN_MS;
+    const isFresh = this.#isFreshlyRejected(slot, nowMs);
     this.#events.rejected?.(slot.custody, !isFresh);
     if (isFresh) return;
     slot.rejectedAtMs = nowMs;
@@ -144,10 +144,12 @@ export class LeaseKeeper implements LeasePort {
     const nowMs = this.#clock.monotonicMs();
     this.#retired.sweep(nowMs);
     for (const slot of this.#shelf.slots()) {
-      if (slot.lease?.isLive(nowMs) !== false) continue;
-      slot.lease.revoke();
-      slot.lease = null;
-      if (slot.flight === null) this.#shelf.remove(slot, new Denial("lease_unusable", { cause: "the lease expired" }));
+      if (slot.lease?.isLive(nowMs) === false) {
+        slot.lease.revoke();
+        slot.lease = null;
+      }
+      const isNeeded = slot.lease !== null || slot.flight !== null || this.#isFreshlyRejected(slot, nowMs);
+      if (!isNeeded) this.#shelf.remove(slot, new Denial("lease_unusable", { cause: "the lease expired" }));
     }
     // Each check owns its outcome and never rejects.
     for (const custody of this.#custodies.values())
@@ -160,6 +162,10 @@ export class LeaseKeeper implements LeasePort {
     this.#closing.abort();
     this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down");
     this.#retired.revokeWhere(() => true);
+  }
+
+  #isFreshlyRejected({ rejectedAtMs }: Slot, nowMs: number): boolean {
+    return rejectedAtMs !== null && nowMs - rejectedAtMs < REJECT_COOLDOWN_MS;
   }
 
   async #fetch(permit: Permit): Promise<Lease> {

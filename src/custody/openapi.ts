@@ -2,7 +2,7 @@ import { dump } from "js-yaml";
 import { z } from "zod";
 import { LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
-import { WIRE_SCHEMAS } from "./wire-schema.ts";
+import { WAIT_HEADER, WIRE_SCHEMAS } from "./wire-schema.ts";
 
 const HEAD =
   "# Written by `postern schema --write` from src/custody/wire-schema.ts and openapi.ts; do not edit it here.\n";
@@ -23,6 +23,15 @@ function openapiDocument(): Record<string, unknown> {
         post: {
           operationId: "lease",
           summary: "Ask for one lease",
+          parameters: [
+            {
+              name: WAIT_HEADER,
+              in: "header",
+              description:
+                "How long the caller waits, ms: a slower source is then refused by name instead of not at all.",
+              schema: { type: "integer", minimum: 1, maximum: 60_000 },
+            },
+          ],
           requestBody: { required: true, content: jsonOf("LeaseRequest") },
           responses: {
             200: {

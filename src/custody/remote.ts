@@ -5,7 +5,7 @@ import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { decodeProblem } from "./problem.ts";
 import { decodeLeaseGrant, encodeLeaseRequest } from "./wire.ts";
-import { healthSchema } from "./wire-schema.ts";
+import { healthSchema, WAIT_HEADER } from "./wire-schema.ts";
 
 export interface RemoteOptions {
   readonly address:
@@ -97,7 +97,9 @@ export class RemoteCustody implements CustodyPort {
   ): Promise<{ status: number; type: string; text: string }> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.timeoutMs)]);
     try {
-      const headers = body === null ? {} : { "content-type": "application/json" };
+      // Told ahead of the end, so that a slow source is refused by name and does not look like a custody that is gone.
+      const wait = { [WAIT_HEADER]: String(Math.floor(this.timeoutMs * 0.8)) };
+      const headers = body === null ? wait : { ...wait, "content-type": "application/json" };
       const response = await this.#pool.request({ method, path, headers, body, signal: deadline });
       const type = response.headers["content-type"];
       return {

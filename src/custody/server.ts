@@ -11,6 +11,7 @@ import type { Caller, Issuer } from "./issuer.ts";
 import { encodeProblem, PROBLEM_TYPE } from "./problem.ts";
 import { listenOnUnixSocket } from "./unix-socket.ts";
 import { decodeLeaseRequest, encodeLeaseGrant } from "./wire.ts";
+import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
 import { within } from "./within.ts";
 import { zeroMaterial } from "./zero-material.ts";
 
@@ -142,7 +143,7 @@ export class CustodyServer {
     if (this.#issuing >= MAX_ISSUES_AT_ONCE) return this.#refuse(reply, caller, "overloaded");
     this.#issuing++;
     try {
-      return await this.#issue(caller, asked, reply);
+      return await this.#issue(caller, asked, waitOf(request.headers[WAIT_HEADER]), reply);
     } catch (thrown) {
       const reason = thrown instanceof LeaseRefusal ? thrown.reason : "source_unavailable";
       return this.#refuse(reply, caller, reason);
@@ -151,12 +152,12 @@ export class CustodyServer {
     }
   }
 
-  async #issue(caller: Caller, asked: LeaseRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #issue(caller: Caller, asked: LeaseRequest, waitMs: number | null, reply: FastifyReply): Promise<FastifyReply> {
     const gone = new AbortController();
     const onClose = () => gone.abort();
     reply.raw.once("close", onClose);
     const grant = await within(
-      this.#issueLimitMs,
+      Math.min(waitMs ?? this.#issueLimitMs, this.#issueLimitMs),
       gone.signal,
       (signal) => this.#options.issuer.issue(caller, asked, signal),
       (late) => zeroMaterial(late.material),

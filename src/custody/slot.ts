@@ -10,7 +10,7 @@ export interface Flight {
 
 /**
  * Where the keeper holds the lease of one session, destination, credential and authority. A slot without a lease and
- * without a flight is removed: nothing is remembered about a failure.
+ * without a flight is removed: nothing is remembered about a failure, and of a 401 only for a moment that there was one.
  */
 export class Slot {
   readonly session: LeaseSession;

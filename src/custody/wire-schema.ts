@@ -58,6 +58,15 @@ const bindingSchema = z.strictObject({ type: line(64), value: line(1024) }).regi
   description: "What else the lease is bound to. An edge that does not know the type refuses the lease.",
 });
 
+/** Request header: how long the caller waits for the answer, whole `ms`. */
+export const WAIT_HEADER = "postern-wait-ms";
+
+/** @returns the wait in `ms`, or `null` when the header is absent or no whole number from 1 to 60000 */
+export function waitOf(value: string | readonly string[] | undefined): number | null {
+  if (typeof value !== "string" || !/^[1-9][0-9]{0,4}$/.test(value)) return null;
+  return Math.min(Number(value), 60_000);
+}
+
 export const leaseRequestSchema = z
   .strictObject({
     session: sessionSchema,

@@ -330,7 +330,7 @@ describe("custody is somebody else", () => {
   test("plain text where TLS is spoken: no downgrade", async () => {
     custody = await hostileCustody({ leaf: null });
     closers.push(() => custody.kill());
-    connectTo({ kind: "tcp", host: "127.0.0.1", port: custody.port }, {});
+    connectTo({ kind: "tcp", host: "127.0.0.1", port: custody.port }, unanswered);
     expect((await refusal()).code).toBe("custody_unavailable");
     expect(custody.asked).toEqual([]);
   });

@@ -388,6 +388,16 @@ describe("401", () => {
     expect(custody.requests).toHaveLength(3);
   });
 
+  test("nothing stays of a rejected lease that nobody asks for again", async () => {
+    const { keeper, clock } = keep(new FakeCustody());
+    keeper.reject(await leaseOf(keeper));
+    keeper.tick();
+    expect(keeper.size).toBe(1);
+    clock.advance(5_000);
+    keeper.tick();
+    expect(keeper.size).toBe(0);
+  });
+
   test("a rejected lease is zeroed after its grace", async () => {
     const custody = new FakeCustody();
     const { keeper, clock } = keep(custody);

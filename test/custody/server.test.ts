@@ -12,7 +12,7 @@ import { ManualClock, realClock } from "./support/clocks.ts";
 import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";
 import { gate } from "./support/fake-custody.ts";
-import { issuing, ROOT } from "./support/issuing.ts";
+import { entryOf, issuing, ROOT } from "./support/issuing.ts";
 import { requestOf } from "./support/permits.ts";
 import { serving, type Serving, type ServingOptions } from "./support/serving.ts";
 
@@ -224,6 +224,19 @@ describe("bad input", () => {
 });
 
 describe("an answer", () => {
+  test("comes within the time that the edge waits: a slow source is refused by name, not as a dead custody", async () => {
+    const path = socketPath();
+    const command = [process.execPath, "-e", "setInterval(() => {}, 1000)"];
+    const entries = [entryOf({ name: "slow", source: { from: "exec", command, timeoutMs: 30_000 } }), entryOf()];
+    const served = await serve({ on: path, entries, environment: { ...process.env, ROOT } });
+    closers.push(() => served.issuer.close());
+    const custody = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 2_000 });
+    closers.push(() => custody.close());
+    const slow = await denialOf(() => custody.lease(requestOf({ credential: "slow" }), calm()));
+    expect(slow).toMatchObject({ code: "custody_unavailable", reason: "source_unavailable" });
+    expect((await custody.lease(requestOf(), calm())).credential).toBe("key");
+  });
+
   test("is not to be stored", async () => {
     const { port } = await serve();
     const answer = await post(port, JSON.stringify(requestOf()));
