@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeCa } from "./support/certificates.ts";
+import { startCustody } from "./support/custody.ts";
 import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
 import { run } from "./support/run.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
@@ -57,6 +58,32 @@ describe("the harness", () => {
 
   test("tells why an edge did not start", async () => {
     await expect(startEdge({ config: { nonsense: true } })).rejects.toThrow(/exited[\s\S]*nonsense/);
+  });
+
+  test("joins a custody process", async () => {
+    const plain = await startUpstream({ demand: { in: "header", name: "x-key", value: "right" } });
+    const authority = `plain.test:${plain.port}`;
+    const custody = await startCustody({
+      credentials: [{ name: "api", kind: "token", source: { env: "TOKEN" }, hosts: [authority] }],
+      env: { TOKEN: "right" },
+    });
+    const joined = await startEdge({
+      hosts: { "plain.test": ["127.0.0.1"] },
+      custody: { main: { remote: { address: custody.address } } },
+      destinations: [
+        destinationFor(plain, "plain.test", {
+          credential: "main/api",
+          attach: { as: "header", name: "x-key", format: "{token}" },
+          plain_http_credential: "accept",
+        }),
+      ],
+    });
+    const result = await run("curl", ["-sS", plain.urlFor("plain.test", "/")], { env: joined.guestEnv() });
+    expect(JSON.parse(result.stdout)).toMatchObject({ credential: "seen" });
+    await joined.stop();
+    await custody.stop();
+    expect(custody.process.exit).toEqual({ code: 0, signal: null });
+    await plain.close();
   });
 
   test("ends it cleanly", async () => {

@@ -194,8 +194,6 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       logger.info({ drain_ms: timeouts.drainMs }, "draining");
       await Promise.all(listeners.map((listener) => listener.drain()));
       clearInterval(sweeper);
-      // Guests are gone: an upstream connection that is still kept for the next request has no next, and would hold the process.
-      sweep.sweep(Number.POSITIVE_INFINITY);
       keeper.close();
       custodies.close();
       await admin?.close();
