@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_NO_PROXY, guestEnv } from "../../src/cli/guest-env.ts";
 import type { ListenAddress } from "../../src/config/listen-address.ts";
 import { parseConfig, parseCustodyConfig } from "../../src/config/load.ts";
+import { loadCa } from "../../src/tls/ca-files.ts";
 import { makeCa } from "../house/support/certificates.ts";
 import { bareEnv, run } from "../house/support/run.ts";
 
@@ -275,6 +276,15 @@ describe("prepare.sh", () => {
     expect(await proven).toBe("edge");
     client.destroy();
     await new Promise((done) => server.close(done));
+  });
+
+  test("its CA for guests is one that the edge takes, without a warning", () => {
+    const paths = {
+      certificate: join(copy, "secrets/ca.crt"),
+      key: join(copy, "secrets/ca.key"),
+      passphraseFile: null,
+    };
+    expect(loadCa(paths, Date.now()).warnings).toEqual([]);
   });
 
   test("changes nothing when it is run again, and keeps a CA of one's own", async () => {
