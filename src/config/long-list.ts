@@ -43,7 +43,8 @@ function restOf(text: string, key: string): Record<string, unknown> | null {
   try {
     const value = load(text, { maxAliases: 0 });
     if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
-    return { ...value, [key]: [] };
+    // Anything left of the list means that its end was not found.
+    return Reflect.get(value, key) === null ? { ...value, [key]: [] } : null;
   } catch (error) {
     if (error instanceof YAMLException) return null;
     throw error;

@@ -91,6 +91,12 @@ export const timeoutsSchema = z.strictObject({
   request_head_ms: whole(100, 600_000, 30_000, "A CONNECT or a request head, first byte to last, `ms`."),
   tls_hello_ms: whole(100, 600_000, 10_000, "From the answer to CONNECT to the end of the handshake, `ms`."),
   guest_idle_ms: whole(100, 3_600_000, 180_000, "Silence of a guest connection between requests, `ms`."),
+  half_close_ms: whole(
+    0,
+    600_000,
+    10_000,
+    "How long the answer may take to begin once a plain guest closed its sending side, since one that left looks the same, `ms`.",
+  ),
   tunnel_idle_ms: whole(100, 43_200_000, 600_000, "Silence of a pass-through or upgraded tunnel, `ms`."),
   tunnel_life_ms: whole(1000, 43_200_000, 43_200_000, "Whole life of a tunnel, `ms`; at most 12 hours."),
   upstream_connect_ms: whole(100, 120_000, 10_000, "Connecting to an upstream, TLS included, `ms`."),
