@@ -11,6 +11,7 @@ import { report } from "./report/report.ts";
 import { Results } from "./report/results.ts";
 import { run } from "./run.ts";
 import { type Cores, Stage } from "./stage/stage.ts";
+import { stopEverything } from "./wire/worker.ts";
 import { readCoreTime, stealPercent } from "./stage/steal.ts";
 
 /** `npm run bench`: Postern beside other proxies, one run, interleaved, on one core. bench/README.md tells how to read it. */
@@ -68,6 +69,7 @@ async function bench(options: Options): Promise<number> {
   } finally {
     end.release();
     await stage.close();
+    await stopEverything();
     if (options.keepFiles) say(`files: ${stage.folder}`);
   }
 

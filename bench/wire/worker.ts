@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 
 /**
  * A process of the bench, pinned to a core. `Worker` also speaks with it: jobs go over the IPC channel, one reply each.
@@ -20,12 +20,27 @@ export interface ProcessOptions {
 export function spawnPinned({ command, core, env = {}, cwd, logFile, ipc = false }: ProcessOptions): ChildProcess {
   const [program = "", ...args] = core === null ? command : ["taskset", "-c", String(core), ...command];
   const log = openSync(logFile, "a");
-  return spawn(program, args, {
+  const child = spawn(program, args, {
     env: { ...process.env, ...env },
     ...(cwd === undefined ? {} : { cwd }),
     stdio: ipc ? ["ignore", log, log, "ipc"] : ["ignore", log, log],
   });
+  closeSync(log);
+  alive.add(child);
+  child.once("exit", () => alive.delete(child));
+  return child;
 }
+
+/** Everything that was started and has not ended. */
+const alive = new Set<ChildProcess>();
+
+/** Ends what is still there, such as a contender that was just starting when the run was interrupted. */
+export async function stopEverything(): Promise<void> {
+  await Promise.all([...alive].map((child) => stopProcess(child)));
+}
+
+// The last resort, when there is no time to be kind: a second Ctrl-C, a crash of the bench.
+process.on("exit", () => alive.forEach((child) => child.kill("SIGKILL")));
 
 /** Ends the process: SIGTERM, and SIGKILL when it does not heed that. */
 export async function stopProcess(child: ChildProcess, graceMs = 5_000): Promise<void> {

@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { measures } from "../../bench/measures/all.ts";
+import { Results } from "../../bench/report/results.ts";
+import { median, quantile } from "../../bench/report/statistics.ts";
+import { judge } from "../../bench/report/verdicts.ts";
+import { ALLOW_LIST_FIGURES } from "../../bench/surveys/allow-list.ts";
+import { MEMORY_FIGURES } from "../../bench/surveys/memory.ts";
+import { targets } from "../../bench/targets.ts";
+
+describe("the bench's statistics", () => {
+  it("takes medians and quantiles between neighbours", () => {
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([4, 1, 2, 3])).toBe(2.5);
+    expect(quantile([0, 10], 0.99)).toBeCloseTo(9.9);
+    expect(median([])).toBeNaN();
+  });
+
+  it("takes ratios within a round, not of medians", () => {
+    const results = new Results();
+    // The machine was three times slower in round 1: it hit both.
+    results.record("postern", 0, { x: 1 });
+    results.record("squid", 0, { x: 2 });
+    results.record("postern", 1, { x: 3 });
+    results.record("squid", 1, { x: 6 });
+    results.record("postern", 2, { x: 9 });
+    const ratio = results.ratio({ contender: "postern", figure: "x" }, { contender: "squid", figure: "x" });
+    expect(ratio).toEqual({ median: 0.5, low: 0.5, high: 0.5 });
+  });
+
+  it("knows no ratio to what was not measured", () => {
+    const results = new Results();
+    results.record("postern", 0, { x: 1 });
+    expect(results.ratio({ contender: "postern", figure: "x" }, { contender: "squid", figure: "x" })).toBeNull();
+  });
+
+  it("takes what a contender adds from the floor of the same round", () => {
+    const results = new Results();
+    results.record("direct", 0, { p50: 1 });
+    results.record("direct", 1, { p50: 5 });
+    results.record("postern", 0, { p50: 2 });
+    results.record("postern", 1, { p50: 6 });
+    results.deriveDifference("added", "p50", "direct", ["direct", "postern"]);
+    expect(results.values("postern", "added")).toEqual([1, 1]);
+    expect(results.figure("direct", "added")).toBeNull();
+  });
+});
+
+describe("the bench's targets", () => {
+  const known = [...measures.flatMap(({ figures }) => figures), ...MEMORY_FIGURES, ...ALLOW_LIST_FIGURES].map(
+    ({ id }) => id,
+  );
+
+  it("name figures that are measured", () => {
+    for (const target of targets) {
+      expect(known).toContain(target.figure);
+      if (target.kind === "ratio") expect(known).toContain(target.to.figure);
+    }
+    expect(new Set(known).size).toBe(known.length);
+  });
+
+  it("are met or missed on the right side of the limit", () => {
+    const results = new Results();
+    results.record("postern", 0, { "denied.rate": 900, "keepalive-16.cpu": 0.5, "memory.idle": 81 });
+    results.record("squid", 0, { "denied.rate": 100, "keepalive-16.cpu": 1 });
+    const verdicts = judge(results);
+    const verdictOf = (title: string): string | undefined =>
+      verdicts.find(({ target }) => target.title === title)?.verdict;
+    expect(verdictOf("denied CONNECTs: rate, against squid")).toBe("missed");
+    expect(verdictOf("keep-alive, 16 connections: CPU, against squid")).toBe("met");
+    expect(verdictOf("keep-alive, 16 connections: CPU, against mockttp")).toBe("not measured");
+    expect(verdictOf("RSS idle")).toBe("missed");
+  });
+});
