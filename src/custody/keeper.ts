@@ -22,6 +22,10 @@ const HEALTH_UP_MS = 5_000;
 const HEALTH_DOWN_MS = 1_000;
 
 /**
+ * This folder holds both sides of custody. At the edge: `keeper.ts` over one `CustodyPort` a custody, `embedded.ts` or
+ * `remote.ts`. On the host side: `issuer.ts` with its catalogue, sources and minters, and `server.ts`, which answers for it on
+ * the wire of `wire-schema.ts`.
+ *
  * Leases at the edge, in memory only. A live lease comes back at once; otherwise custody is asked, once for everybody who
  * waits. It denies whenever it is in doubt: nothing is cached about a failure, and nothing outlives its time on the
  * monotonic clock, counted from before the request was sent.

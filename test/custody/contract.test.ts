@@ -22,10 +22,19 @@ let tls: CustodyTls;
 beforeAll(async () => {
   tls = await makeCustodyTls();
 });
-afterAll(() => tls.remove());
+afterAll(async () => {
+  await tls.remove();
+  expect(told.length).toBeGreaterThan(30);
+  for (const text of told) expect(text).not.toContain(ROOT);
+});
+
+/** Everything that was written down or told in these tests: records, warnings, refusals. */
+const told: string[] = [];
 
 const closers: (() => Promise<void> | void)[] = [];
+const benches: Bench[] = [];
 afterEach(async () => {
+  for (const { audit, warnings } of benches.splice(0)) told.push(JSON.stringify(audit.events), ...warnings);
   for (const close of closers.splice(0).reverse()) await close();
 });
 
@@ -65,7 +74,13 @@ const adapters: [string, (options: Partial<IssuingOptions>) => Promise<Bench>][]
 
 const calm = () => new AbortController().signal;
 
-describe.each(adapters)("%s", (_name, make) => {
+describe.each(adapters)("%s", (_name, open) => {
+  const make = async (options: Partial<IssuingOptions>): Promise<Bench> => {
+    const bench = await open(options);
+    benches.push(bench);
+    return bench;
+  };
+
   test.each([
     [entryOf(), { kind: "token" }],
     [entryOf({ kind: "userpass", username: "robot" }), { kind: "userpass", username: "robot" }],

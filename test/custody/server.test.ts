@@ -1,9 +1,11 @@
 import { once } from "node:events";
-import { stat, writeFile, access } from "node:fs/promises";
+import { access, rename, stat, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import * as fc from "fast-check";
+import { Pool } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RemoteCustody, type RemoteTls } from "../../src/custody/remote.ts";
 import { CustodyServer } from "../../src/custody/server.ts";
@@ -209,6 +211,32 @@ describe("bad input", () => {
     expect((await edge(port).lease(requestOf(), calm())).credential).toBe("key");
   });
 
+  test("no body at random is ever served, and the server stands", async () => {
+    const clock = new ManualClock();
+    const path = socketPath();
+    const { audit } = await serve({ on: path, clock });
+    const pool = new Pool("http://custody", { connect: { socketPath: path } });
+    closers.push(() => pool.close());
+    const bodies = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.uint8Array().map((bytes) => Buffer.from(bytes).toString("latin1")),
+    );
+    await fc.assert(
+      fc.asyncProperty(bodies, async (body) => {
+        clock.advance(10_000);
+        const answer = await pool.request({ method: "POST", path: "/v1/leases", headers: json, body });
+        await answer.body.dump();
+        expect(answer.statusCode).toBe(400);
+      }),
+      { numRuns: 300 },
+    );
+    expect(audit.events).toEqual([]);
+    const custody = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 10_000 });
+    closers.push(() => custody.close());
+    expect((await custody.lease(requestOf(), calm())).credential).toBe("key");
+  });
+
   test("bytes that are no HTTP end the connection, and are told by a code alone", async () => {
     const path = socketPath();
     const { broken } = await serve({ on: path });
@@ -258,7 +286,6 @@ describe("the unix socket", () => {
     const dead = createServer();
     await listenOnUnixSocket(dead, path);
     const stale = `${path}.stale`;
-    const { rename } = await import("node:fs/promises");
     await rename(path, stale);
     dead.close();
     await once(dead, "close");
