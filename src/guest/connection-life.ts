@@ -52,6 +52,11 @@ export class ConnectionLife implements Deadlined {
     this.#boundBy(this.#environment.timeouts.bodyIdleMs);
   }
 
+  /** The guest sends no more: it may wait for its answer, or have left. */
+  halfClosed(): void {
+    this.#boundBy(this.#environment.timeouts.halfCloseMs);
+  }
+
   onDeadline(nowMs: number): void {
     this.#onTimeout(GUEST_STATES[this.#state].onTimeout, nowMs >= this.#endsAtMs);
   }

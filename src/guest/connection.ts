@@ -322,8 +322,8 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
       return;
     }
     // A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left.
-    const halfClosed = exchange.body.done && !isTls(this.socket);
-    if (!halfClosed) this.socket.destroy();
+    if (!exchange.body.done || isTls(this.socket)) this.socket.destroy();
+    else if (!exchange.answered) this.#life.halfClosed();
   };
 
   readonly #onError = (): void => {

@@ -13,6 +13,8 @@ export interface GuestTimeouts {
   readonly guestIdleMs: number;
   /** Silence in the middle of a body or of a guest that does not read its answer, in `ms`. */
   readonly bodyIdleMs: number;
+  /** For an answer to begin once the guest closed its sending side, in `ms`. */
+  readonly halfCloseMs: number;
   /** Silence in a raw tunnel, in `ms`. */
   readonly tunnelIdleMs: number;
   /** Whole life of a tunnel, in `ms`. */
