@@ -1,14 +1,13 @@
 import { access, constants } from "node:fs/promises";
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { PosternConfig } from "../config/config.ts";
 import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
 import type { CredentialEntry } from "../core/credential.ts";
-import { compilePolicy } from "../policy/compile.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
-import { addConfigOption, configOf } from "./config-option.ts";
+import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
+import { policyFindings } from "./policy-findings.ts";
 import { configJson, custodyConfigJson } from "./json-config.ts";
 
 interface Options {
@@ -28,10 +27,7 @@ export function register(command: Command, terminal: Terminal): void {
 }
 
 async function checkEdge(options: Options, terminal: Terminal): Promise<void> {
-  const loaded = loadConfig(
-    resolve(terminal.cwd, options.config),
-    (config) => compilePolicy(config.destinations).problems ?? [],
-  );
+  const loaded = loadNamed(options.config, terminal, (path) => loadConfig(path, policyFindings));
   const { config, digest } = okOrTold(loaded, options, terminal);
   const warnings = [...warningsOf(config), ...(await fileWarnings(config)), ...edgeSourceWarnings(config, terminal)];
   tell(options, digest, warnings, terminal, {
@@ -41,7 +37,7 @@ async function checkEdge(options: Options, terminal: Terminal): Promise<void> {
 }
 
 async function checkCustody(options: Options, terminal: Terminal): Promise<void> {
-  const { config, digest } = okOrTold(loadCustodyConfig(resolve(terminal.cwd, options.config)), options, terminal);
+  const { config, digest } = okOrTold(loadNamed(options.config, terminal, loadCustodyConfig), options, terminal);
   const { tls } = config.listen;
   const files = tls === null ? [] : [tls.certificate, tls.key, tls.clientCa];
   const warnings = [...(await unreadable(files)), ...sourceWarnings(config.credentials, terminal)];

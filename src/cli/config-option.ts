@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import type { Loaded } from "../config/load.ts";
 import { problemLine } from "../config/problem.ts";
@@ -9,6 +10,16 @@ export function addConfigOption(command: Command, terminal: Terminal): Command {
   return command.addOption(
     new Option("-c, --config <file>", "config file; POSTERN_CONFIG names another default").default(fallback),
   );
+}
+
+/** Reads a config by the name that the command line has for it, which is what its problems call it. */
+export function loadNamed<Config>(
+  name: string,
+  terminal: Terminal,
+  load: (path: string) => Loaded<Config>,
+): Loaded<Config> {
+  const loaded = load(resolve(terminal.cwd, name));
+  return loaded.ok ? loaded : { ...loaded, problems: loaded.problems.map((problem) => ({ ...problem, file: name })) };
 }
 
 /**

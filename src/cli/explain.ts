@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { ListenerConfig, PosternConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
@@ -8,8 +7,9 @@ import { compilePolicy } from "../policy/compile.ts";
 import { askOfUrl, explain, type Explanation } from "../policy/explain.ts";
 import { AddressGuard, type SurveyedAddress } from "../policy/guard.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
-import { addConfigOption, configOf } from "./config-option.ts";
+import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeExplanation, explanationJson } from "./describe-explanation.ts";
+import { policyFindings } from "./policy-findings.ts";
 import { realSystem } from "./edge/system.ts";
 import { version } from "./version.ts";
 
@@ -55,8 +55,7 @@ export function register(command: Command, terminal: Terminal): void {
 
 async function explainRequest(method: string, url: string, options: Options, terminal: Terminal): Promise<Explained> {
   const ask = askFor(method, url, options.header ?? []);
-  const verify = (config: PosternConfig) => compilePolicy(config.destinations).problems ?? [];
-  const { config } = configOf(loadConfig(resolve(terminal.cwd, options.config), verify));
+  const { config } = configOf(loadNamed(options.config, terminal, (path) => loadConfig(path, policyFindings)));
   const listener = listenerOf(config, options.session);
   const { policy } = compilePolicy(config.destinations);
   // It compiled a moment ago.

@@ -54,8 +54,7 @@ function pathFault(pattern: string): string | null {
   if (plain) return null;
   if (/[?#]/.test(pattern)) return "a path ends before ? and #: write the query under `query:`";
   if (/[\\;]/.test(pattern)) return "a path with \\ or ; can be read in more than one way: write it without";
-  if (pattern.split("/").some((segment) => segment === "." || segment === ".."))
-    return "write the path without dot segments";
+  if (pattern.split("/").some((segment) => /^\.+$/.test(segment))) return "write the path without dot segments";
   if (/[^!-~]/.test(pattern)) return `write ${quoted(percentEncoded(pattern))}`;
   return escapeFault(pattern);
 }

@@ -1,0 +1,219 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { runProgram } from "../../src/cli/program.ts";
+import { fakeTerminal } from "./support/terminal.ts";
+
+/** `postern check` and `postern explain` on real files; no name is asked of a real resolver. */
+
+const dir = mkdtempSync(join(tmpdir(), "postern-check-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const EDGE = `listeners:
+  - { name: guests, address: "127.0.0.1:3128", session: { mode: open } }
+  - { name: ci, address: unix:ci.sock, session: { mode: listener, tenant: acme, id: ci-7 } }
+admin: { address: "127.0.0.1:9464" }
+ca: { certificate: ca.crt, key: ca.key }
+audit: { file: audit.jsonl }
+resolver:
+  hosts: { api.example.com: [203.0.112.9], inner.example.com: [10.0.0.7, 203.0.112.9], loop.example.com: [127.0.0.1] }
+custody:
+  main:
+    embedded:
+      credentials:
+        - { name: key, kind: token, source: { env: KEY }, hosts: ["api.example.com:443"] }
+        - { name: idle, kind: token, source: { exec: [mint, sk-live-argument] }, hosts: ["b.com:443"] }
+destinations:
+  - name: api
+    host: api.example.com
+    allow:
+      - { methods: [GET, POST], paths: [/v1/**] }
+      - { methods: ["*"], paths: [/v2/items/*], headers: { x-mode: [safe] } }
+    credential: key
+    attach: { as: query, name: k }
+  - { name: inner, host: inner.example.com, allow: [{ methods: [GET], paths: [/**] }] }
+  - { name: watched, host: watched.example.com, mode: report, allow: [{ methods: [GET], paths: [/ok] }] }
+  - { name: tunnel, host: loop.example.com, port: 3128, tls: passthrough, addresses: [127.0.0.0/8] }
+`;
+
+const CUSTODY = `listen: { address: unix:custody.sock }
+credentials: [{ name: key, kind: token, source: { file: key.txt }, hosts: ["api.example.com:443"] }]
+audit: { file: audit.jsonl }
+`;
+
+function write(name: string, text: string): string {
+  writeFileSync(join(dir, name), text);
+  return name;
+}
+
+const entries = [
+  { name: "check", summary: "", load: () => import("../../src/cli/check.ts") },
+  { name: "explain", summary: "", load: () => import("../../src/cli/explain.ts") },
+];
+
+async function postern(...words: string[]) {
+  const terminal = fakeTerminal(dir, { KEY: "value" });
+  const code = await runProgram(entries, "0", words, terminal);
+  return { code, out: terminal.stdout, err: terminal.stderr };
+}
+
+write("edge.yaml", EDGE);
+
+describe("check", () => {
+  test("tells what a config means", async () => {
+    const { code, out, err } = await postern("check", "--config", "edge.yaml");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const lines = out.split("\n").map((line) => line.trim().replaceAll(/ {2,}/g, " | "));
+    expect(lines[0]).toMatch(/^edge\.yaml is right \(sha256 [0-9a-f]{12}\)$/);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        "guests | 127.0.0.1:3128 | everybody is session local of tenant local, workspace default",
+        `ci | unix:${dir}/ci.sock | belongs to session ci-7 of tenant acme, workspace default`,
+        "key | token | env KEY | api.example.com:443 | 900 s",
+        "idle | token | exec mint | b.com:443 | 900 s",
+        "destinations: 4",
+        "api | api.example.com:443 | https | inspect | enforce | GET,POST /v1/** and 1 more | main/key as query k",
+        "watched | watched.example.com:443 | https | inspect | report | GET /ok | -",
+        "tunnel | loop.example.com:3128 | https | passthrough | enforce | everything, unseen | -",
+        "credential main/idle: no destination uses it: take it out",
+        "destination watched: mode: report lets through what would be denied: write enforce once the counts are quiet",
+        "destination api: a query parameter shows in the upstream's logs: attach as a header where the upstream takes one",
+        `ca: ${dir}/ca.key cannot be read here (ENOENT): put it there before the start, or make one with \`postern ca init\``,
+      ]),
+    );
+    // Arguments of a helper may be secret, and values of variables are.
+    expect(out).not.toContain("sk-live-argument");
+    expect(out).not.toContain("value");
+  });
+
+  test("--json tells the same to programs", async () => {
+    const { code, out } = await postern("check", "--config", "edge.yaml", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      ok: true,
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      listeners: [{ name: "guests", session: { mode: "open", id: "local" } }, { name: "ci" }],
+      destinations: [{ name: "api", host: "api.example.com", port: 443, credential: "main/key" }, {}, {}, {}],
+    });
+    expect(out).not.toContain("sk-live-argument");
+  });
+
+  test("more than 50 destinations are counted", async () => {
+    const many = Array.from({ length: 60 }, (_, i) => `  - { name: m${i}, host: m${i}.com, tls: passthrough }\n`).join(
+      "",
+    );
+    const { out } = await postern("check", "--config", write("many.yaml", EDGE + many));
+    expect(out).toContain("destinations: 64\n");
+    expect(out).toContain("m45.com:443");
+    expect(out).not.toContain("m46.com:443");
+    expect(out).toContain("  and 14 more\n");
+  });
+
+  const BROKEN = EDGE.replace("host: api.example.com", "host: Api.example.com").replace("GET, POST", "get, POST");
+
+  test("all problems, with exit code 2, nothing on standard output", async () => {
+    const { code, out, err } = await postern("check", "--config", write("broken.yaml", BROKEN));
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err.split("\n")).toEqual([
+      `broken.yaml:17:11: destinations[0].host: "Api.example.com": write "api.example.com"`,
+      'broken.yaml:19:21: destinations[0].allow[0].methods[0]: "get": write "GET"',
+      "2 problems: nothing was done",
+      "",
+    ]);
+  });
+
+  test("what the policy cannot compile has its place, too", async () => {
+    const text = EDGE.replace("headers: { x-mode: [safe] }", "query: { q: [a], Q: [b] }");
+    const { code, err } = await postern("check", "--config", write("policy.yaml", text));
+    expect(code).toBe(2);
+    expect(err).toContain('policy.yaml:20:69: destinations[0].allow[1].query.Q: servers take "Q" for the same key');
+  });
+
+  test("problems as JSON go to standard output", async () => {
+    const { code, out, err } = await postern("check", "--json", "--config", write("broken.yaml", BROKEN));
+    expect({ code, err }).toEqual({ code: 2, err: "" });
+    expect(JSON.parse(out)).toMatchObject({
+      ok: false,
+      problems: [{ line: 17, path: "destinations[0].host" }, { line: 19 }],
+    });
+  });
+
+  test("--custody reads the config of a custody process", async () => {
+    const { code, out } = await postern("check", "--custody", "--config", write("custody.yaml", CUSTODY));
+    expect(code).toBe(0);
+    expect(out).toContain("whoever can open the socket");
+    expect(out).toContain(`file ${dir}/key.txt`);
+    expect((await postern("check", "--custody", "--config", "edge.yaml")).code).toBe(2);
+    expect((await postern("check", "--config", "custody.yaml")).code).toBe(2);
+  });
+
+  test("an edge that uses variables which are not set is told", async () => {
+    const terminal = fakeTerminal(dir);
+    await runProgram(entries, "0", ["check", "-c", "edge.yaml"], terminal);
+    expect(terminal.stdout).toContain("credential key: KEY is not set here: set it where the process starts");
+  });
+});
+
+describe("explain", () => {
+  const explain = (...words: string[]) => postern("explain", "--config", "edge.yaml", ...words);
+
+  test("an allowed request: rule, addresses, the credential's name", async () => {
+    const { code, out } = await explain("GET", "https://api.example.com/v1/models");
+    expect(code).toBe(0);
+    expect(out.split("\n").map((line) => line.trim().replaceAll(/ {2,}/g, " | "))).toEqual([
+      "allowed: GET https://api.example.com/v1/models",
+      "session | local of tenant local, workspace default (listener guests)",
+      "authority | api.example.com:443",
+      "destination | api (enforce, inspect)",
+      "allow[0] | GET,POST /v1/**: allows it",
+      "addresses | 203.0.112.9",
+      "credential | main/key, attached as query k",
+      "",
+    ]);
+  });
+
+  test.each([
+    [["DELETE", "https://api.example.com/v1/x"], "deny", "method_not_allowed"],
+    [["GET", "https://api.example.com/v3"], "deny", "path_not_allowed"],
+    [["GET", "https://api.example.com/v1/../admin"], "deny", "ambiguous_path"],
+    [["GET", "https://example.org/"], "deny", "destination_not_allowed"],
+    [["GET", "http://api.example.com/v1/x"], "deny", "destination_not_allowed"],
+    [["GET", "https://inner.example.com/"], "deny", "address_denied"],
+    [["GET", "https://loop.example.com:3128/"], "deny", "loop_detected"],
+    [["PUT", "https://api.example.com/v2/items/1"], "deny", "header_not_allowed"],
+    [["PUT", "https://api.example.com/v2/items/1", "-H", "X-Mode: safe"], "allow", null],
+    [["GET", "https://inner.example.com/", "--no-resolve"], "allow", null],
+    [["GET", "https://loop.example.com:3128/", "--no-resolve"], "tunnel", null],
+    [["POST", "https://watched.example.com/ok", "--no-resolve"], "report", "method_not_allowed"],
+  ])("%s", async (words, decision, denial) => {
+    const { code, out } = await explain("--json", ...words);
+    expect(code).toBe(0);
+    const explained = JSON.parse(out) as Record<string, unknown>;
+    expect(explained).toMatchObject({ decision, denial });
+    const text = await explain(...words);
+    expect(text.out).toMatch(
+      { allow: /^allowed:/, deny: /^denied, /, tunnel: /^passed through:/, report: /^let through although / }[
+        decision
+      ] as RegExp,
+    );
+    if (denial !== null) expect(text.out).toContain(denial);
+    if (decision !== "allow") expect(explained["credential"]).toBeNull();
+  });
+
+  test("as the guest of a session", async () => {
+    const { out } = await explain("GET", "https://api.example.com/v1/x", "--session", "ci-7");
+    expect(out).toContain("ci-7 of tenant acme, workspace default (listener ci)");
+  });
+
+  test.each([
+    [["GET", "api.example.com"], "write a whole URL, such as https://api.example.com/v1/models"],
+    [["G ET", "https://a.com"], '"G ET" is not a method: write GET, POST ...'],
+    [["GET", "https://a.com", "-H", "nonsense"], '--header "nonsense": write "name: value"'],
+    [["GET", "https://a.com", "--session", "nobody"], 'no listener has session "nobody": the config knows local, ci-7'],
+  ])("usage errors are 2: %s", async (words, message) => {
+    const { code, err } = await explain(...words);
+    expect(code).toBe(2);
+    expect(err).toContain(message);
+  });
+});
