@@ -76,6 +76,30 @@ describe("audit on a disk that fails", () => {
     expect(rendered).toBe(false);
   });
 
+  test("the lost record stands before the first one that is kept again", async () => {
+    const disk = new FaultyDisk();
+    const { trail, file, alarms } = await openTrail(scratch(), { disk, fsync: "always", queueRecords: 10 });
+    disk.fault = enospc();
+    for (let n = 0; n < 15; n++) trail.outcome(members(n));
+    await eventually("alarm", () => alarms.some(({ kind }) => kind === "failed"));
+    disk.fault = null;
+    await eventually("recovery", () => trail.stats.queuedRecords === 0);
+    trail.outcome(members(100));
+    expect(alarms.at(-1)).toEqual({ kind: "lost", count: 5 });
+    await trail.close();
+    expect(types(file).slice(-3)).toEqual(["lost", "exchange", "shutdown"]);
+  });
+
+  test("who waits behind a file that is being turned over is told as well", async () => {
+    const disk = new FaultyDisk();
+    const { trail } = await openTrail(scratch(), { disk, mode: "strict", rotateBytes: 1500 });
+    disk.fault = enospc();
+    const intents = Array.from({ length: 50 }, async (_, n) => trail.intent(() => members(n)));
+    const results = await Promise.allSettled(intents);
+    expect(results.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => "rejected"));
+    disk.fault = null;
+  });
+
   test("a sync that fails rejects who waits for it", async () => {
     const disk = new FaultyDisk();
     const { trail, alarms } = await openTrail(scratch(), { disk });
