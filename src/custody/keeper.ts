@@ -4,13 +4,12 @@ import { Denial, type DenialCode } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import type { LeasePort } from "../core/ports.ts";
 import { Breaker } from "./breaker.ts";
+import { Fetches } from "./fetches.ts";
 import type { KeeperEvents, KeeperOptions } from "./keeper-options.ts";
 import { type CustodyState, KeptCustody } from "./kept-custody.ts";
-import { leaseOfGrant } from "./lease-of-grant.ts";
 import { Retired } from "./retired.ts";
 import { Shelf } from "./shelf.ts";
-import type { Flight, Slot } from "./slot.ts";
-import { zeroMaterial } from "./zero-material.ts";
+import type { Slot } from "./slot.ts";
 
 /** A rejected lease is replaced; if its replacement is rejected within this time, the credential is not what is wrong, `ms`. */
 const REJECT_COOLDOWN_MS = 5_000;
@@ -36,15 +35,12 @@ export class LeaseKeeper implements LeasePort {
   readonly #shelf: Shelf;
   readonly #retired: Retired;
   readonly #events: Partial<KeeperEvents>;
-  readonly #maxFlights: number;
-  readonly #maxFlightsPerSession: number;
+  readonly #fetches: Fetches;
   readonly #breakerFailures: number;
   readonly #breakerOpenMs: number;
-  readonly #slotOf = new WeakMap<Lease, Slot>();
   readonly #closing = new AbortController();
   readonly #ticker: NodeJS.Timeout | null;
   #custodies = new Map<string, KeptCustody>();
-  #flights = 0;
 
   constructor(options: KeeperOptions) {
     const maxEntries = options.maxEntries ?? 10_000;
@@ -53,8 +49,16 @@ export class LeaseKeeper implements LeasePort {
     this.#events = options.events ?? {};
     this.#shelf = new Shelf(maxEntries, options.maxEntriesPerSession ?? Math.ceil(maxEntries / 4));
     this.#retired = new Retired(options.graceMs ?? 10_000, maxEntries);
-    this.#maxFlights = options.maxFlights ?? 1_024;
-    this.#maxFlightsPerSession = options.maxFlightsPerSession ?? 128;
+    this.#fetches = new Fetches({
+      shelf: this.#shelf,
+      retired: this.#retired,
+      clock: this.#clock,
+      random: this.#random,
+      events: this.#events,
+      maxFlights: options.maxFlights ?? 1_024,
+      maxFlightsPerSession: options.maxFlightsPerSession ?? 128,
+      custodyOf: (name) => this.#custodies.get(name),
+    });
     this.#breakerFailures = options.breakerFailures ?? 5;
     this.#breakerOpenMs = options.breakerOpenMs ?? 800;
     this.useCustodies(options.custodies);
@@ -84,8 +88,8 @@ export class LeaseKeeper implements LeasePort {
    * many 401s on one lease lead to one new fetch.
    */
   reject(lease: Lease): void {
-    const slot = this.#slotOf.get(lease);
-    if (slot === undefined || slot.lease !== lease) return;
+    const slot = this.#fetches.slotOf(lease);
+    if (slot === undefined) return;
     const nowMs = this.#clock.monotonicMs();
     const isFresh = this.#isFreshlyRejected(slot, nowMs);
     this.#events.rejected?.(slot.custody, !isFresh);
@@ -164,6 +168,7 @@ export class LeaseKeeper implements LeasePort {
   close(): void {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#closing.abort();
+    this.#fetches.close();
     this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down");
     this.#retired.revokeWhere(() => true);
   }
@@ -181,7 +186,7 @@ export class LeaseKeeper implements LeasePort {
       const slot =
         this.#shelf.find(permit) ??
         this.#shelf.add(permit, credential.custody, credential.name, (evicted) => this.#evict(evicted));
-      await (slot.flight ?? this.#launch(slot, false)).landed;
+      await (slot.flight ?? this.#fetches.launch(slot, false)).landed;
       const lease = slot.take(this.#clock.monotonicMs());
       if (lease !== null) return lease;
     }
@@ -193,82 +198,10 @@ export class LeaseKeeper implements LeasePort {
     slot.refreshAtMs = nowMs + REFRESH_RETRY_MS * (1 + this.#random());
     slot.purpose = "refresh";
     try {
-      this.#launch(slot, true);
+      this.#fetches.launch(slot, true);
     } catch (thrown) {
       this.#events.failed?.(slot.custody, Denial.from(thrown), true);
     }
-  }
-
-  /** Starts a fetch. @throws Denial when it must not start; a slot without a lease is then not kept */
-  #launch(slot: Slot, background: boolean): Flight {
-    const custody = this.#custodies.get(slot.custody);
-    const refusal = this.#mayNotLaunch(slot, custody);
-    if (custody === undefined || refusal !== null) {
-      const denial = new Denial("custody_unavailable", { cause: `custody "${slot.custody}" ${refusal}` });
-      if (slot.lease === null) this.#shelf.remove(slot, denial);
-      throw denial;
-    }
-    this.#flights++;
-    const controller = new AbortController();
-    const landed = this.#fly(slot, custody, controller.signal, background);
-    // Those who wait get the denial; a background fetch has nobody but `events`, which was told.
-    landed.catch(() => undefined);
-    slot.flight = { landed, controller };
-    return slot.flight;
-  }
-
-  #mayNotLaunch(slot: Slot, custody: KeptCustody | undefined): string | null {
-    if (custody === undefined) return "is not configured";
-    if (this.#closing.signal.aborted) return "is closed: the edge is shutting down";
-    if (this.#flights >= this.#maxFlights) return "is asked for too many leases at once";
-    if (!this.#shelf.enter(slot, this.#maxFlightsPerSession)) return "is asked for too many leases by one session";
-    if (custody.admits()) return null;
-    this.#shelf.leave(slot);
-    return "is down: its breaker is open";
-  }
-
-  async #fly(slot: Slot, custody: KeptCustody, cancelled: AbortSignal, background: boolean): Promise<void> {
-    const request = slot.request();
-    const sentAtMs = this.#clock.monotonicMs();
-    try {
-      const grant = await custody.ask(request, cancelled);
-      // Dropped in the very moment of the answer: the lease is nobody's.
-      if (slot.gone !== null) {
-        zeroMaterial(grant.material);
-        throw slot.gone;
-      }
-      const nowMs = this.#clock.monotonicMs();
-      this.#land(slot, leaseOfGrant(request, grant, sentAtMs, nowMs), grant.maxUses, nowMs);
-      this.#events.granted?.(custody.name, nowMs - sentAtMs);
-    } catch (thrown) {
-      const denial = slot.gone ?? Denial.from(thrown);
-      this.#fail(slot, denial);
-      this.#events.failed?.(custody.name, denial, background);
-      throw denial;
-    } finally {
-      slot.flight = null;
-      this.#flights--;
-      this.#shelf.leave(slot);
-    }
-  }
-
-  #land(slot: Slot, lease: Lease, maxUses: number | null, nowMs: number): void {
-    if (slot.lease !== null) this.#retired.add(slot.lease, nowMs);
-    slot.lease = lease;
-    slot.handsLeft = maxUses ?? Number.POSITIVE_INFINITY;
-    slot.refreshAtMs = lease.grantedAtMs + (lease.expiresAtMs - lease.grantedAtMs) * (0.7 + 0.2 * this.#random());
-    slot.purpose = "request";
-    this.#slotOf.set(lease, slot);
-  }
-
-  /** Nothing is kept about a failure. A refusal by custody also ends the lease that is held: its right is gone. */
-  #fail(slot: Slot, denial: Denial): void {
-    const nowMs = this.#clock.monotonicMs();
-    const mayGoOn = denial.code !== "lease_denied" && slot.lease?.isLive(nowMs) === true;
-    if (mayGoOn) return;
-    slot.lease?.revoke();
-    slot.lease = null;
-    this.#shelf.remove(slot, denial);
   }
 
   #evict(slot: Slot): void {

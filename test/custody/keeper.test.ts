@@ -375,6 +375,26 @@ describe("401", () => {
     expect(keeper.lease(permitOf())).toBe(fresh[0]);
   });
 
+  test("what was asked for before the rejection is not taken for the fresh credential", async () => {
+    const custody = new FakeCustody();
+    const { keeper, clock } = keep(custody);
+    const old = await leaseOf(keeper);
+    const door = gate();
+    custody.behave = async (request) => {
+      if (request.purpose === "refresh") await door.opened;
+      return grantOf(request);
+    };
+    clock.advance(750_000);
+    expect(keeper.lease(permitOf())).toBe(old);
+    clock.advance(1);
+    keeper.reject(old);
+    const waiting = leaseOf(keeper);
+    door.open();
+    await waiting;
+    expect(custody.requests.map(({ purpose }) => purpose)).toEqual(["request", "refresh", "rejected"]);
+    expect(custody.grants.map(({ material }) => secretOf(material).isZeroed)).toEqual([false, true, false]);
+  });
+
   test("a guest that provokes 401s at will cannot make custody mint at will", async () => {
     const custody = new FakeCustody();
     const told: boolean[] = [];
