@@ -1,5 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { LeaseRequest } from "../../src/core/custody.ts";
+import { Secret } from "../../src/core/secret.ts";
 import type { Caller } from "../../src/custody/issuer.ts";
 import { secretOf } from "../../src/custody/zero-material.ts";
 import { ManualClock } from "./support/clocks.ts";
@@ -161,6 +162,15 @@ describe("a refusal", () => {
     expect(warnings.join()).toContain("no space left on device");
     audit.failing = false;
     await issue();
+  });
+
+  test("what was minted and could not be recorded is zeroed", async () => {
+    const { issue, audit } = start();
+    const zero = vi.spyOn(Secret.prototype, "zero");
+    audit.failing = true;
+    await denialOf(issue);
+    expect(zero).toHaveBeenCalledTimes(1);
+    zero.mockRestore();
   });
 
   test("a refusal stands when it cannot be recorded, and the gap is told", async () => {
