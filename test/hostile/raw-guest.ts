@@ -8,6 +8,8 @@ export interface RawGuest {
   send(bytes: string | Buffer): void;
   /** Resolves when `pattern` is in the text, or the connection ended. @throws Error after `timeoutMs` */
   until(pattern: RegExp, timeoutMs?: number): Promise<string>;
+  /** The same for a condition of the test's own. */
+  when(isDone: () => boolean, timeoutMs?: number): Promise<string>;
   /** Resolves with the text when the edge has closed. */
   ended(timeoutMs?: number): Promise<string>;
   readonly closed: boolean;
@@ -81,6 +83,7 @@ function guestOn(socket: Socket): RawGuest {
     socket,
     send: (bytes) => void socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes),
     until: (pattern, timeoutMs = PATIENCE_MS) => when(() => closed || pattern.test(text), String(pattern), timeoutMs),
+    when: (isDone, timeoutMs = PATIENCE_MS) => when(() => closed || isDone(), "what was waited for", timeoutMs),
     ended: (timeoutMs = PATIENCE_MS) => when(() => closed, "the end of the connection", timeoutMs),
     destroy: () => socket.destroy(),
   };
