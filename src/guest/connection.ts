@@ -26,8 +26,12 @@ export interface ConnectRequest {
   readonly record: ExchangeRecord;
 }
 
-/** Bytes that are thrown away from a guest that was answered and still sends. */
-const LINGER_BYTES = 1_048_576;
+/**
+ * Bytes that are thrown away from a guest that was answered and still sends; the state's timeout bounds it as well. Megabytes
+ * are on the way in socket buffers alone, and many clients read nothing before they have sent everything: a reset would take
+ * the answer from them.
+ */
+const LINGER_BYTES = 67_108_864;
 
 /**
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
