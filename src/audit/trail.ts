@@ -1,115 +1,59 @@
 import fsp from "node:fs/promises";
 import path from "node:path";
-import type { Clock } from "../core/clock.ts";
 import { Denial } from "../core/denial.ts";
 import { isoTime, quoted } from "../core/record-json.ts";
 import type { Waiter } from "./batch.ts";
-import { type Disk, realDisk } from "./disk.ts";
+import { realDisk } from "./disk.ts";
 import { AuditFile, type Disturbance, setAside } from "./file.ts";
 import { type AuditRecordType, sealLine } from "./line.ts";
 import { lockForWriting, type WriterLock } from "./lock.ts";
+import { Losses } from "./losses.ts";
+import { headerMembers, openingRecord, type Run } from "./opening.ts";
+import { type AUDIT_DEFAULTS, type AuditHead, type AuditOptions, type AuditStats, boundsOf } from "./options.ts";
 import { type PrivilegedEvent, privilegedMembers } from "./privileged.ts";
 import { archiveName, type ChainEnd, findChainEnd } from "./recover.ts";
 import { SessionMarks } from "./session-marks.ts";
-import { type FsyncPolicy, Writer } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
 /**
  * This folder keeps the audit: a hash-chained file of JSON lines with one writer. `AuditTrail` is the way in; `line.ts` is the
  * format, `writer.ts` and `file.ts` take lines to the disk, `recover.ts` finds the end of an older chain, `verify.ts` checks
  * files afterwards.
  */
-export interface AuditOptions {
-  /** Absolute path; the directory is made when it is missing. */
-  readonly file: string;
-  /** `strict`: an exchange with a credential waits for its intent on disk, and is refused when that fails. */
-  readonly mode: "durable_first" | "strict";
-  readonly fsync: FsyncPolicy;
-  readonly fsyncIntervalMs: number;
-  readonly rotateBytes: number;
-  /** Who writes, for the header: host name or instance name. */
-  readonly instance: string;
-  readonly clock: Clock;
-  readonly randomBytes: (size: number) => Buffer;
-  /** Told of every change for the worse or the better; must not throw. */
-  readonly onAlarm: (alarm: AuditAlarm) => void;
-  /**
-   * Given the head of the chain now and then, and when a file ends. Kept in another place (the log), it shows later that the
-   * tail was cut: `postern audit verify --expect-seq N --expect-hash H`.
-   */
-  readonly onAnchor?: (head: AuditHead) => void;
-  /** Lines that gather before a write, `ms`. Default 5. */
-  readonly flushMs?: number;
-  /** Bounds of what waits for the disk. Defaults 16 MiB and 50,000 records. */
-  readonly queueBytes?: number;
-  readonly queueRecords?: number;
-  /** How long `close` may take, `ms`. Default 5000. */
-  readonly closeMs?: number;
-  /** Silence of the disk that counts as failure, `ms`. Default 5000. */
-  readonly stallMs?: number;
-  readonly disk?: Disk;
-}
-
-export type AuditAlarm =
-  | { readonly kind: "failed"; readonly detail: string }
-  | { readonly kind: "recovered" }
-  /** Records are being lost from now on. */
-  | { readonly kind: "losing"; readonly detail: string }
-  /** How many were lost; a `lost` record says so in the file. */
-  | { readonly kind: "lost"; readonly count: number }
-  /** Somebody moved the file away or wrote to it, or there is no way to lock it. */
-  | { readonly kind: "disturbed"; readonly detail: string };
-
-export interface AuditHead {
-  readonly seq: number;
-  readonly hash: string;
-}
-
-export interface AuditStats {
-  readonly queuedRecords: number;
-  readonly queuedBytes: number;
-  /** Records that the disk took too long for, since the start. */
-  readonly lost: number;
-  /** Sequence number of the last record, queued ones included. */
-  readonly seq: number;
-  readonly failing: boolean;
-}
-
-const DEFAULTS = { flushMs: 5, queueBytes: 16 * 1024 * 1024, queueRecords: 50_000, stallMs: 5000, closeMs: 5000 };
 const TICK_MS = 1000;
 const ANCHOR_MS = 60_000;
 
 /** The audit file of one process: seals records, keeps the bounds, tells of losses. */
 export class AuditTrail {
-  readonly #options: AuditOptions & typeof DEFAULTS;
+  readonly #options: AuditOptions & typeof AUDIT_DEFAULTS;
   readonly #writer: Writer;
   readonly #lock: WriterLock | null;
   readonly #marks: SessionMarks;
-  readonly #boot: string;
+  readonly #losses = new Losses();
+  readonly #run: Run;
   #seq: number;
   #prev: string;
   /** Size of the current file with everything that is queued for it. */
   #fileBytes: number;
   #turnOverWanted = false;
-  #losing = false;
-  #lostSinceReport = 0;
-  #lostFromMs = 0;
-  #lost = 0;
   #anchored = 0;
   #anchoredMs: number;
   #closed = false;
   readonly #ticker: NodeJS.Timeout;
 
   private constructor(options: AuditOptions, file: AuditFile, end: ChainEnd, lock: WriterLock | null) {
-    this.#options = { ...options, ...withDefaults(options) };
+    this.#options = { ...options, ...boundsOf(options) };
     this.#lock = lock;
     this.#marks = new SessionMarks(options.randomBytes(16).toString("hex"));
-    this.#boot = options.randomBytes(8).toString("hex");
+    const boot = options.randomBytes(8).toString("hex");
+    this.#run = { instance: options.instance, boot, salt: this.#marks.salt };
     this.#seq = end.seq;
     this.#prev = end.hash;
     this.#fileBytes = file.size;
     this.#anchoredMs = options.clock.monotonicMs();
     this.#writer = new Writer(file, {
       fsync: options.fsync,
+      fsyncIntervalMs: options.fsyncIntervalMs,
       flushMs: this.#options.flushMs,
       stallMs: this.#options.stallMs,
       clock: options.clock,
@@ -129,22 +73,30 @@ export class AuditTrail {
   static async open(options: AuditOptions): Promise<AuditTrail> {
     const { file } = options;
     if (!path.isAbsolute(file)) throw new TypeError("audit.file must be absolute");
-    const disk = options.disk ?? realDisk;
-    await fsp.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-    const lock = await lockForWriting(file);
+    let lock: WriterLock | null = null;
     try {
+      await fsp.mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+      lock = await lockForWriting(file);
       if (lock === null)
         options.onAlarm({ kind: "disturbed", detail: `${file} cannot be locked here: see that nobody else writes it` });
-      const end = await findChainEnd(file);
-      const aside = end.state === "ended" ? await setAside(disk, file, archiveName(file, end.seq)) : null;
-      const opened = await AuditFile.open(disk, file, end.state === "nothing" || end.state === "ended");
-      const trail = new AuditTrail(options, opened, end, lock);
-      await trail.#begin(end, aside);
-      return trail;
+      return await AuditTrail.#goOn(options, lock);
     } catch (error) {
       await lock?.release();
-      throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === undefined || error instanceof Denial) throw error;
+      const advice = "name a plain file in a directory that the edge may write to";
+      throw new Error(`audit.file: ${file} cannot be opened (${code}): ${advice}`, { cause: error });
     }
+  }
+
+  static async #goOn(options: AuditOptions, lock: WriterLock | null): Promise<AuditTrail> {
+    const { file, disk = realDisk } = options;
+    const end = await findChainEnd(file);
+    const aside = end.state === "ended" ? await setAside(disk, file, archiveName(file, end.seq)) : null;
+    const opened = await AuditFile.open(disk, file, end.state === "nothing" || end.state === "ended");
+    const trail = new AuditTrail(options, opened, end, lock);
+    await trail.#begin(end, aside);
+    return trail;
   }
 
   /** Digest that stands for a session id: the id itself is in no record. @returns 16 hex digits, or "" for no session */
@@ -182,7 +134,7 @@ export class AuditTrail {
 
   get stats(): AuditStats {
     const { queuedRecords, queuedBytes, fault } = this.#writer;
-    return { queuedRecords, queuedBytes, lost: this.#lost, seq: this.#seq, failing: fault !== null };
+    return { queuedRecords, queuedBytes, lost: this.#losses.total, seq: this.#seq, failing: fault !== null };
   }
 
   /** For readiness: strict cannot work without its file; durable-first goes on and says so. */
@@ -190,57 +142,39 @@ export class AuditTrail {
     const { fault } = this.#writer;
     if (fault !== null)
       return { ok: this.#options.mode !== "strict", degraded: true, detail: `cannot write: ${fault}` };
-    if (this.#losing) return { ok: this.#options.mode !== "strict", degraded: true, detail: "losing records" };
-    return { ok: true, degraded: false, detail: `record ${this.#seq}, ${this.#lost} lost` };
+    if (this.#losses.ongoing) return { ok: this.#options.mode !== "strict", degraded: true, detail: "losing records" };
+    return { ok: true, degraded: false, detail: `record ${this.#seq}, ${this.#losses.total} lost` };
   }
 
   /** Writes the closing record and everything before it. @throws Error telling how many records could not be written */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#reportLoss();
-    this.#append("shutdown", `"time":"${this.#now()}","boot":"${this.#boot}"`, null);
+    this.#append("shutdown", `"time":"${this.#now()}","boot":"${this.#run.boot}"`, null);
     this.#closed = true;
     clearInterval(this.#ticker);
     try {
       await this.#writer.close(this.#options.closeMs);
-      this.#anchor();
+      this.#options.onAnchor?.(this.head);
     } finally {
       await this.#lock?.release();
     }
   }
 
   async #begin(end: ChainEnd, aside: string | null): Promise<void> {
+    const { type, members } = openingRecord(this.#run, end, aside, path.basename(this.#options.file), this.#now());
     try {
-      if (end.state !== "open") return await this.#durably("header", this.#firstHeader(end, aside));
-      const clean = end.lastType === "shutdown";
-      return await this.#durably("resume", `"time":"${this.#now()}",${this.#whoMembers()},"clean":${clean}`);
+      await this.#durably(type, members);
     } catch (error) {
       clearInterval(this.#ticker);
       this.#closed = true;
       await this.#writer.abandon();
-      throw error;
+      const { file } = this.#options;
+      const cause = error instanceof Denial ? String(error.cause) : String(error);
+      throw new Error(`audit.file: ${file} cannot be written (${cause}): make room, or name another file`, {
+        cause: error,
+      });
     }
-  }
-
-  /** Header of a file that follows what an earlier run left. */
-  #firstHeader(end: ChainEnd, aside: string | null): string {
-    const previous = end.lastFile === path.basename(this.#options.file) ? aside : end.lastFile;
-    let out = this.#headerMembers(previous);
-    if (end.tornBytes > 0 && aside !== null) out += `,"torn_file":${quoted(aside)},"torn_bytes":${end.tornBytes}`;
-    // An earlier run ends its file with `rotated` or `shutdown`; without that it crashed, or its tail was cut.
-    if (end.lastType !== null) out += `,"clean":${end.lastType === "rotated" || end.lastType === "shutdown"}`;
-    // After `rotated` there is a next file, unless the run died in between or somebody took it away.
-    if (end.state === "nothing" && end.lastType !== null) out += ',"file_missing":true';
-    return out;
-  }
-
-  #headerMembers(previous: string | null): string {
-    const out = `"time":"${this.#now()}","format":"postern-audit-v1",${this.#whoMembers()}`;
-    return previous === null ? out : `${out},"previous_file":${quoted(previous)}`;
-  }
-
-  #whoMembers(): string {
-    return `"instance":${quoted(this.#options.instance)},"boot":"${this.#boot}","salt":"${this.#marks.salt}"`;
   }
 
   async #durably(type: AuditRecordType, members: string): Promise<void> {
@@ -263,13 +197,13 @@ export class AuditTrail {
   /** Once full, there is room again when half of it is free, so that a `lost` record stands for many. */
   #hasRoom(bytes: number): boolean {
     const { queueBytes, queueRecords } = this.#options;
-    const share = this.#losing ? 0.5 : 1;
+    const share = this.#losses.ongoing ? 0.5 : 1;
     const { queuedBytes, queuedRecords } = this.#writer;
     return !this.#closed && queuedBytes + bytes <= queueBytes * share && queuedRecords < queueRecords * share;
   }
 
   #append(type: AuditRecordType, members: string, waiter: Waiter | null): void {
-    if (this.#losing) this.#reportLoss();
+    if (this.#losses.ongoing) this.#reportLoss();
     const full = this.#fileBytes + members.length + FRAME_BYTES > this.#options.rotateBytes;
     if ((full && this.#fileBytes > FRAME_BYTES * 4) || this.#turnOverWanted) this.#turnOver();
     this.#seal(type, members, waiter);
@@ -289,27 +223,22 @@ export class AuditTrail {
     this.#seal("rotated", `"time":"${this.#now()}","archive":${quoted(archive)}`, null);
     this.#writer.endFile(archive);
     this.#fileBytes = 0;
-    this.#seal("header", this.#headerMembers(archive), null);
+    this.#seal("header", headerMembers(this.#run, archive, this.#now()), null);
     this.#anchor();
   }
 
   #lose(): void {
-    this.#lost++;
-    if (this.#lostSinceReport === 0) this.#lostFromMs = this.#options.clock.wallMs();
-    this.#lostSinceReport++;
-    if (this.#losing) return;
-    this.#losing = true;
+    if (!this.#losses.add(this.#options.clock.wallMs())) return;
     const why = this.#closed ? "the audit is closed" : (this.#writer.fault ?? "the disk is too slow");
     this.#options.onAlarm({ kind: "losing", detail: why });
   }
 
+  /** There is room again: says in the chain what is missing from it. */
   #reportLoss(): void {
-    this.#losing = false;
-    const count = this.#lostSinceReport;
-    if (count === 0) return;
-    this.#lostSinceReport = 0;
-    this.#seal("lost", `"time":"${this.#now()}","count":${count},"from":"${isoTime(this.#lostFromMs)}"`, null);
-    this.#options.onAlarm({ kind: "lost", count });
+    const run = this.#losses.end();
+    if (run === null) return;
+    this.#seal("lost", `"time":"${this.#now()}","count":${run.count},"from":"${isoTime(run.fromWallMs)}"`, null);
+    this.#options.onAlarm({ kind: "lost", count: run.count });
   }
 
   #disturbed(what: Disturbance): void {
@@ -324,17 +253,20 @@ export class AuditTrail {
 
   #tick(): void {
     this.#writer.tick();
-    if (this.#losing && this.#hasRoom(0)) this.#reportLoss();
+    if (this.#losses.ongoing && this.#hasRoom(0)) this.#reportLoss();
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#anchoredMs < ANCHOR_MS) return;
     this.#anchoredMs = nowMs;
     this.#anchor();
   }
 
+  /** An anchor is given out once its record would survive a crash: one that is missing then means that the tail was cut. */
   #anchor(): void {
-    if (this.#anchored === this.#seq) return;
-    this.#anchored = this.#seq;
-    this.#options.onAnchor?.(this.head);
+    const { onAnchor } = this.#options;
+    const head = this.head;
+    if (onAnchor === undefined || this.#anchored === head.seq) return;
+    this.#anchored = head.seq;
+    this.#writer.whenDurable({ resolve: () => onAnchor(head), reject: () => undefined });
   }
 
   #now(): string {
@@ -344,13 +276,3 @@ export class AuditTrail {
 
 /** Bytes of a line beside its members, and somewhat more. */
 const FRAME_BYTES = 256;
-
-function withDefaults(options: AuditOptions): typeof DEFAULTS {
-  return {
-    flushMs: options.flushMs ?? DEFAULTS.flushMs,
-    queueBytes: options.queueBytes ?? DEFAULTS.queueBytes,
-    queueRecords: options.queueRecords ?? DEFAULTS.queueRecords,
-    stallMs: options.stallMs ?? DEFAULTS.stallMs,
-    closeMs: options.closeMs ?? DEFAULTS.closeMs,
-  };
-}

@@ -6,6 +6,8 @@ export type FsyncPolicy = "always" | "interval" | "never";
 
 export interface WriterOptions {
   readonly fsync: FsyncPolicy;
+  /** With `interval`: how often, `ms`. */
+  readonly fsyncIntervalMs: number;
   /** How long lines gather before one write takes them, `ms`. A record that is waited for goes at once. */
   readonly flushMs: number;
   /** After so long without an answer the disk counts as failed, `ms`. */
@@ -40,6 +42,7 @@ export class Writer {
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #syncWanted = false;
+  #syncedAtMs = 0;
   #inspectWanted = false;
   #closing = false;
   readonly #giveUp = new AbortController();
@@ -71,6 +74,12 @@ export class Writer {
     else if (this.#timer === null) this.#later();
   }
 
+  /** Tells when everything that was queued so far is durable. */
+  whenDurable(waiter: Waiter): void {
+    this.#open.waiters.push(waiter);
+    this.#soon();
+  }
+
   /** What was queued so far ends the file, which is then renamed to `archive`; what follows begins a new one. */
   endFile(archive: string): void {
     this.#open.archive = archive;
@@ -81,11 +90,15 @@ export class Writer {
 
   /** To be called about once a second: sees whether the disk still answers, whose file it is, and syncs by the interval. */
   tick(): void {
-    const { clock, stallMs } = this.#options;
-    if (this.#busySinceMs !== null && clock.monotonicMs() - this.#busySinceMs >= stallMs)
+    const { clock, stallMs, fsync, fsyncIntervalMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (this.#busySinceMs !== null && nowMs - this.#busySinceMs >= stallMs)
       this.#fail(`the disk has not answered for ${stallMs} ms`);
     this.#inspectWanted = true;
-    this.#syncWanted ||= this.#options.fsync === "interval";
+    if (fsync === "interval" && nowMs - this.#syncedAtMs >= fsyncIntervalMs) {
+      this.#syncedAtMs = nowMs;
+      this.#syncWanted = true;
+    }
     this.#soon();
   }
 
@@ -167,7 +180,7 @@ export class Writer {
     const full = this.#full.shift();
     if (full !== undefined) return full;
     const open = this.#open;
-    if (open.records === 0 || !(first || this.#closing || open.waiters.length > 0)) return null;
+    if (open.waiters.length === 0 && (open.records === 0 || !(first || this.#closing))) return null;
     this.#open = new Batch();
     return open;
   }

@@ -111,7 +111,7 @@ function shown(line: string): string {
   }
   const { seq, time, type, prev: _prev, hash: _hash, ...rest } = members;
   const facts = Object.entries(rest).map(([name, value]) => `${name}=${rendered(value)}`);
-  return [String(seq), String(time), String(type), ...facts].join(" ");
+  return [rendered(seq), rendered(time), rendered(type), ...facts].join(" ");
 }
 
 /** Escapes stay escapes: a guest's bytes are not printed to a terminal. */

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type Disk, type FileIdentity, realDisk } from "../../src/audit/disk.ts";
-import { type AuditAlarm, type AuditHead, type AuditOptions, AuditTrail } from "../../src/audit/trail.ts";
+import type { AuditAlarm, AuditHead, AuditOptions } from "../../src/audit/options.ts";
+import { AuditTrail } from "../../src/audit/trail.ts";
 
 /** A directory of the test's own, removed after it. */
 export function scratch(): string {

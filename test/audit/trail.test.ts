@@ -1,9 +1,18 @@
-import { appendFileSync, existsSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { sessionMark } from "../../src/audit/session-marks.ts";
 import { verifyFiles } from "../../src/audit/verify.ts";
-import { auditFiles, eventually, openTrail, records, scratch, types } from "./fixture.ts";
+import { auditFiles, enospc, eventually, FaultyDisk, openTrail, records, scratch, types } from "./fixture.ts";
 
 const members = (n: number): string => `"time":"2027-01-15T08:00:00.000Z","id":"e${n}"`;
 
@@ -167,6 +176,22 @@ describe("audit trail", () => {
     await expect(openTrail(dir)).rejects.toThrow(/is no record/);
     writeFileSync(first.file, text);
     await openTrail(dir);
+  });
+
+  test("a path that cannot be written is told with a next step", async () => {
+    const dir = scratch();
+    writeFileSync(join(dir, "file"), "");
+    symlinkSync(join(dir, "file"), join(dir, "audit.jsonl"));
+    const advice = "name a plain file in a directory that the edge may write to";
+    await expect(openTrail(dir)).rejects.toThrow(`audit.jsonl cannot be opened (ELOOP): ${advice}`);
+    await expect(openTrail(join(dir, "file"))).rejects.toThrow(
+      /cannot be opened \((EEXIST|ENOTDIR)\): name a plain file/,
+    );
+    await expect(openTrail(dir, { file: dir })).rejects.toThrow(`${dir} is no regular file`);
+    const disk = new FaultyDisk();
+    disk.fault = enospc();
+    const next = "cannot be written (audit: ENOSPC: no space left on device, write): make room, or name another file";
+    await expect(openTrail(scratch(), { disk })).rejects.toThrow(next);
   });
 
   test("begins a new file when somebody moves the current one away", async () => {
