@@ -84,17 +84,19 @@ function destinationRule(
   files: FileSet,
   report: Report,
 ): DestinationRule | null {
-  const host = report.take([...path, "host"], parseHost(raw.host));
+  const host = report.take(path, parseHost(raw.host), "host");
   const port = raw.port ?? (raw.scheme === "https" ? 443 : 80);
+  const { credential, attachments } = credentialPart(raw, host, port, path, book, report);
   const destination: Destination = Object.freeze({
     name: raw.name,
     scheme: raw.scheme,
     tls: raw.tls,
     mode: raw.mode,
-    ...credentialPart(raw, host, port, path, book, report),
+    credential,
+    attachments,
     dropHeaders: dropHeaders(raw.drop_headers, path, report),
     addresses: addresses(raw.addresses, path, report),
-    trust: raw.trust === undefined ? null : report.take([...path, "trust"], files.roots(raw.trust)),
+    trust: raw.trust === undefined ? null : report.take(path, files.roots(raw.trust), "trust"),
   });
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
@@ -129,6 +131,7 @@ function passthroughFaults(raw: RawDestination, path: Path, report: Report): voi
 }
 
 type CredentialPart = Pick<Destination, "credential" | "attachments">;
+const NO_CREDENTIAL: CredentialPart = { credential: null, attachments: NONE };
 
 function credentialPart(
   raw: RawDestination,
@@ -143,7 +146,7 @@ function credentialPart(
       report.add([...path, "attach"], "nothing to attach: write `credential:` as well, or leave it out", true);
     if (raw.plain_http_credential !== undefined)
       report.add([...path, "plain_http_credential"], "there is no credential to accept it for: leave it out", true);
-    return { credential: null, attachments: NONE };
+    return NO_CREDENTIAL;
   }
   if (raw.attach === undefined)
     report.add(

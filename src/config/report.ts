@@ -9,10 +9,10 @@ export class Report {
     this.findings.push({ path, message, atKey });
   }
 
-  /** The value, or `null` once its advice is noted. */
-  take<T extends object | string>(path: Path, result: T | Advice): T | null {
+  /** The value, or `null` once its advice is noted. @param key what stands there of the mapping at `path`, if not all */
+  take<T extends object | string>(path: Path, result: T | Advice, key?: string): T | null {
     if (typeof result !== "object" || !("advice" in result)) return result as T;
-    this.add(path, result.advice);
+    this.add(key === undefined ? path : [...path, key], result.advice);
     return null;
   }
 }

@@ -88,10 +88,13 @@ function parsePort(text: string): number | null {
 }
 
 const LABEL = /^[a-z0-9_-]{1,63}$/;
+/** What almost every name is: canonical already, in lower case, its last label beginning with a letter. */
+const CANONICAL = /^(?:[a-z0-9_-]{1,63}\.)*[a-z][a-z0-9_-]{0,62}$/;
 
 /** A lower-case DNS name, or `null`. Underscores are accepted because real names carry them. */
 export function canonicalName(text: string): string | null {
   if (text.length === 0 || text.length > 253) return null;
+  if (CANONICAL.test(text)) return text;
   const name = text.toLowerCase();
   const labels = name.split(".");
   if (!labels.every((label) => LABEL.test(label))) return null;

@@ -119,10 +119,9 @@ describe("the real command", () => {
     const { stdout } = await postern("--help");
     const names = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) \[options\]/gm)].map((match) => match[1] as string);
     expect(names).toEqual(expect.arrayContaining(["check", "explain", "schema", "serve"]));
-    for (const name of names) {
-      const help = await postern(name, "--help");
-      expect(help).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: postern ${name}`) });
-    }
+    const helps = await Promise.all(names.map((name) => postern(name, "--help")));
+    for (const [i, help] of helps.entries())
+      expect(help).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: postern ${names[i]}`) });
   });
 
   test("exit codes reach the shell", async () => {
