@@ -1,13 +1,14 @@
 import type { Authority } from "../core/authority.ts";
 import type { HostPattern } from "../core/destination.ts";
 import type { IpBytes } from "../core/ip.ts";
+import { SuffixTable } from "./suffix-table.ts";
 
 export type Scheme = "http" | "https";
 
 /**
- * From scheme, port and host to the one value that stands for them. Names are found by hash: the whole name first, then
- * its suffixes from the longest on, never more of them than the deepest wildcard has labels. Addresses are found by one
- * hash lookup for each prefix length in use, the longest first. No step depends on how many patterns there are.
+ * From scheme, port and host to the one value that stands for them. Names are found by hash: the whole name first, then in
+ * one walk over its labels from the right. Addresses are found by one hash look-up for each prefix length in use, the longest
+ * first. No step depends on how many patterns there are.
  * More specific wins: exact name, then longest suffix; longest prefix among addresses.
  */
 export class HostIndex<T> {
@@ -31,19 +32,14 @@ export class HostIndex<T> {
 
 class PortIndex<T> {
   readonly #names = new Map<string, T>();
-  readonly #suffixes = new Map<string, T>();
-  /** Labels of the longest suffix. */
-  #depth = 0;
+  readonly #suffixes = new SuffixTable<T>();
   /** One table a prefix length in use, the longest first. */
   readonly #v4: PrefixTable<T>[] = [];
   readonly #v6: PrefixTable<T>[] = [];
 
   add(host: HostPattern, value: T): T | null {
     if (host.kind === "exact") return putOnce(this.#names, host.host, value);
-    if (host.kind === "subdomains") {
-      this.#depth = Math.max(this.#depth, host.suffix.split(".").length);
-      return putOnce(this.#suffixes, host.suffix, value);
-    }
+    if (host.kind === "subdomains") return this.#suffixes.add(host.suffix, value);
     const { base, prefix } = host.range;
     const tables = base.length === 4 ? this.#v4 : this.#v6;
     let table = tables.find((candidate) => candidate.prefix === prefix);
@@ -56,20 +52,7 @@ class PortIndex<T> {
   }
 
   findName(host: string): T | null {
-    return this.#names.get(host) ?? (this.#depth === 0 ? null : this.#findBelow(host));
-  }
-
-  /** Longest suffix that lies strictly below `host`, among those that are not longer than the longest there is. */
-  #findBelow(host: string): T | null {
-    let dot = host.length;
-    for (let labels = 0; labels < this.#depth && dot > 0; labels++) dot = host.lastIndexOf(".", dot - 1);
-    if (dot < 0) dot = host.indexOf(".");
-    while (dot >= 0) {
-      const value = this.#suffixes.get(host.slice(dot + 1));
-      if (value !== undefined) return value;
-      dot = host.indexOf(".", dot + 1);
-    }
-    return null;
+    return this.#names.get(host) ?? this.#suffixes.find(host);
   }
 
   findAddress(ip: IpBytes): T | null {
