@@ -1,6 +1,8 @@
 /** One spelling of injected material. */
 export interface Form {
   readonly text: string;
+  /** The end of `text`, or all of it when it is short: what is looked for in unescaped text (see `HEAD`). */
+  readonly tail: string;
   /** Looked for without regard to case; `text` is lower case then. */
   readonly folded: boolean;
   /** Counts only where no letter or digit stands beside it. */
@@ -44,8 +46,16 @@ function smallest(values: readonly string[]): string[] {
   return values.filter((value) => !values.some((other) => other !== value && value.includes(other)));
 }
 
+/**
+ * A guest can have an upstream put `%`, `\u` or `&#` right before the material, so that unescaping takes the beginning of
+ * the material for the rest of an escape (`%` and `ab12...`). No escape reaches further than this into it.
+ */
+const HEAD = 5;
+const SHORTEST_WITH_HEAD = 16;
+
 function plain(text: string): Form {
-  return { text, folded: false, alone: false, before: 0, after: 0 };
+  const tail = text.length < SHORTEST_WITH_HEAD ? text : text.slice(HEAD);
+  return { text, tail, folded: false, alone: false, before: 0, after: 0 };
 }
 
 /** Texts that the value reads as: itself, its UTF-8 bytes read as Latin-1, and both with a form's `+` for a blank. */

@@ -8,7 +8,7 @@ export class Sieve {
   readonly #stride: number;
   readonly #bits = new Uint32Array(TABLE_BITS >>> 5);
 
-  /** @param words at least one, none shorter than `SHORTEST_WORD` */
+  /** @param words at least one, none shorter than four characters, which is the room for one look */
   constructor(words: readonly string[]) {
     const window = Math.min(LONGEST_WINDOW, ...words.map(({ length }) => length));
     this.#stride = window - GRAM + 1;
@@ -43,9 +43,6 @@ const GRAM = 4;
 const LONGEST_WINDOW = 64;
 const TABLE_LOG2 = 15;
 const TABLE_BITS = 1 << TABLE_LOG2;
-
-/** A word needs room for one look. */
-export const SHORTEST_WORD = GRAM;
 
 /** Bit 5 is what tells an upper-case letter from a lower-case one. */
 const FOLD = 0x20_20_20_20;

@@ -23,7 +23,8 @@ export function unescape(text: string, kinds: number, starts: number[] | null = 
   let out = "";
   let from = 0;
   for (let at = 0; at < text.length;) {
-    const escape = escapeAt(text, at, kinds);
+    const code = text.charCodeAt(at);
+    const escape = code === 37 || code === 92 || code === 38 ? escapeAt(text, at, kinds) : 0;
     starts?.push(at);
     if (escape === 0) {
       at++;

@@ -11,12 +11,15 @@ export class Watch {
   readonly #shortest: number;
   /** `null` when a form is so short or so special that every text must be searched. */
   readonly #sieve: Sieve | null;
+  /** A form holds a character that begins an escape. */
+  readonly #looksEscaped: boolean;
 
   /** @param values plain, as `Injected.values`, at least one */
   constructor(values: readonly string[]) {
     this.#forms = formsOf(values);
     this.#shortest = Math.min(...this.#forms.map(({ text }) => text.length));
-    this.#sieve = this.#forms.some(({ alone }) => alone) ? null : new Sieve(this.#forms.map(({ text }) => text));
+    this.#sieve = this.#forms.some(({ alone }) => alone) ? null : new Sieve(this.#forms.map(({ tail }) => tail));
+    this.#looksEscaped = this.#forms.some(({ text }) => /[%\\&]/.test(text));
   }
 
   /** Whether a text may hold a form as it stands, without unescaping. A `false` is certain. */
@@ -39,29 +42,31 @@ export class Watch {
     for (let layer = 1; layer <= LAYERS; layer++) {
       const kinds = escapesIn(view);
       if (kinds === 0) break;
-      // Every choice of them: a backslash beside percent signs may be a character of the secret itself.
       let all = view;
       for (let chosen = kinds; chosen > 0; chosen = (chosen - 1) & kinds) {
         const inner = unescape(view, chosen);
-        if (chosen === kinds) all = inner;
         if (inner !== view && this.mayHold(inner)) this.#search(inner, placesOf(text, layer, chosen), ranges);
+        if (chosen === kinds) all = inner;
+        // Every choice of them, where a backslash beside percent signs may be a character of the material itself.
+        if (!this.#looksEscaped) break;
       }
       view = all;
     }
     return ranges.length === 0 ? text : overwritten(text, ranges);
   }
 
-  /** @param places of each character of `text` in the text that is masked; `null` = the same */
+  /** @param places of each character of an unescaped `text` in the text that is masked; `null` = it is that text */
   #search(text: string, places: readonly number[] | null, ranges: Range[]): void {
     if (!this.mayHold(text)) return;
     let lower: string | null = null;
     for (const form of this.#forms) {
       const within = form.folded ? (lower ??= asciiLower(text)) : text;
-      const { length } = form.text;
-      for (let at = within.indexOf(form.text); at >= 0; at = within.indexOf(form.text, at + 1)) {
-        if (form.alone && (isWordAt(text, at - 1) || isWordAt(text, at + length))) continue;
-        const start = Math.max(0, at - form.before);
-        const end = Math.min(text.length, at + length + form.after);
+      const sought = places === null ? form.text : form.tail;
+      const head = form.text.length - sought.length;
+      for (let at = within.indexOf(sought); at >= 0; at = within.indexOf(sought, at + 1)) {
+        if (form.alone && (isWordAt(text, at - 1) || isWordAt(text, at + sought.length))) continue;
+        const start = Math.max(0, at - head - form.before);
+        const end = Math.min(text.length, at + sought.length + form.after);
         ranges.push(places === null ? { start, end } : { start: places[start] as number, end: places[end] as number });
       }
     }
