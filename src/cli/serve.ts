@@ -4,6 +4,7 @@ import type { Terminal } from "./command.ts";
 import { addConfigOption, configOf } from "./config-option.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem } from "./edge/system.ts";
+import { policyFindings } from "./policy-findings.ts";
 import { runUntilStopped } from "./run-until-stopped.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
@@ -11,15 +12,18 @@ import { version } from "./version.ts";
 /** `postern serve`: the edge, until SIGTERM or SIGINT; SIGHUP and a changed file reload the policy. */
 export function register(command: Command, terminal: Terminal): void {
   addConfigOption(command, terminal).action(async ({ config: path }: { config: string }) => {
-    const { config, digest, files } = configOf(loadConfig(path));
+    const { config, digest, files } = configOf(loadConfig(path, policyFindings));
     const edge = await startEdge(config, digest, realSystem(version()));
     const { logger } = edge.log;
     // What runs is logged, so that `ready` is one JSON line like all others.
     logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
-    const watch = watchConfig(files, () => reload("the config changed"));
+    const watch = watchConfig(files, () => reload("the config changed"), {
+      onDegraded: (why) =>
+        logger.warn({ why }, "a directory of the config cannot be watched: looking at it every few seconds"),
+    });
     const reload = (why: string): void => {
       logger.info({ why }, "reading the config anew");
-      const loaded = loadConfig(path);
+      const loaded = loadConfig(path, policyFindings);
       watch.follow(loaded.files);
       // Never rejects: a config that is not taken over is told in log, metrics and readiness.
       void edge.policy.reload(loaded);
