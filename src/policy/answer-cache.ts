@@ -24,7 +24,7 @@ export interface AnswerCacheOptions {
 
 /**
  * Lookups, one a name at a time, time-boxed and bounded in number; answers are kept for a few seconds. Failures are never kept.
- * `getaddrinfo` tells no TTL, so the time is a choice: docs/decisions/address-guard.md.
+ * `getaddrinfo` tells no TTL, so the time is a choice: docs/decisions/0008-address-guard.md.
  */
 export class AnswerCache {
   readonly #lookup: Lookup;

@@ -5,7 +5,7 @@ import { isUtf8 } from "node:buffer";
  * is made on every way that is left open: an encoded `/`, `?` or `#` is data to one server and a delimiter to the next, and
  * an entry must allow each such reading. What servers read in more ways than can be listed (dot segments, `//`, `;params`,
  * backslashes, double encoding ...) is left in doubt: only an entry that allows any path whatsoever may let it pass.
- * docs/decisions/path-readings.md tells why.
+ * docs/decisions/0007-path-readings.md tells why.
  */
 export interface PathReading {
   /** Decision form: percent-encoded unreserved characters decoded, other escapes in upper-case hex (RFC 3986 §6.2.2). */
