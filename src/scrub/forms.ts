@@ -48,7 +48,8 @@ function smallest(values: readonly string[]): string[] {
 
 /**
  * A guest can have an upstream put `%`, `\u` or `&#` right before the material, so that unescaping takes the beginning of
- * the material for the rest of an escape (`%` and `ab12...`). No escape reaches further than this into it.
+ * the material for the rest of an escape (`%` and `ab12...`). No escape reaches further than this into it; as many
+ * characters of the guest may be masked along with it.
  */
 const HEAD = 5;
 const SHORTEST_WITH_HEAD = 16;

@@ -101,7 +101,9 @@ describe("no form comes through", () => {
           const fields = Fields.of(sent);
           guard.maskFields({ values: [`Bearer ${text}`, text] }, fields);
           const pairs = [...fields.pairs()];
-          expect(pairs[hit]?.[1]).toBe(`a${"*".repeat(spelling.length)}`);
+          const masked = pairs[hit]?.[1] ?? "";
+          expect(masked).toHaveLength(1 + spelling.length);
+          expect(masked.slice(1)).toBe("*".repeat(spelling.length));
           const others = sent.filter(([, value], i) => i !== hit && !value.includes(text));
           expect(pairs).toEqual(expect.arrayContaining(others.map(([name, value]) => [name, value])));
         },
