@@ -94,14 +94,19 @@ export type DenialCode = keyof typeof DENIALS;
 
 export const DENIAL_CODES = Object.keys(DENIALS) as readonly DenialCode[];
 
-/** A refusal. `code` is for everybody, `cause` for log and audit only; it never holds a secret. */
+/**
+ * A refusal. `code` is for everybody, `cause` for log and audit only; it never holds a secret. It is an outcome, not a fault: it
+ * carries no stack of its own (which would cost more than deciding), only that of its cause.
+ */
 export class Denial extends Error {
-  override readonly name = "Denial";
   readonly code: DenialCode;
 
   /** @param options.cause what really happened, for operators */
   constructor(code: DenialCode, options?: { readonly cause?: unknown }) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(code, options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
   }
 
@@ -122,3 +127,5 @@ export class Denial extends Error {
     return text.length > 300 ? `${text.slice(0, 300)}...` : text;
   }
 }
+
+Object.defineProperty(Denial.prototype, "name", { value: "Denial" });
