@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** What contenders that run on Node have in common. */
+/** What the contenders that are libraries for Node have in common. */
 
 const BENCH = join(import.meta.dirname, "..");
 

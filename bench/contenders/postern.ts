@@ -2,8 +2,8 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stage } from "../stage/stage.ts";
 import { destinationHost, INJECTED_TOKEN, PLAIN_HOST, ZONE } from "../wire/fixtures.ts";
+import { buildPostern } from "./build.ts";
 import type { Contender } from "./contender.ts";
-import { nodeCommand } from "./node-program.ts";
 import { startProgram } from "./program.ts";
 
 /** The edge as an operator runs it: embedded custody, lease keeper, audit, metrics, one log line an exchange to a file. */
@@ -11,7 +11,7 @@ export const postern: Contender = {
   name: "postern",
   kind: "forward",
   inspect() {
-    if (!existsSync(MAIN)) return { absent: "src/main.ts is not there" };
+    if (!existsSync(SOURCE)) return { absent: "src/main.ts is not there" };
     return { version: "this tree" };
   },
   start(stage, { folder, destinations, profiles }) {
@@ -22,18 +22,18 @@ export const postern: Contender = {
       trust: stage.certificates.ca,
       env: { BENCH_CREDENTIAL: INJECTED_TOKEN },
       readyWithinMs: 30_000,
-      command(port) {
+      async command(port) {
         const file = join(folder, "postern.yaml");
         writeFileSync(file, config(stage, port, destinations));
         const profiling =
           profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
-        return nodeCommand(...profiling, MAIN, "serve", "--config", file);
+        return [process.execPath, ...profiling, await buildPostern(), "serve", "--config", file];
       },
     });
   },
 };
 
-const MAIN = join(import.meta.dirname, "..", "..", "src", "main.ts");
+const SOURCE = join(import.meta.dirname, "..", "..", "src", "main.ts");
 
 function config(stage: Stage, port: number, destinations: number): string {
   const { tlsPort, plainPort } = stage.upstream;
@@ -50,6 +50,8 @@ ca:
   key: ${stage.certificates.caKey}
 upstream:
   extra_roots: [${stage.certificates.upstreamCa}]
+resolver:
+  hosts: { "*.${ZONE}": [127.0.0.1] }
 log:
   level: info
   exchanges: true

@@ -3,8 +3,8 @@ import { syncBuiltinESMExports } from "node:module";
 import { ZONE } from "./fixtures.ts";
 
 /**
- * Loaded with `node --import` into contenders that run on Node: every name of the bench's zone resolves to loopback, so
- * that a thousand hosts exist without touching the machine's resolver. Squid gets the same names through `hosts_file`.
+ * Loaded with `node --import` into the contenders that are libraries for Node: every name of the bench's zone resolves to
+ * loopback, so that a thousand hosts exist without touching the machine's resolver. Squid and Postern are told by their config.
  */
 
 const LOOPBACK = "127.0.0.1";
