@@ -267,9 +267,11 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   }
 
   destroyBroken(): void {
-    // A FIN would make a close-delimited answer look whole: reset. Over TLS the missing close_notify says the same.
-    if (isTls(this.socket)) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    // A FIN would make a close-delimited answer look whole, over TLS too: many clients take any end of it for an orderly one.
+    const transport = this.place.tunnel?.transport ?? this.socket;
+    // A unix socket knows no reset, and asking it for one throws.
+    if (transport.remoteAddress !== undefined) transport.resetAndDestroy();
+    this.socket.destroy();
   }
 
   handOver(): RawStream {

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Authority } from "../core/authority.ts";
 import type { SessionProof } from "../core/wire.ts";
 
@@ -18,4 +19,6 @@ export interface TunnelPlace {
   readonly proof: SessionProof;
   /** Why nothing inside may pass: the TLS hello named no server or another one. */
   readonly refusal: "sni_missing" | "sni_mismatch" | null;
+  /** What was accepted, below any TLS: a reset is only known there. */
+  readonly transport: Socket;
 }

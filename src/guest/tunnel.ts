@@ -102,7 +102,7 @@ async function inspect(
     return;
   }
   if (TOKEN[first[0] as number] !== 1 || isHttp2Preface(first)) throw new Denial("tunnel_unsupported");
-  const tunnel = { scheme: "http", authority, proof, refusal: null } as const;
+  const tunnel = { scheme: "http", authority, proof, refusal: null, transport: socket } as const;
   serveInside(environment, place, socket, tunnel);
 }
 
@@ -142,7 +142,8 @@ function openTls(
       clearTimeout(timer);
       secured.off("close", onClose);
       secured.off("error", failed);
-      const tunnel = { scheme: "https", authority, proof, refusal: serverNameProblem(secured, authority) } as const;
+      const refusal = serverNameProblem(secured, authority);
+      const tunnel = { scheme: "https", authority, proof, refusal, transport: socket } as const;
       serveInside(environment, place, secured, tunnel);
       resolve();
     });
