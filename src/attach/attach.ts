@@ -1,8 +1,9 @@
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import type { Lease, OutboundHead, Permit } from "../core/exchange.ts";
+import { secretOf } from "../core/material.ts";
 import type { AttachPort, Injected } from "../core/ports.ts";
-import { type Attachment, type Rendering, secretOf, unusable } from "./attachment.ts";
+import { type Attachment, type Rendering, unusable } from "./attachment.ts";
 import { attachmentsOf } from "./attachments.ts";
 import { cutFields, foldName } from "./guest-fields.ts";
 import { standInsOf } from "./placeholder.ts";

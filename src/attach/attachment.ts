@@ -1,6 +1,7 @@
 import { Denial } from "../core/denial.ts";
 import type { AttachmentSpec, Destination } from "../core/destination.ts";
-import type { Material, OutboundHead } from "../core/exchange.ts";
+import type { OutboundHead } from "../core/exchange.ts";
+import type { Material } from "../core/material.ts";
 import type { Secret } from "../core/secret.ts";
 
 /** The member of the spec union that one file of this folder implements. */
@@ -42,18 +43,6 @@ export type AttachmentMaker<As extends AttachmentSpec["as"]> = (
 /** @param cause for operators; names what does not fit and never holds a value */
 export function unusable(cause: string): Denial {
   return new Denial("lease_unusable", { cause });
-}
-
-/** The secret part of a material, whatever its kind. */
-export function secretOf(material: Material): Secret {
-  switch (material.kind) {
-    case "token":
-      return material.token;
-    case "userpass":
-      return material.password;
-    case "header":
-      return material.value;
-  }
 }
 
 /** The text of a secret that is not zeroed. @throws Denial `lease_unusable` when it is empty */

@@ -1,4 +1,4 @@
-import type { Material } from "../core/exchange.ts";
+import type { Material } from "../core/material.ts";
 import { type AttachmentMaker, revealed, unusable } from "./attachment.ts";
 import { ownField } from "./own-field.ts";
 

@@ -1,5 +1,5 @@
-import type { Material } from "../core/exchange.ts";
-import { type AttachmentMaker, revealed, secretOf, unusable } from "./attachment.ts";
+import { type Material, secretOf } from "../core/material.ts";
+import { type AttachmentMaker, revealed, unusable } from "./attachment.ts";
 import { ownField, type RenderedField } from "./own-field.ts";
 
 /**

@@ -1,4 +1,5 @@
-import type { Material, OutboundHead } from "../core/exchange.ts";
+import type { OutboundHead } from "../core/exchange.ts";
+import type { Material } from "../core/material.ts";
 import { type Attachment, fieldValue, unusable } from "./attachment.ts";
 
 /** A value that is sent, and what else of it must never come back. */

@@ -1,6 +1,7 @@
 import type { Destination, PlaceholderSpot } from "../core/destination.ts";
+import { secretOf } from "../core/material.ts";
 import type { OutboundHead } from "../core/exchange.ts";
-import { type AttachmentMaker, isFieldContent, revealed, secretOf, unusable } from "./attachment.ts";
+import { type AttachmentMaker, isFieldContent, revealed, unusable } from "./attachment.ts";
 import { openBasic, sealBasic } from "./basic-credentials.ts";
 import { percentEncode } from "./percent.ts";
 import { rewriteQuery } from "./query-string.ts";

@@ -1,5 +1,6 @@
 import { Denial, type DenialCode } from "./denial.ts";
-import type { LeaseScope, Material } from "./exchange.ts";
+import type { LeaseScope } from "./exchange.ts";
+import type { Material } from "./material.ts";
 
 /** The port between the edge and custody: what is asked, what is granted, how it is refused, what is written down. */
 

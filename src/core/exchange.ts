@@ -2,7 +2,7 @@ import type { Authority } from "./authority.ts";
 import { Denial, type DenialCode } from "./denial.ts";
 import type { Destination } from "./destination.ts";
 import type { Fields } from "./fields.ts";
-import type { Secret } from "./secret.ts";
+import { type Material, secretOf } from "./material.ts";
 
 /**
  * The proofs that the stages of the line hand on. Each class has a private member, so that TypeScript treats it as nominal:
@@ -113,12 +113,6 @@ export class PinnedAddress {
   }
 }
 
-/** What a credential is made of. */
-export type Material =
-  | { readonly kind: "token"; readonly token: Secret }
-  | { readonly kind: "userpass"; readonly username: string; readonly password: Secret }
-  | { readonly kind: "header"; readonly value: Secret };
-
 /** The one place that a lease may be used in. */
 export interface LeaseScope {
   readonly tenant: string;
@@ -217,10 +211,7 @@ export class Lease {
   /** Kills the lease. The bytes are zeroed by the keeper once no exchange can hold them. */
   revoke(): void {
     this.#revoked = true;
-    const { material } = this.#terms;
-    if (material.kind === "token") material.token.zero();
-    else if (material.kind === "userpass") material.password.zero();
-    else material.value.zero();
+    secretOf(this.#terms.material).zero();
   }
 
   get isRevoked(): boolean {

@@ -10,14 +10,14 @@ import {
   type LeaseSession,
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
-import type { Material } from "../core/exchange.ts";
+import type { Material } from "../core/material.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { mintStatic } from "./minters/static.ts";
 import { resourceRef } from "./reference.ts";
 import { SourceError, type SourceReading } from "./sources/source.ts";
 import { within } from "./within.ts";
 import { materialFitsWire } from "./wire.ts";
-import { zeroMaterial } from "./zero-material.ts";
+import { secretOf } from "../core/material.ts";
 
 /** Who asks for a lease, as the transport proved it. */
 export interface Caller {
@@ -147,7 +147,7 @@ export class Issuer {
     try {
       await this.#record(caller, request, grant.resourceRef, grant, null);
     } catch (error) {
-      zeroMaterial(grant.material);
+      secretOf(grant.material).zero();
       throw new LeaseRefusal("audit_unavailable", textOf(error));
     }
   }

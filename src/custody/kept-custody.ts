@@ -3,7 +3,7 @@ import { type CustodyPort, type LeaseGrant, LeaseRefusal, type LeaseRequest } fr
 import { Denial } from "../core/denial.ts";
 import type { Breaker } from "./breaker.ts";
 import { within } from "./within.ts";
-import { zeroMaterial } from "./zero-material.ts";
+import { secretOf } from "../core/material.ts";
 
 /** What the keeper knows about one custody. */
 export interface CustodyState {
@@ -53,7 +53,7 @@ export class KeptCustody {
         this.port.timeoutMs,
         cancelled,
         (signal) => this.port.lease(request, signal),
-        (late) => zeroMaterial(late.material),
+        (late) => secretOf(late.material).zero(),
       );
       this.#contact(true);
       this.#breaker.succeeded(this.#clock.monotonicMs());

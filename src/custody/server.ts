@@ -13,7 +13,7 @@ import { listenOnUnixSocket } from "./unix-socket.ts";
 import { decodeLeaseRequest, encodeLeaseGrant } from "./wire.ts";
 import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
 import { within } from "./within.ts";
-import { zeroMaterial } from "./zero-material.ts";
+import { secretOf } from "../core/material.ts";
 
 export interface CustodyServerOptions {
   readonly issuer: Issuer;
@@ -160,10 +160,10 @@ export class CustodyServer {
       Math.min(waitMs ?? this.#issueLimitMs, this.#issueLimitMs),
       gone.signal,
       (signal) => this.#options.issuer.issue(caller, asked, signal),
-      (late) => zeroMaterial(late.material),
+      (late) => secretOf(late.material).zero(),
     );
     const body = JSON.stringify(encodeLeaseGrant(grant));
-    zeroMaterial(grant.material);
+    secretOf(grant.material).zero();
     this.#answered(reply, caller, 200, null);
     return reply.code(200).header("cache-control", "no-store").type("application/json").send(body);
   }

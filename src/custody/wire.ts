@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
-import type { Material } from "../core/exchange.ts";
+import type { Material } from "../core/material.ts";
 import { Secret } from "../core/secret.ts";
 import {
   fieldText,

@@ -1,5 +1,5 @@
 import type { Fields } from "../core/fields.ts";
-import { Http1Error, isToken } from "./grammar.ts";
+import { Http1Error, isToken, type Rule } from "./grammar.ts";
 import type { RequestHead, ResponseHead } from "./head.ts";
 
 /** How a message body ends (RFC 9112 §6.3). */
@@ -43,45 +43,9 @@ const EMPTY: readonly string[] = [];
  */
 export function requestControl(head: RequestHead): RequestControl {
   const { fields, minor } = head;
-  const names = fields.names;
-  let hostLine = -1;
-  let lengthLine = -1;
-  let codingLine = -1;
-  let expectLine = -1;
-  let upgradeLine = -1;
-  let connection: string | null = null;
-  let wantsTrailers = false;
-  for (let i = 0; i < names.length; i++) {
-    switch (names[i]) {
-      case "host":
-        if (hostLine >= 0) throw new Http1Error("host_repeated");
-        hostLine = i;
-        break;
-      case "content-length":
-        if (lengthLine >= 0) throw new Http1Error("content_length");
-        lengthLine = i;
-        break;
-      case "transfer-encoding":
-        if (codingLine >= 0) throw new Http1Error("transfer_coding");
-        codingLine = i;
-        break;
-      case "connection":
-        connection = connection === null ? fields.value(i) : `${connection},${fields.value(i)}`;
-        break;
-      case "expect":
-        if (expectLine >= 0) throw new Http1Error("expectation");
-        expectLine = i;
-        break;
-      case "upgrade":
-        if (upgradeLine >= 0) throw new Http1Error("upgrade");
-        upgradeLine = i;
-        break;
-      case "te":
-        wantsTrailers ||= /(^|[,\s])trailers($|[,;\s])/i.test(fields.value(i));
-        break;
-      default:
-    }
-  }
+  const { hostLine, lengthLine, codingLine, expectLine, upgradeLine, connection, wantsTrailers, repeated } =
+    controlLines(fields);
+  if (repeated !== null) throw new Http1Error(repeated);
   if (hostLine < 0 && minor === 1 && head.method !== "CONNECT") throw new Http1Error("host_missing");
   if (expectLine >= 0 && fields.value(expectLine).toLowerCase() !== "100-continue") throw new Http1Error("expectation");
   const options = connection === null ? NO_OPTIONS : connectionOptions(connection);
@@ -106,13 +70,50 @@ export function requestControl(head: RequestHead): RequestControl {
  */
 export function responseControl(head: ResponseHead, method: string): Control {
   const { fields, minor, status } = head;
-  const names = fields.names;
+  // What is repeated besides framing has no meaning in a response and is nobody's to refuse.
+  const { lengthLine, codingLine, upgradeLine, connection } = controlLines(fields);
+  const options = connection === null ? NO_OPTIONS : connectionOptions(connection);
+  const said = bodyFraming(fields, lengthLine, codingLine, minor);
+  const bodiless = method === "HEAD" || status === 204 || status === 304 || status < 200;
+  const framing = bodiless ? NONE : (said ?? CLOSE);
+  return {
+    framing,
+    close: options.close || framing.kind === "close" || (minor === 0 && !options.keepAlive),
+    nominated: options.nominated,
+    upgrade: upgradeLine >= 0 ? protocols(fields.value(upgradeLine)) : EMPTY,
+  };
+}
+
+interface ControlLines {
+  readonly hostLine: number;
+  readonly lengthLine: number;
+  readonly codingLine: number;
+  readonly expectLine: number;
+  readonly upgradeLine: number;
+  /** All `Connection` values, joined. */
+  readonly connection: string | null;
+  readonly wantsTrailers: boolean;
+  /** The rule that a second Host, Expect or Upgrade breaks in a request. */
+  readonly repeated: Rule | null;
+}
+
+/** Where the control fields stand; -1 for none, the first where there are several. @throws Http1Error for repeated framing */
+function controlLines(fields: Fields): ControlLines {
+  const { names } = fields;
+  let hostLine = -1;
   let lengthLine = -1;
   let codingLine = -1;
+  let expectLine = -1;
   let upgradeLine = -1;
   let connection: string | null = null;
+  let wantsTrailers = false;
+  let repeated: Rule | null = null;
   for (let i = 0; i < names.length; i++) {
     switch (names[i]) {
+      case "host":
+        if (hostLine < 0) hostLine = i;
+        else repeated ??= "host_repeated";
+        break;
       case "content-length":
         if (lengthLine >= 0) throw new Http1Error("content_length");
         lengthLine = i;
@@ -124,22 +125,21 @@ export function responseControl(head: ResponseHead, method: string): Control {
       case "connection":
         connection = connection === null ? fields.value(i) : `${connection},${fields.value(i)}`;
         break;
+      case "expect":
+        if (expectLine < 0) expectLine = i;
+        else repeated ??= "expectation";
+        break;
       case "upgrade":
         if (upgradeLine < 0) upgradeLine = i;
+        else repeated ??= "upgrade";
+        break;
+      case "te":
+        wantsTrailers ||= /(^|[,\s])trailers($|[,;\s])/i.test(fields.value(i));
         break;
       default:
     }
   }
-  const options = connection === null ? NO_OPTIONS : connectionOptions(connection);
-  const said = bodyFraming(fields, lengthLine, codingLine, minor);
-  const bodiless = method === "HEAD" || status === 204 || status === 304 || status < 200;
-  const framing = bodiless ? NONE : (said ?? CLOSE);
-  return {
-    framing,
-    close: options.close || framing.kind === "close" || (minor === 0 && !options.keepAlive),
-    nominated: options.nominated,
-    upgrade: upgradeLine >= 0 ? protocols(fields.value(upgradeLine)) : EMPTY,
-  };
+  return { hostLine, lengthLine, codingLine, expectLine, upgradeLine, connection, wantsTrailers, repeated };
 }
 
 /** RFC 9112 §6.3 without its repairs: any doubt is an error. `null` when no framing field is there. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
-import type { Material } from "../../src/core/exchange.ts";
+import type { Material } from "../../src/core/material.ts";
 import {
   denialOf,
   destination,

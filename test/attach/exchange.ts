@@ -1,7 +1,8 @@
 import { Authority } from "../../src/core/authority.ts";
 import { Denial, type DenialCode } from "../../src/core/denial.ts";
 import type { AttachmentSpec, Destination } from "../../src/core/destination.ts";
-import { Lease, type LeaseScope, type Material, type OutboundHead, Permit, Session } from "../../src/core/exchange.ts";
+import { Lease, type LeaseScope, type OutboundHead, Permit, Session } from "../../src/core/exchange.ts";
+import type { Material } from "../../src/core/material.ts";
 import { Fields } from "../../src/core/fields.ts";
 import { Secret } from "../../src/core/secret.ts";
 

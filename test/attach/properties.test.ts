@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import { rewriteQuery } from "../../src/attach/query-string.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
-import type { Material } from "../../src/core/exchange.ts";
+import type { Material } from "../../src/core/material.ts";
 import { scanRequestHead } from "../../src/http1/head.ts";
 import {
   denialOf,

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { LeaseRequest } from "../../src/core/custody.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { Caller } from "../../src/custody/issuer.ts";
-import { secretOf } from "../../src/custody/zero-material.ts";
+import { secretOf } from "../../src/core/material.ts";
 import { ManualClock } from "./support/clocks.ts";
 import { denialOf } from "./support/denials.ts";
 import { entryOf, issuing, type IssuingOptions, ROOT } from "./support/issuing.ts";

@@ -4,10 +4,10 @@ import * as fc from "fast-check";
 import { load } from "js-yaml";
 import { beforeAll, describe, expect, test } from "vitest";
 import { LEASE_REFUSALS, type LeaseGrant, type LeaseRefusalReason, type LeaseRequest } from "../../src/core/custody.ts";
-import type { Material } from "../../src/core/exchange.ts";
+import type { Material } from "../../src/core/material.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
-import { secretOf } from "../../src/custody/zero-material.ts";
+import { secretOf } from "../../src/core/material.ts";
 import {
   decodeLeaseGrant,
   decodeLeaseRequest,

@@ -1,5 +1,5 @@
 import type { CredentialEntry } from "../../core/credential.ts";
-import type { Material } from "../../core/exchange.ts";
+import type { Material } from "../../core/material.ts";
 import { type SourceReading, SourceError } from "../sources/source.ts";
 
 /**
