@@ -13,9 +13,13 @@ export interface LogOptions {
   readonly base?: Readonly<Record<string, string>>;
 }
 
-/** How long lines of exchanges gather before the stream gets them as one text: it measures all it holds at each write. */
-const GATHER_MS = 10;
-/** Bytes that gather before a write, and the longest they wait. A crash loses at most these; audit does not go through here. */
+/**
+ * Lines of exchanges gather so long, or up to so many bytes, before the stream gets them as one text: it measures what it holds
+ * at each write, and a write of its own for each line would cost more than all else that is done for it.
+ */
+const GATHER_MS = 50;
+const GATHER_BYTES = 128 * 1024;
+/** Bytes that wait in the stream before a write, and how long. A crash loses them; the audit does not go through here. */
 const MIN_WRITE_BYTES = 32 * 1024;
 const MAX_WRITE_BYTES = 256 * 1024;
 const FLUSH_MS = 200;
@@ -64,7 +68,7 @@ export class Log implements LogSink {
   exchange(members: string, refused: boolean): void {
     if (refused ? !this.#warn : !this.#info) return;
     this.#gathered += `{"level":"${refused ? "warn" : "info"}",${members},"msg":"exchange"}\n`;
-    if (this.#gathered.length >= MIN_WRITE_BYTES) this.#hand();
+    if (this.#gathered.length >= GATHER_BYTES) this.#hand();
     else this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
   }
 
