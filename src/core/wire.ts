@@ -2,7 +2,7 @@ import type { Denial } from "./denial.ts";
 import type { Fields } from "./fields.ts";
 import type { OutboundHead, Permit, PinnedAddress } from "./exchange.ts";
 import type { Authority } from "./authority.ts";
-import type { ExchangeRecord } from "./record.ts";
+import type { ExchangeRecord, Outcome } from "./record.ts";
 
 /**
  * The shapes in which guest side, line and upstream side meet, free of any HTTP version: HTTP/1.1 fills them today, another
@@ -57,6 +57,8 @@ export interface SessionProof {
   readonly proxyAuthorization: string | null;
 }
 
+export type Abort = Extract<Outcome, "guest_aborted" | "edge_aborted">;
+
 /** One guest request and the way to answer it. */
 export interface GuestExchange {
   readonly record: ExchangeRecord;
@@ -74,8 +76,8 @@ export interface GuestExchange {
   readonly wantsTrailers: boolean;
   /** The final head was written: what goes wrong now can only break the answer off. */
   readonly answered: boolean;
-  /** The guest went away. */
-  readonly aborted: boolean;
+  /** Who ended it early: the guest went away, or the edge cut it off. `null` while it goes on. */
+  readonly aborted: Abort | null;
   onDrain: (() => void) | null;
   onAbort: (() => void) | null;
 

@@ -10,6 +10,8 @@ export class ConnectionLife implements Deadlined {
   readonly #endsAtMs: number;
   readonly #onTimeout: (denial: DenialCode | null, isOld: boolean) => void;
   #state: GuestState = "fresh";
+  /** By then the answer has to begin: the guest closed its sending side. */
+  #answerDueMs = Number.POSITIVE_INFINITY;
 
   /**
    * @param endsAtMs monotonic ms at which the connection ends whatever it does
@@ -52,9 +54,16 @@ export class ConnectionLife implements Deadlined {
     this.#boundBy(this.#environment.timeouts.bodyIdleMs);
   }
 
-  /** The guest sends no more: it may wait for its answer, or have left. */
+  /** The guest sends no more: it may wait for its answer, or have left. No state on the way there gives it more time. */
   halfClosed(): void {
-    this.#boundBy(this.#environment.timeouts.halfCloseMs);
+    this.#answerDueMs = this.#nowMs() + this.#environment.timeouts.halfCloseMs;
+    this.renew();
+  }
+
+  /** The answer has begun: a guest that closed its sending side is there to read it. */
+  answerBegan(): void {
+    this.#answerDueMs = Number.POSITIVE_INFINITY;
+    this.renew();
   }
 
   onDeadline(nowMs: number): void {
@@ -62,6 +71,10 @@ export class ConnectionLife implements Deadlined {
   }
 
   #boundBy(ms: number): void {
-    this.deadlineMs = Math.min(this.#environment.line.clock.monotonicMs() + ms, this.#endsAtMs);
+    this.deadlineMs = Math.min(this.#nowMs() + ms, this.#answerDueMs, this.#endsAtMs);
+  }
+
+  #nowMs(): number {
+    return this.#environment.line.clock.monotonicMs();
   }
 }

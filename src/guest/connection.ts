@@ -59,7 +59,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
-    this.#life = new ConnectionLife(environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
+    this.#life = new ConnectionLife(environment, place.endsAtMs, (denial, isOld) =>
+      this.#guarded(() => this.#timeUp(denial, isOld)),
+    );
   }
 
   get isDraining(): boolean {
@@ -75,8 +77,24 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     return this.#life.state === "fresh" || this.#life.state === "idle";
   }
 
-  destroy(): void {
-    this.socket.destroy();
+  /** The guest closed its sending side or is gone altogether: no tunnel can begin. */
+  get hasLeft(): boolean {
+    return this.#inputEnded || this.socket.destroyed || this.#life.state === "closed";
+  }
+
+  /** A drain began: closes what is idle, once the guest has been handed all of its last answer. */
+  drain(): void {
+    if (!this.isIdle) return;
+    if (this.socket.writableLength === 0) this.socket.destroy();
+    else this.#linger();
+  }
+
+  /** Ends the connection now, whatever runs on it. */
+  cut(): void {
+    const exchange = this.#exchange;
+    exchange?.abort("edge_aborted");
+    if (exchange?.answered === true) this.destroyBroken();
+    else this.socket.destroy();
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
@@ -110,6 +128,14 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
   }
 
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#fault(thrown);
+    }
+  }
+
   /** A fault of the edge itself costs this guest its connection, nobody else anything. */
   #fault(thrown: unknown): void {
     const record = this.#exchange?.record ?? this.#record("http");
@@ -117,7 +143,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     record.detail = Denial.from(thrown).detail;
     record.outcome = "edge_aborted";
     if (this.#exchange === null) this.#account(record);
-    this.socket.destroy();
+    this.cut();
   }
 
   /** Bytes beyond the current request wait; one segment is enough, then the socket is paused. */
@@ -132,6 +158,10 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     try {
       const head = scanRequestHead(bytes, this.#environment.limits);
       if (head === null) {
+        if (this.#inputEnded) {
+          this.#linger();
+          return;
+        }
         this.#pending = bytes;
         if (this.#life.state !== "reading_head") this.#life.enter("reading_head");
         return;
@@ -166,8 +196,22 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
       this.#refuseExchange(exchange, request.refusal);
       return;
     }
+    if (this.#inputEnded) this.#inputOver(exchange);
     // Owned by this connection: it never rejects, and its end is what frees the connection for the next request.
-    void runExchange(this.#environment.line, exchange).then(() => this.#exchangeOver(exchange));
+    void this.#run(exchange);
+  }
+
+  async #run(exchange: Http1GuestExchange): Promise<void> {
+    const { line, running } = this.#environment;
+    running.began();
+    try {
+      await runExchange(line, exchange);
+      this.#exchangeOver(exchange);
+    } catch (thrown) {
+      this.#fault(thrown);
+    } finally {
+      running.ended();
+    }
   }
 
   #refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
@@ -178,13 +222,14 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     exchange.refuse(denial);
     this.#account(record);
     // Not at once: a segment full of such requests would recurse through `#read`.
-    queueMicrotask(() => this.#exchangeOver(exchange));
+    queueMicrotask(() => this.#guarded(() => this.#exchangeOver(exchange)));
   }
 
   #exchangeOver(exchange: Http1GuestExchange): void {
     if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.#life.state === "closed") return;
     this.#exchange = null;
-    if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || this.#inputEnded) {
+    const isLast = this.#inputEnded && this.#pending === null;
+    if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || isLast) {
       this.#linger();
       return;
     }
@@ -228,6 +273,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   /**
    * Gives the socket away, paused and without listeners; bytes that came early are back in it.
    * @param watch keep an eye on silence and total life (raw tunnels)
+   * @throws Error when the guest has left
    */
   release(watch: boolean): Socket {
     const { socket } = this;
@@ -238,7 +284,10 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment);
+    if (watch) {
+      const lifeEndsMs = this.#now() + this.#environment.timeouts.tunnelLifeMs;
+      watchTunnel(socket, Math.min(this.place.endsAtMs, lifeEndsMs), this.#environment);
+    }
     return socket;
   }
 
@@ -255,6 +304,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   }
 
   answerBegan(): void {
+    this.#life.answerBegan();
     const exchange = this.#exchange;
     const { state } = this.#life;
     // Once is enough: an answer that failed before it was written is followed by a refusal.
@@ -300,50 +350,58 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   // --- ends ------------------------------------------------------------------------------------------------------------
 
-  #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
-    if (isOld) {
-      this.socket.destroy();
-      return;
-    }
-    const exchange = this.#exchange;
-    if (exchange !== null) {
-      if (onTimeout !== null) exchange.body.break(new Denial(onTimeout));
-      else this.socket.destroy();
-    } else if (onTimeout === null) this.socket.destroy();
-    else this.#refuseUnread(new Denial(onTimeout));
+  bodyCutShort(): void {
+    this.socket.destroy();
   }
 
-  readonly #onDrain = (): void => {
-    this.#life.renew();
-    if (this.#exchange !== null) this.#exchange.onDrain?.();
-    else if (this.#life.state === "idle") this.#readOn();
-  };
+  #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
+    const exchange = this.#exchange;
+    if (isOld) this.cut();
+    else if (exchange === null) {
+      if (onTimeout === null) this.socket.destroy();
+      else this.#refuseUnread(new Denial(onTimeout));
+    } else if (onTimeout !== null) {
+      // A guest that is not being read is not the one who is late.
+      exchange.body.break(new Denial(this.socket.isPaused() ? "upstream_timeout" : onTimeout));
+    } else if (exchange.answered) this.destroyBroken();
+    else this.socket.destroy();
+  }
+
+  readonly #onDrain = (): void =>
+    this.#guarded(() => {
+      this.#life.renew();
+      if (this.#exchange !== null) this.#exchange.onDrain?.();
+      else if (this.#life.state === "idle") this.#readOn();
+    });
 
   /** FIN from the guest. */
-  readonly #onEnd = (): void => {
-    this.#inputEnded = true;
-    const exchange = this.#exchange;
-    if (exchange === null) {
-      this.socket.end();
-      return;
-    }
-    // A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left.
-    if (!exchange.body.done || isTls(this.socket)) this.socket.destroy();
+  readonly #onEnd = (): void =>
+    this.#guarded(() => {
+      this.#inputEnded = true;
+      if (this.#exchange !== null) this.#inputOver(this.#exchange);
+      // Requests that wait until the guest has read its answers are answered, too.
+      else if (this.#life.state !== "idle" || this.#pending === null) this.socket.end();
+    });
+
+  /** A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left. */
+  #inputOver(exchange: Http1GuestExchange): void {
+    if (isTls(this.socket) || !exchange.body.inputEnded()) this.socket.destroy();
     else if (!exchange.answered) this.#life.halfClosed();
-  };
+  }
 
   readonly #onError = (): void => {
     // `close` follows every error; what there is to do is done there.
   };
 
-  readonly #onClose = (): void => {
-    if (this.#life.state === "handed_over" || this.#life.state === "closed") return;
-    this.#life.enter("closed");
-    this.#pending = null;
-    const exchange = this.#exchange;
-    this.#exchange = null;
-    exchange?.abort();
-  };
+  readonly #onClose = (): void =>
+    this.#guarded(() => {
+      if (this.#life.state === "handed_over" || this.#life.state === "closed") return;
+      this.#life.enter("closed");
+      this.#pending = null;
+      const exchange = this.#exchange;
+      this.#exchange = null;
+      exchange?.abort("guest_aborted");
+    });
 
   /** The message could not be read: refuse it, close the connection. */
   #refuseUnread(thrown: unknown): void {
@@ -357,7 +415,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     record.denial = denial.code;
     record.detail = denial.detail;
     record.status = denial.entry.status;
-    if (this.socket.destroyed) return;
+    if (!this.socket.writable) return;
     const options = { correlationId: record.id, headOnly, close: true, nowMs: this.wallMs() };
     this.socket.write(refusalText(denial, options), "latin1");
   }

@@ -5,6 +5,7 @@ import type { BodyLimits } from "../http1/body.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import type { Line } from "../line/line.ts";
 import type { GuestConnection } from "./connection.ts";
+import type { RunningExchanges } from "./running.ts";
 import type { GuestTimeouts } from "./states.ts";
 
 /** Certificates for opened tunnels. */
@@ -38,6 +39,8 @@ export interface GuestEnvironment {
   readonly events: GuestEvents;
   /** A connection inside a tunnel: its owner must know of it to drain it. */
   readonly onConnection: (connection: GuestConnection) => void;
+  /** Exchanges and tunnels whose record is open. */
+  readonly running: RunningExchanges;
   /** A new correlation id. */
   readonly nextId: () => string;
   /** Open exchanges finish, nothing new begins. */

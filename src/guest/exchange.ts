@@ -2,7 +2,7 @@ import type { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import type { Fields } from "../core/fields.ts";
 import type { ExchangeRecord } from "../core/record.ts";
-import type { AnswerHead, GuestExchange, RawStream, SessionProof } from "../core/wire.ts";
+import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../core/wire.ts";
 import { Batch } from "../http1/batch.ts";
 import type { RequestControl } from "../http1/framing.ts";
 import type { RequestHead } from "../http1/head.ts";
@@ -47,7 +47,7 @@ export class Http1GuestExchange implements GuestExchange {
   readonly wantsTrailers: boolean;
   /** The answer's head was written: from here on the guest can only be told by breaking off. */
   answered = false;
-  aborted = false;
+  aborted: Abort | null = null;
   onDrain: (() => void) | null = null;
   onAbort: (() => void) | null = null;
   /** The connection ends after this exchange. */
@@ -145,13 +145,14 @@ export class Http1GuestExchange implements GuestExchange {
     return this.#owner.handOver();
   }
 
-  /** The guest is gone: whoever relays is told once. */
-  abort(): void {
-    if (this.aborted) return;
-    this.aborted = true;
+  /** The guest is gone, or is about to be: whoever relays is told once. */
+  abort(by: Abort): void {
+    if (this.aborted !== null) return;
+    this.aborted = by;
     this.#batch.clear();
-    this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
+    // The relay first: to it a body that breaks off is a failure of the upstream's side.
     this.onAbort?.();
+    this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
   }
 
   #hopLines(): string {

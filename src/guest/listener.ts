@@ -5,6 +5,7 @@ import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { openRecord } from "./record.ts";
 import { refusalText } from "./refusal.ts";
+import { RunningExchanges } from "./running.ts";
 import { serveConnect } from "./tunnel.ts";
 
 /** Where guests come in. */
@@ -18,6 +19,9 @@ export interface ListenerOptions {
   readonly onError: (error: Error) => void;
 }
 
+/** How long a drain waits for stages that were under way when their guest was cut off, `ms`: each has a bound of its own. */
+const SETTLE_MS = 5_000;
+
 /**
  * Accepts guests, bounds how many there are, and answers nothing but proxying. Owns every connection that it accepted, tunnels
  * included, until the drain has ended them.
@@ -30,9 +34,13 @@ export class GuestListener {
   readonly #sockets = new Set<Socket>();
   readonly #perGuest = new Map<string, number>();
 
-  constructor(options: ListenerOptions, environment: Omit<GuestEnvironment, "onConnection">) {
+  constructor(options: ListenerOptions, environment: Omit<GuestEnvironment, "onConnection" | "running">) {
     this.#options = options;
-    this.#environment = { ...environment, onConnection: (connection) => this.#track(connection) };
+    this.#environment = {
+      ...environment,
+      onConnection: (connection) => this.#track(connection),
+      running: new RunningExchanges(),
+    };
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
       this.#accept(socket),
     );
@@ -79,15 +87,21 @@ export class GuestListener {
     return this.#sockets.size;
   }
 
-  /** Accepts nothing new, closes what is idle; exchanges that run may finish within `drainMs`, then all is cut. */
+  /**
+   * Accepts nothing new, closes what is idle; exchanges that run may finish within `drainMs`, then all is cut. When it is over
+   * every record is closed.
+   */
   async drain(): Promise<void> {
+    const { running, timeouts } = this.#environment;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
+    for (const connection of this.#connections) connection.drain();
     const timer = setTimeout(() => {
+      for (const connection of this.#connections) connection.cut();
       for (const socket of this.#sockets) socket.destroy();
-    }, this.#environment.timeouts.drainMs);
+    }, timeouts.drainMs);
     await closed;
     clearTimeout(timer);
+    await running.none(SETTLE_MS);
   }
 
   #accept(socket: Socket): void {
@@ -112,8 +126,10 @@ export class GuestListener {
     socket.on("error", () => undefined);
     const place = { listener: this.#options.name, guest, tunnel: null, endsAtMs: Number.POSITIVE_INFINITY };
     const connection = new GuestConnection(socket, place, this.#environment, (held, request) => {
+      const { running } = this.#environment;
+      running.began();
       // Never rejects; its end is in the record.
-      void serveConnect(this.#environment, held, request);
+      void serveConnect(this.#environment, held, request).finally(() => running.ended());
     });
     this.#track(connection);
   }

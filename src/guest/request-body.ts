@@ -13,6 +13,8 @@ export interface BodyOwner {
   bodyStarted(): void;
   /** @param rest bytes of the next message that came with the last segment */
   bodyCompleted(rest: Buffer): void;
+  /** What was held turned out not to be all of it, and the guest sends no more. */
+  bodyCutShort(): void;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -28,6 +30,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
   #sink: BodySink | null = null;
   #held: Buffer | null = null;
   #broken: Denial | null = null;
+  #inputEnded = false;
 
   constructor(
     framing: Framing,
@@ -52,12 +55,20 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
 
   /** Takes bytes that arrived; only while the body is not done. */
   feed(segment: Buffer): void {
+    // Its framing is lost: nothing after the break means anything.
+    if (this.#broken !== null) return;
     if (this.#sink !== null) {
       this.#decode(segment, this.#sink);
       return;
     }
     this.#held = this.#held === null ? segment : Buffer.concat([this.#held, segment]);
     this.#owner.pauseReading();
+  }
+
+  /** The guest sends no more. @returns whether the body is complete, or may be: held bytes are looked at once it starts */
+  inputEnded(): boolean {
+    this.#inputEnded = true;
+    return this.#decoder.done || (this.#sink === null && this.#held !== null);
   }
 
   start(sink: BodySink): void {
@@ -78,6 +89,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     }
     this.#owner.resumeReading();
     if (held !== null) this.#decode(held, sink);
+    if (this.#inputEnded && !this.#decoder.done) this.#owner.bodyCutShort();
   }
 
   resume(): void {

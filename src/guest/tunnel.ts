@@ -31,6 +31,7 @@ export async function serveConnect(
   const { record } = request;
   let released = false;
   const release = (watch: boolean): Socket => {
+    if (connection.hasLeft) throw new Denial("request_malformed", { cause: "the guest went away" });
     released = true;
     const socket = connection.release(watch);
     socket.write(ESTABLISHED, "latin1");
@@ -50,7 +51,10 @@ export async function serveConnect(
     else await inspect(environment, connection.place, permit, request, release);
   } catch (thrown) {
     const denial = Denial.from(thrown);
-    if (released) {
+    if (!released && connection.hasLeft) {
+      record.outcome = "guest_aborted";
+      connection.cut();
+    } else if (released) {
       record.denial = denial.code;
       record.detail = denial.detail;
       record.outcome = "denied";

@@ -35,8 +35,8 @@ async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned:
   let leaseRetried = false;
   for (;;) {
     const proof = await leaseFor(line, permit);
-    if (guest.aborted) {
-      guest.record.outcome = "guest_aborted";
+    if (guest.aborted !== null) {
+      guest.record.outcome = guest.aborted;
       return;
     }
     const verdict: Verdict = await send(line, guest, permit, pinned, proof, {
@@ -65,8 +65,8 @@ function notePermit(guest: GuestExchange, permit: Permit): void {
 
 function refuse(guest: GuestExchange, denial: Denial): void {
   const { record } = guest;
-  if (guest.aborted) {
-    record.outcome = "guest_aborted";
+  if (guest.aborted !== null) {
+    record.outcome = guest.aborted;
     return;
   }
   record.denial = denial.code;

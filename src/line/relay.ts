@@ -136,7 +136,7 @@ export class Relay implements AnswerSink {
 
   #guestAborted(): void {
     if (this.#settled) return;
-    this.#guest.record.outcome = "guest_aborted";
+    this.#guest.record.outcome = this.#guest.aborted ?? "guest_aborted";
     this.#channel.abort();
     this.#settle("settled");
   }

@@ -1,0 +1,164 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import {
+  eventually,
+  type Joined,
+  type JoinedOptions,
+  type Scripted,
+  startJoined,
+  startScripted,
+} from "../line/support/joined.ts";
+
+/** What a guest connection does at the moments when it, or the edge, ends early. */
+
+let joined: Joined;
+let upstream: Scripted;
+let guest: RawGuest;
+
+afterEach(async () => {
+  guest.destroy();
+  await joined.stop();
+  await upstream.close();
+  expect(joined.faults).toEqual([]);
+});
+
+async function start(serve: Parameters<typeof startScripted>[0], options: JoinedOptions = {}): Promise<void> {
+  upstream = await startScripted(serve);
+  joined = await startJoined(options);
+  guest = await openGuest(joined.port);
+}
+
+const request = (method: string, path: string, fields = "", body = ""): string =>
+  `${method} http://api.test:${upstream.port}${path} HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n${fields}\r\n${body}`;
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+describe("a guest that closes its sending side", () => {
+  test("gets an answer to the end that began in time, however long it takes", async () => {
+    await start(
+      (socket) => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1");
+        "2345".split("").forEach((digit, i) => setTimeout(() => socket.write(digit), 200 * (i + 1)));
+      },
+      { timeouts: { halfCloseMs: 300 } },
+    );
+    guest.send(request("POST", "/stream", "Content-Length: 4\r\n", "body"));
+    guest.socket.end();
+    expect(await guest.ended()).toMatch(/\r\n\r\n12345$/);
+    await eventually(() => joined.records.length === 1, "the record");
+    expect(joined.records[0]).toMatchObject({ outcome: "completed", status: 200 });
+  });
+
+  test.each([
+    ["while a stage of the line waits", 400],
+    ["while the upstream is waited for", 0],
+  ])("is not waited for for ever: %s", async (_name, leaseMs) => {
+    await start(() => undefined, {
+      timeouts: { halfCloseMs: 600 },
+      ports: ({ leases }) => ({
+        leases: {
+          ...leases,
+          lease: async (permit) => {
+            await new Promise((resolve) => setTimeout(resolve, leaseMs));
+            return leases.lease(permit);
+          },
+        },
+      }),
+    });
+    guest.send(request("POST", "/hung", "Content-Length: 4\r\n", "body"));
+    guest.socket.end();
+    await guest.ended(3000);
+    await eventually(() => joined.records.length === 1, "the record");
+    expect(joined.records[0]).toMatchObject({ outcome: "guest_aborted" });
+    await eventually(() => joined.open() === 0, "the upstream's end");
+  });
+
+  test("gets the answers to everything that it had pipelined before", async () => {
+    let answers = 0;
+    await start((socket, text) => {
+      const asked = text.split("\r\n\r\n").length - 1;
+      for (; answers < asked; answers++) setTimeout(() => socket.write(OK), 50);
+    });
+    guest.send(request("GET", "/1") + request("GET", "/2") + request("GET", "/3") + "GET http://half");
+    guest.socket.end();
+    const text = await guest.ended();
+    expect(text.split(OK).length - 1).toBe(3);
+    await eventually(() => joined.records.length === 3, "three records");
+    expect(joined.records.map(({ path }) => path)).toEqual(["/1", "/2", "/3"]);
+  });
+
+  test("and whose last pipelined request will never be whole is let go", async () => {
+    await start((socket) => socket.write(OK));
+    guest.send(request("GET", "/1") + request("POST", "/2", "Content-Length: 10\r\n", "half"));
+    guest.socket.end();
+    expect((await guest.ended()).split(OK).length - 1).toBe(1);
+    await eventually(() => joined.records.length === 2, "two records");
+    expect(joined.records[1]).toMatchObject({ path: "/2", outcome: "guest_aborted" });
+  });
+});
+
+describe("a drain", () => {
+  test("takes nothing of answers that are complete but not yet read", async () => {
+    // One segment of the upstream's: the last one that is written ends its exchange.
+    const bytes = 10_000;
+    const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n${"x".repeat(bytes)}`;
+    let answers = 0;
+    await start(
+      (socket, text) => {
+        for (; answers < text.split("\r\n\r\n").length - 1; answers++) socket.write(answer);
+      },
+      { timeouts: { drainMs: 10_000 } },
+    );
+    guest.socket.pause();
+    guest.send(Array.from({ length: 3000 }, (_, i) => request("GET", `/${i}`)).join(""));
+    // The edge answers until nothing more goes into the sockets' buffers, then waits for the reader between two requests.
+    for (let before = -1; before !== joined.records.length;) {
+      before = joined.records.length;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    expect(joined.records.length).toBeLessThan(3000);
+    const drained = joined.drain();
+    guest.socket.resume();
+    const text = await guest.ended();
+    guest.socket.end();
+    await drained;
+    expect(text.length).toBe(joined.records.length * answer.length);
+  });
+
+  test("has closed the record of every exchange that it cut, when it is over", async () => {
+    let release: (() => void) | null = null;
+    await start(() => undefined, {
+      ports: ({ leases }) => ({
+        leases: {
+          ...leases,
+          lease: (permit) =>
+            permit.authority.port === upstream.port && release === null
+              ? new Promise((resolve) => {
+                  release = () => resolve(leases.lease(permit));
+                  setTimeout(release, 900);
+                })
+              : leases.lease(permit),
+        },
+      }),
+    });
+    const second = await openGuest(joined.port);
+    guest.send(request("GET", "/waits-for-its-lease"));
+    second.send(request("GET", "/waits-for-its-answer"));
+    await eventually(() => upstream.sockets.length === 1, "the second request");
+    await joined.drain();
+    expect(joined.records.map(({ path, outcome }) => `${path} ${outcome}`).toSorted()).toEqual([
+      "/waits-for-its-answer edge_aborted",
+      "/waits-for-its-lease edge_aborted",
+    ]);
+    second.destroy();
+  });
+});
+
+test("a guest that goes away in an upload whose answer has begun is the one who left", async () => {
+  await start((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"));
+  guest.send(request("POST", "/early", "Content-Length: 10\r\n", "12345"));
+  await guest.until(/12345$/);
+  guest.destroy();
+  await eventually(() => joined.records.length === 1, "the record");
+  expect(joined.records[0]).toMatchObject({ outcome: "guest_aborted" });
+});
