@@ -93,6 +93,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     custodies: config.custodies.map(({ name }) => name),
     sources: {
       leases: () => keeper.size,
+      custodies: () => keeper.state(),
       policy: () => holder.state,
       audit: () => audit.stats,
       logDropped: () => log.dropped,
@@ -200,7 +201,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       await audit
         .privileged({ type: "edge_stopping", facts: {} })
         .catch((error: unknown) => logger.error({ err: error }, "audit"));
-      await audit.close();
+      await audit.close().catch((error: unknown) => logger.error({ err: error }, "audit"));
       logger.info("stopped");
       log.close();
     },
