@@ -1,0 +1,152 @@
+import { chmod, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { denialIn } from "../hostile/raw-guest.ts";
+import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
+import { run, type RunResult } from "./support/run.ts";
+import { valuesOf } from "./support/recording.ts";
+import { startUpstream, type Upstream } from "./support/upstream.ts";
+
+/** Where custody reads a credential, as far as the upstream; and what a 401 does: one fresh lease, one more try. */
+
+/** Credentials that a helper yields. Each has its own: a replacement that is rejected at once is not replaced again. */
+const HELPED = ["exec", "get", "always", "post", "empty-post", "put", "patch"];
+
+let directory = "";
+let upstream: Upstream;
+let edge: Edge;
+const at = (name: string): string => join(directory, name);
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "postern-sources-"));
+  upstream = await startUpstream();
+  await put("token", "first-file-token\n");
+  // Prints another token at each run, so that a fresh lease shows.
+  const script = `#!/bin/sh
+echo x >> "${directory}/runs-$1"
+printf '{"token":"exec-token-%s","expires_in_s":600}' "$(wc -l < "${directory}/runs-$1" | tr -d ' ')"
+`;
+  await writeFile(at("helper.sh"), script, { mode: 0o700 });
+  await writeFile(at("broken.sh"), "#!/bin/sh\necho no credential today\n", { mode: 0o700 });
+  const sources = {
+    env: { env: "THE_TOKEN" },
+    file: { file: at("token") },
+    gone: { file: at("gone") },
+    open: { file: at("open") },
+    ...Object.fromEntries(HELPED.map((name) => [name, { exec: [at("helper.sh"), name] }])),
+    broken: { exec: [at("broken.sh")] },
+    unset: { env: "NOT_SET" },
+  };
+  await put("gone", "x");
+  await put("open", "x");
+  const names = Object.keys(sources);
+  edge = await startEdge({
+    hosts: Object.fromEntries(names.map((name) => [`${name}.test`, ["127.0.0.1"]])),
+    env: { THE_TOKEN: "env-token-1" },
+    credentials: Object.entries(sources).map(([name, source]) => ({
+      name,
+      kind: "token",
+      source,
+      hosts: [`${name}.test:${upstream.port}`],
+    })),
+    destinations: names.map((name) =>
+      destinationFor(upstream, `${name}.test`, {
+        credential: `main/${name}`,
+        attach: { as: "bearer" },
+        plain_http_credential: "accept",
+      }),
+    ),
+  });
+  await rm(at("gone"));
+  await chmod(at("open"), 0o644);
+});
+
+afterAll(async () => {
+  await edge?.stop();
+  await upstream?.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+beforeEach(() => upstream.reset());
+
+/** As a secret is replaced: a finished file is renamed over the old one. */
+async function put(name: string, text: string): Promise<void> {
+  await writeFile(at(`${name}.new`), text, { mode: 0o600 });
+  await rename(at(`${name}.new`), at(name));
+}
+
+function curl(name: string, path: string, ...args: string[]): Promise<RunResult> {
+  const url = upstream.urlFor(`${name}.test`, path);
+  return run("curl", ["-sS", "-D", "-", ...args, url], { env: edge.guestEnv() });
+}
+
+const bearers = (): string[] => upstream.requests.flatMap((request) => valuesOf(request, "authorization"));
+
+describe("a credential", () => {
+  test("from the environment", async () => {
+    await curl("env", "/a");
+    expect(bearers()).toEqual(["Bearer env-token-1"]);
+  });
+
+  test("from a file, its last line break cut", async () => {
+    await curl("file", "/a");
+    expect(bearers()).toEqual(["Bearer first-file-token"]);
+  });
+
+  test("from a helper; the lease is kept, the helper not run for every request", async () => {
+    await curl("exec", "/a");
+    await curl("exec", "/b");
+    expect(bearers()).toEqual(["Bearer exec-token-1", "Bearer exec-token-1"]);
+    expect(await readFile(at("runs-exec"), "utf8")).toBe("x\n");
+  });
+
+  test.each(["gone", "open", "broken", "unset"])("that cannot be read (%s): nothing is sent", async (name) => {
+    const result = await curl(name, "/a");
+    expect(denialIn(result.stdout)).toBe("custody_unavailable");
+    expect(upstream.connections).toBe(0);
+  });
+});
+
+describe("401", () => {
+  test("a GET is sent once more, with a fresh lease", async () => {
+    const result = await curl("get", "/unauthorized-once?key=get");
+    expect(result.stdout).toMatch(/^HTTP\/1\.1 200 /);
+    expect(bearers()).toEqual(["Bearer exec-token-1", "Bearer exec-token-2"]);
+  });
+
+  test("a rotated file is picked up on the way", async () => {
+    await curl("file", "/before");
+    await put("token", "second-file-token");
+    const result = await curl("file", "/unauthorized-once?key=file");
+    expect(result.stdout).toMatch(/^HTTP\/1\.1 200 /);
+    expect(bearers()).toEqual(["first", "first", "second"].map((which) => `Bearer ${which}-file-token`));
+  });
+
+  test("once more is not twice", async () => {
+    const result = await curl("always", "/unauthorized");
+    expect(result.stdout).toMatch(/^HTTP\/1\.1 401 /);
+    expect(bearers()).toEqual(["Bearer exec-token-1", "Bearer exec-token-2"]);
+  });
+
+  test.each([
+    ["post", ["-d", "a=1"]],
+    ["empty-post", ["-X", "POST"]],
+    ["put", ["-X", "PUT", "-d", "a=1"]],
+    ["patch", ["-X", "PATCH"]],
+  ])("%s is not sent again; the next one has a fresh lease", async (name, args) => {
+    const refused = await curl(name, `/unauthorized-once?key=${name}`, ...args);
+    expect(refused.stdout).toMatch(/^HTTP\/1\.1 401 /);
+    expect(bearers()).toEqual(["Bearer exec-token-1"]);
+    const accepted = await curl(name, `/unauthorized-once?key=${name}`, ...args);
+    expect(accepted.stdout).toMatch(/^HTTP\/1\.1 200 /);
+    expect(bearers()).toEqual(["Bearer exec-token-1", "Bearer exec-token-2"]);
+  });
+});
+
+test("nothing of it is written down", async () => {
+  const records = await readFile(join(edge.directory, "audit.jsonl"), "utf8");
+  for (const text of [records, edge.process.output(), await edge.metrics()]) {
+    expect(text).not.toMatch(/env-token-1|first-file-token|second-file-token|exec-token-\d|no credential today/);
+  }
+});
