@@ -47,6 +47,11 @@ export interface RequestBody {
 
 /** A connection stripped of HTTP: bytes both ways, each direction closed on its own. */
 export interface RawStream extends NodeJS.ReadWriteStream {
+  readonly destroyed: boolean;
+  /** The other side closed its sending side, and everything before that was read. */
+  readonly readableEnded: boolean;
+  /** `end` was called and everything before it was handed over. */
+  readonly writableFinished: boolean;
   destroy(): unknown;
 }
 

@@ -146,6 +146,8 @@ function openTls(
       clearTimeout(timer);
       secured.off("close", onClose);
       secured.off("error", failed);
+      // Node tells a TLS socket that no tls.Server made of broken records by this event alone, and leaves it open.
+      secured.on("_tlsError", () => secured.destroy());
       const refusal = serverNameProblem(secured, authority);
       const tunnel = { scheme: "https", authority, proof, refusal, transport: socket } as const;
       serveInside(environment, place, secured, tunnel);

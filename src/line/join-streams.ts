@@ -2,42 +2,58 @@ import type { ExchangeRecord } from "../core/record.ts";
 import type { RawStream } from "../core/wire.ts";
 
 /**
- * Two raw streams joined byte-exactly until both directions have ended or either one broke; back-pressure and half-close
- * pass through. Never rejects: how it ended is in the record.
+ * Two raw streams joined byte-exactly until both are closed; back-pressure and half-close pass through. One that breaks ends the
+ * other at once; one that closes after it had said everything lets the other be handed all of it. Never rejects: how it ended is
+ * in the record.
  * @param guest the side that counts as `bytesFromGuest`
  */
 export function joinStreams(guest: RawStream, upstream: RawStream, record: ExchangeRecord): Promise<void> {
   return new Promise((resolve) => {
-    let open = 2;
-    let over = false;
-    const finish = (): void => {
-      if (over) return;
-      over = true;
-      guest.destroy();
-      upstream.destroy();
-      resolve();
+    const onGone = (): void => {
+      if (guest.destroyed && upstream.destroyed) resolve();
     };
-    const oneWay = (from: RawStream, to: RawStream, count: (bytes: number) => void): void => {
-      from.on("data", (chunk: Buffer) => {
-        count(chunk.length);
-        if (!to.write(chunk)) from.pause();
-      });
-      to.on("drain", () => from.resume());
-      from.on("end", () => {
-        // FIN passes on by itself; the other direction may go on (half-close).
-        if (--open === 0) to.end(finish);
-        else to.end();
-      });
-      from.on("error", finish);
-      from.on("close", finish);
-    };
-    oneWay(guest, upstream, (bytes) => {
+    oneWay(guest, upstream, onGone, (bytes) => {
       record.bytesFromGuest += bytes;
     });
-    oneWay(upstream, guest, (bytes) => {
+    oneWay(upstream, guest, onGone, (bytes) => {
       record.bytesToGuest += bytes;
     });
-    guest.resume();
-    upstream.resume();
   });
+}
+
+function oneWay(from: RawStream, to: RawStream, onGone: () => void, count: (bytes: number) => void): void {
+  let ended = false;
+  const onEnd = (): void => {
+    ended = true;
+    to.end();
+    if (from.destroyed) destroyOnceFinished(to);
+  };
+  const onClose = (): void => {
+    if (ended) destroyOnceFinished(to);
+    else to.destroy();
+    onGone();
+  };
+  from.on("data", (chunk: Buffer) => {
+    // Nobody is there to take it; read on, so that no reset overtakes what this side is still being handed.
+    if (to.destroyed) return;
+    count(chunk.length);
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on("drain", () => from.resume());
+  from.on("end", onEnd);
+  // `close` follows every error; what there is to do is done there.
+  from.on("error", () => undefined);
+  from.on("close", onClose);
+  // What happened before the streams were joined is told by no event any more.
+  if (from.readableEnded) onEnd();
+  if (from.destroyed) onClose();
+  else from.resume();
+}
+
+function destroyOnceFinished(stream: RawStream): void {
+  if (stream.writableFinished) stream.destroy();
+  else {
+    stream.once("finish", () => stream.destroy());
+    stream.resume();
+  }
 }

@@ -27,7 +27,6 @@ export async function runPassThrough(
   let guest: RawStream;
   try {
     // An upstream that goes away meanwhile is noticed when the streams are joined.
-    stream.on("error", () => undefined);
     guest = await open();
   } catch (thrown) {
     stream.destroy();

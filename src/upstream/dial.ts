@@ -43,6 +43,8 @@ export async function dial(
 function dialOne(authority: Authority, address: string, tls: DialTls | null, timeoutMs: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = tls === null ? plain(authority, address) : secure(authority, address, tls);
+    // Whoever holds the socket has its own handler; this one is for the moments between two holders.
+    socket.on("error", () => undefined);
     const settle = (): void => {
       clearTimeout(timer);
       socket.off("error", onError);
@@ -50,8 +52,6 @@ function dialOne(authority: Authority, address: string, tls: DialTls | null, tim
     };
     const fail = (denial: Denial): void => {
       settle();
-      // A late error of a socket that was given up is nobody's business any more.
-      socket.on("error", () => undefined);
       socket.destroy();
       reject(denial);
     };

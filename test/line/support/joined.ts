@@ -217,9 +217,13 @@ export interface Scripted {
   close(): Promise<void>;
 }
 
-/** @param serve told of everything that came on connection `index` so far, segment by segment */
+/**
+ * @param serve told of everything that came on connection `index` so far, segment by segment
+ * @param onEnd the other side closed its sending side; by default this side does, too
+ */
 export async function startScripted(
   serve: (socket: Socket, received: string, index: number) => void,
+  onEnd: (socket: Socket) => void = (socket) => socket.end(),
 ): Promise<Scripted> {
   const sockets: Socket[] = [];
   const received: string[] = [];
@@ -231,7 +235,7 @@ export async function startScripted(
       received[index] += chunk.toString("latin1");
       serve(socket, received[index] as string, index);
     });
-    socket.on("end", () => socket.end());
+    socket.on("end", () => onEnd(socket));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

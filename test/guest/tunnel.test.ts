@@ -1,0 +1,212 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { makeCa, type TestLeaf } from "../house/support/certificates.ts";
+import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { clientHello } from "./support/hello.ts";
+import {
+  eventually,
+  type Joined,
+  type JoinedOptions,
+  type Scripted,
+  startJoined,
+  startScripted,
+} from "../line/support/joined.ts";
+
+/** Tunnels and upgraded streams: how they begin, how each of their ends ends them. */
+
+let joined: Joined;
+let upstream: Scripted;
+let guest: RawGuest;
+let directory: string;
+let leaf: TestLeaf;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "postern-tunnel-"));
+  leaf = await (await makeCa(directory)).issue(["api.test"]);
+});
+
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+afterEach(async () => {
+  guest.destroy();
+  await joined.stop();
+  await upstream.close();
+  expect(joined.faults).toEqual([]);
+});
+
+const PASS_THROUGH = { tls: "passthrough", credential: null, attachments: [] } as const;
+
+async function start(serve: Parameters<typeof startScripted>[0], options: JoinedOptions = {}): Promise<void> {
+  upstream = await startScripted(serve);
+  joined = await startJoined(options);
+  guest = await openGuest(joined.port);
+}
+
+async function connect(): Promise<void> {
+  guest.send(`CONNECT api.test:${upstream.port} HTTP/1.1\r\n\r\n`);
+  await guest.until(/^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
+}
+
+const record = (): Promise<void> => eventually(() => joined.records.length === 1, "the record");
+
+/** Dials only when told to. */
+function heldDial(): { readonly options: JoinedOptions; go(): void } {
+  let go = (): void => undefined;
+  const until = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  return {
+    go: () => go(),
+    options: {
+      destination: PASS_THROUGH,
+      ports: ({ upstream: pools }) => ({
+        upstream: {
+          connect: (...args) => pools.connect(...args),
+          dialRaw: async (...args) => {
+            await until;
+            return pools.dialRaw(...args);
+          },
+        },
+      }),
+    },
+  };
+}
+
+describe("a CONNECT whose guest leaves before it is answered", () => {
+  test.each([
+    ["closes", (socket: Socket) => socket.destroy()],
+    ["resets", (socket: Socket) => socket.resetAndDestroy()],
+    ["closes its sending side", (socket: Socket) => socket.end()],
+  ])("a guest that %s", async (_name, leave) => {
+    const dial = heldDial();
+    await start(() => undefined, dial.options);
+    guest.send(`CONNECT api.test:${upstream.port} HTTP/1.1\r\n\r\n`);
+    await eventually(() => joined.listener.openConnections === 1, "the connection");
+    leave(guest.socket);
+    await eventually(() => joined.listener.openConnections === 0, "its end");
+    dial.go();
+    await record();
+    expect(joined.records[0]).toMatchObject({ outcome: "guest_aborted", denial: null });
+    await eventually(() => upstream.sockets.every((socket) => socket.destroyed), "the upstream's end");
+  });
+});
+
+describe("a pass-through tunnel", () => {
+  test.each([
+    ["resets", (socket: Socket) => socket.resetAndDestroy()],
+    ["closes", (socket: Socket) => socket.destroy()],
+    ["closes its sending side", (socket: Socket) => socket.end()],
+  ])("ends when an upstream %s before the hello came", async (_name, leave) => {
+    await start(() => undefined, { destination: PASS_THROUGH });
+    await connect();
+    await eventually(() => upstream.sockets.length === 1, "the dial");
+    leave(upstream.sockets[0] as Socket);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    guest.send(clientHello("api.test"));
+    await guest.ended(3000);
+    guest.socket.end();
+    await record();
+    expect(joined.records[0]).toMatchObject({ kind: "connect", status: 200 });
+  });
+
+  test("hands a slow guest that closed its sending side all that the upstream sent before it closed", async () => {
+    const bytes = 12_000_000;
+    upstream = await startScripted(
+      () => undefined,
+      (socket) => socket.end(Buffer.alloc(bytes, "x")),
+    );
+    joined = await startJoined({ destination: PASS_THROUGH });
+    guest = await openGuest(joined.port);
+    await connect();
+    const head = guest.text.length;
+    guest.send(clientHello("api.test"));
+    guest.socket.end();
+    guest.socket.on("data", () => {
+      guest.socket.pause();
+      setTimeout(() => guest.socket.resume(), 3);
+    });
+    await guest.ended();
+    expect(guest.text.length - head).toBe(bytes);
+    await record();
+    expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesToGuest: bytes });
+  });
+
+  test("has a life of its own, busy or not", async () => {
+    await start((socket) => socket.write("tock"), {
+      destination: PASS_THROUGH,
+      timeouts: { tunnelLifeMs: 600, tunnelIdleMs: 60_000 },
+    });
+    await connect();
+    guest.send(clientHello("api.test"));
+    const ticking = setInterval(() => guest.send("tick"), 20);
+    await guest.ended(5000);
+    clearInterval(ticking);
+    await record();
+    expect(guest.text).toContain("tock");
+  });
+});
+
+describe("an upgraded stream", () => {
+  const ask = (): string =>
+    `GET http://api.test:${upstream.port}/ws HTTP/1.1\r\nHost: api.test:${upstream.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+  const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+  test("has a life of its own, busy or not", async () => {
+    await start((socket, text) => socket.write(text.endsWith("tick") ? "tock" : SWITCH), {
+      timeouts: { tunnelLifeMs: 600, tunnelIdleMs: 60_000 },
+    });
+    guest.send(ask());
+    await guest.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+    const ticking = setInterval(() => guest.send("tick"), 20);
+    await guest.ended(5000);
+    clearInterval(ticking);
+    await record();
+    expect(guest.text).toContain("tock");
+    await eventually(() => joined.open() === 0, "the upstream's end");
+  });
+
+  test("that a drain cuts was cut by the edge", async () => {
+    await start((socket) => socket.write(SWITCH));
+    guest.send(ask());
+    await guest.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+    await joined.drain();
+    expect(joined.records).toMatchObject([{ status: 101, outcome: "edge_aborted" }]);
+    await eventually(() => joined.open() === 0, "the upstream's end");
+  });
+
+  test("passes on what came with the head, and both ends' half-close", async () => {
+    await start((socket, text) => {
+      if (text.endsWith("\r\n\r\n")) socket.write(`${SWITCH}early, too`);
+      if (text.endsWith("late")) socket.end("and last");
+    });
+    guest.send(`${ask()}early`);
+    await guest.until(/early, too$/);
+    guest.socket.end("late");
+    expect(await guest.ended()).toMatch(/early, tooand last$/);
+    await record();
+    expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesFromGuest: 9, bytesToGuest: 18 });
+  });
+});
+
+describe("an opened tunnel", () => {
+  test("ends when what comes is no TLS any more", async () => {
+    await start((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), {
+      leaf,
+      timeouts: { guestIdleMs: 60_000 },
+    });
+    await connect();
+    guest.socket.removeAllListeners("data");
+    const secured = connectTls({ socket: guest.socket, servername: "api.test", rejectUnauthorized: false });
+    await once(secured, "secureConnect");
+    secured.on("error", () => undefined);
+    secured.write(`GET /one HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`);
+    await once(secured, "data");
+    guest.send("\x17\x03\x03\x00\x20" + "x".repeat(32));
+    await eventually(() => joined.listener.openConnections === 0, "the end", 5000);
+  });
+});
