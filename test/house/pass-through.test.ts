@@ -1,0 +1,138 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { denialIn, openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { makeCa, type TestCa } from "./support/certificates.ts";
+import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
+import { patternSha256 } from "./support/pattern.ts";
+import { type RawUpstream, startRawUpstream } from "./support/raw-upstream.ts";
+import { run } from "./support/run.ts";
+import { startUpstream, type Upstream } from "./support/upstream.ts";
+
+/** `tls: passthrough`: the edge sees the hello's name and nothing else; every byte goes through as it is. */
+
+let directory = "";
+let upstream: Upstream;
+let raw: RawUpstream;
+let edge: Edge;
+let upstreamCa: TestCa;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "postern-through-"));
+  upstreamCa = await makeCa(join(directory, "upstream-ca"), "Upstream CA");
+  upstream = await startUpstream({ tls: await upstreamCa.issue(["through.test"]) });
+  raw = await startRawUpstream((socket) => socket.write("\x00\xffanything\r\n\r\n", "latin1"));
+  const through = { tls: "passthrough", allow: undefined };
+  edge = await startEdge({
+    hosts: { "through.test": ["127.0.0.1"], "raw.test": ["127.0.0.1"] },
+    destinations: [
+      destinationFor(upstream, "through.test", through),
+      destinationFor({ ...raw, scheme: "https" }, "raw.test", through),
+    ],
+  });
+});
+
+afterAll(async () => {
+  await edge?.stop();
+  await Promise.all([upstream?.close(), raw?.close()]);
+  await rm(directory, { recursive: true, force: true });
+});
+
+beforeEach(() => upstream.reset());
+
+/** The hello that a TLS client would begin with. */
+async function helloFor(servername: string | undefined): Promise<Buffer> {
+  const written: Buffer[] = [];
+  const wire = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      written.push(chunk);
+      done();
+    },
+  });
+  const client = connectTls({ socket: wire, ...(servername === undefined ? {} : { servername }) });
+  client.on("error", () => undefined);
+  await expect.poll(() => written.length).toBeGreaterThan(0);
+  client.destroy();
+  return Buffer.concat(written);
+}
+
+async function tunnelTo(name: string, port: number): Promise<RawGuest> {
+  const guest = await openGuest(edge.proxyPort);
+  guest.send(`CONNECT ${name}:${port} HTTP/1.1\r\nHost: ${name}:${port}\r\n\r\n`);
+  expect(await guest.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 200 /);
+  return guest;
+}
+
+describe("a pass-through destination", () => {
+  test("curl trusts the upstream's own CA, and gets its answer", async () => {
+    const url = upstream.urlFor("through.test", "/download?bytes=5000000");
+    const args = ["-sS", "--cacert", upstreamCa.certificateFile, url];
+    const result = await run("curl", args, { env: edge.guestEnv() });
+    expect(result).toMatchObject({ code: 0, stdoutSha256: patternSha256(5_000_000) });
+    expect(upstream.requests[0]).toMatchObject({ serverName: "through.test" });
+  });
+
+  test("the edge's CA is of no use there", async () => {
+    const result = await run("curl", ["-sS", upstream.urlFor("through.test", "/")], { env: edge.guestEnv() });
+    expect(result.code).toBe(60);
+  });
+
+  test("every byte goes through as it is, both ways", async () => {
+    const hello = await helloFor("raw.test");
+    const guest = await tunnelTo("raw.test", raw.port);
+    guest.send(hello);
+    expect(await guest.until(/anything\r\n\r\n$/)).toMatch(/\r\n\r\n\x00\xffanything\r\n\r\n$/);
+    guest.send("no TLS at all \x00\xff");
+    const expected = `${hello.toString("latin1")}no TLS at all \x00\xff`;
+    await expect.poll(() => raw.received.at(-1)).toBe(expected);
+    guest.destroy();
+  });
+
+  test("a hello in drips goes through as one", async () => {
+    const hello = await helloFor("raw.test");
+    const guest = await tunnelTo("raw.test", raw.port);
+    for (const byte of hello) {
+      guest.send(Buffer.from([byte]));
+      await new Promise((done) => setImmediate(done));
+    }
+    await guest.until(/anything\r\n\r\n$/);
+    expect(raw.received.at(-1)).toBe(hello.toString("latin1"));
+    guest.destroy();
+  });
+
+  test("half-close passes through", async () => {
+    const guest = await tunnelTo("raw.test", raw.port);
+    guest.send(await helloFor("raw.test"));
+    await guest.until(/anything/);
+    guest.socket.end();
+    await once(guest.socket, "close");
+  });
+
+  test.each([
+    ["another name", "sni_mismatch", () => helloFor("other.test")],
+    ["no name", "sni_missing", () => helloFor(undefined)],
+    ["no hello", "tunnel_unsupported", async () => Buffer.from("GET / HTTP/1.1\r\nHost: raw.test\r\n\r\n")],
+  ])("a tunnel that begins with %s is closed: %s", async (_name, code, first) => {
+    const before = raw.received.filter((text) => text !== "").length;
+    const guest = await tunnelTo("raw.test", raw.port);
+    guest.send(await first());
+    await guest.ended();
+    guest.destroy();
+    expect(raw.received.filter((text) => text !== "")).toHaveLength(before);
+    await expect.poll(async () => (await edge.audit()).map(({ denial }) => denial)).toContain(code);
+  });
+
+  test("a plain request for it is refused", async () => {
+    const guest = await openGuest(edge.proxyPort);
+    const authority = `through.test:${upstream.port}`;
+    guest.send(`GET https://${authority}/ HTTP/1.1\r\nHost: ${authority}\r\nConnection: close\r\n\r\n`);
+    expect(denialIn(await guest.ended())).not.toBeNull();
+    guest.destroy();
+    expect(upstream.requests).toEqual([]);
+  });
+});
