@@ -1,14 +1,21 @@
+import { systemClock } from "./edge/system.ts";
+
+/** npm hands on the Ctrl-C that the terminal sent to the whole group already: two signals, one wish. */
+const ECHO_MS = 1000;
+
 /**
- * Waits for SIGTERM or SIGINT, then runs `stop` once; a second signal ends the process at once, for whoever cannot wait for
- * the drain.
+ * Waits for SIGTERM or SIGINT, then runs `stop` once; a second signal, a moment later, ends the process at once, for whoever
+ * cannot wait for the drain.
  */
 export function runUntilStopped(stop: () => Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
-    let stopping = false;
+    let stoppingSinceMs: number | null = null;
     const onSignal = (): void => {
-      if (stopping) process.exit(130);
-      stopping = true;
-      stop().then(resolve, reject);
+      const nowMs = systemClock.monotonicMs();
+      if (stoppingSinceMs === null) {
+        stoppingSinceMs = nowMs;
+        stop().then(resolve, reject);
+      } else if (nowMs - stoppingSinceMs > ECHO_MS) process.exit(130);
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
