@@ -52,9 +52,9 @@ const COMMANDS: readonly CommandEntry[] = [
   },
 ];
 
-// A reader that has seen enough (`postern check | head`) is no error.
+// A reader that has seen enough (`postern check | head`) or a terminal that was closed is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
+  if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
 });
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };

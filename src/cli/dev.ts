@@ -65,7 +65,7 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal): 
     await runUntilStopped(async () => {
       terminal.out("\nstopping\n");
       await edge.drain();
-    });
+    }, ["SIGHUP"]);
   } finally {
     await upstream.close();
   }
