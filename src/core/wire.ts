@@ -120,8 +120,11 @@ export interface UpstreamChannel {
   /** Address that was dialled. */
   readonly address: string;
   readonly reused: boolean;
-  /** Sends the head and then the body; the answer goes to `sink`. */
-  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void;
+  /**
+   * Sends the head and then the body; the answer goes to `sink`.
+   * @returns `false` when the connection closed while it was held: nothing was sent, `sink` hears nothing
+   */
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean;
   /** Reads on after `AnswerSink.flush` said `false`. */
   resume(): void;
   /** Ends the exchange now; the connection is not reused. */

@@ -37,7 +37,7 @@ export async function send(
   record.upstream = channel.address;
   let relay: Relay;
   try {
-    if (guest.aborted) throw new Denial("request_malformed", { cause: "the guest went away" });
+    stopIfAborted(guest);
     const lease = proof instanceof Lease ? await usable(line, permit, proof) : null;
     if (lease !== null) {
       record.lease = lease.id;
@@ -45,18 +45,32 @@ export async function send(
       const admitted = line.account.admit(record);
       if (admitted instanceof Promise) await admitted;
     }
-    // From here to the write nothing is awaited: what was checked is what is sent.
+    // From here to the write nothing is awaited: what was checked is what is sent, and to a guest that is there.
+    stopIfAborted(guest);
     const head: OutboundHead = { method: guest.method, target: guest.target, fields: guest.fields.clone() };
     line.attach.cleanse(permit, head);
     const injected = lease === null ? NOTHING_INJECTED : inject(line, permit, lease, head);
-    record.injected ||= lease !== null;
     relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options));
-    channel.send(head, outboundRequest(line, guest, permit), relay);
+    const before = record.injected;
+    record.injected ||= lease !== null;
+    if (!channel.send(head, outboundRequest(line, guest, permit), relay)) {
+      record.injected = before;
+      lease?.returnUse();
+      giveBack(channel);
+      // Whatever the request is: nothing of it was sent.
+      if (options.mayRetryStale) return "stale";
+      throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+    }
   } catch (thrown) {
     giveBack(channel);
     throw thrown;
   }
   return relay.verdict;
+}
+
+/** @throws Denial that nobody will read: the record says who ended the exchange */
+function stopIfAborted(guest: GuestExchange): void {
+  if (guest.aborted !== null) throw new Denial("request_malformed", { cause: "the guest went away" });
 }
 
 /** The lease if it can still be used, else one fresh one: waiting for a connection may have outlived it. */

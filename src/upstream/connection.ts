@@ -64,8 +64,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     return this.#state === "idle" && !this.#socket.destroyed && this.#socket.writable && !this.#socket.readableEnded;
   }
 
-  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): void {
-    if (!this.isUsable) throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean {
+    if (!this.isUsable) return false;
     this.#exchanges++;
     this.#socket.ref();
     this.#sink = sink;
@@ -77,11 +77,12 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     if (this.#requestComplete) {
       this.#enter("awaiting_answer");
       this.#batch.writeTo(this.#socket);
-      return;
+      return true;
     }
     request.body.start(this);
     // Whatever arrived with the head has gone into the batch; a body still to come must not hold the head back.
     if (!this.#batch.isEmpty) this.bodyFlush();
+    return true;
   }
 
   bodyData(chunk: Buffer): void {
@@ -142,19 +143,21 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   readonly #onData = (segment: Buffer): void => {
     const sink = this.#sink;
-    if (sink === null) {
-      // Bytes beyond an answer, or without a request: the next answer could not be trusted (response splitting).
-      this.#close();
-      return;
-    }
+    // Bytes beyond an answer, or without a request: the next answer could not be trusted (response splitting).
+    if (sink === null) this.#close();
+    else this.#guarded(() => this.#take(segment, sink));
+  };
+
+  /** What throws ends this exchange; as long as the sink was not told the end, it is told of the failure. */
+  #guarded(step: () => void): void {
     try {
-      this.#take(segment, sink);
+      step();
     } catch (thrown) {
       this.#fail(
         thrown instanceof Http1Error ? new Denial("upstream_protocol", { cause: thrown }) : Denial.from(thrown),
       );
     }
-  };
+  }
 
   #take(segment: Buffer, sink: AnswerSink): void {
     if (this.#state === "answering") this.#renewDeadline();
@@ -171,14 +174,11 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   /** The answer is complete: reuse the connection, or end it when anything about it is in doubt. */
   #finish(sink: AnswerSink): void {
-    const trailers = this.#reader.trailers;
-    this.#keepaliveMs = Math.min(this.#context.timeouts.upstreamKeepaliveMs, this.#reader.keepAliveHintMs);
-    const clean = this.#reader.reusable && this.#requestComplete && !this.#socket.destroyed && this.#keepaliveMs > 0;
+    sink.end(this.#reader.trailers);
     this.#sink = null;
     this.#request = null;
-    sink.end(trailers);
-    sink.flush();
-    if (!clean) {
+    this.#keepaliveMs = Math.min(this.#context.timeouts.upstreamKeepaliveMs, this.#reader.keepAliveHintMs);
+    if (!this.#isClean) {
       this.#close();
       return;
     }
@@ -188,19 +188,27 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#context.onIdle(this);
   }
 
+  /** The next request can follow this answer. */
+  get #isClean(): boolean {
+    const { destroyed, writableLength } = this.#socket;
+    // An upstream that answered before all of the request had left may take the rest for the next one.
+    const isSent = this.#requestComplete && writableLength === 0;
+    return this.#reader.reusable && isSent && !destroyed && this.#keepaliveMs > 0;
+  }
+
   /** 101: from here on the socket belongs to the joined streams. */
   #handOver(sink: AnswerSink): void {
     const { head, rest } = this.#reader.upgraded as NonNullable<AnswerReader["upgraded"]>;
     const socket = this.#socket;
     this.#enter("upgraded");
-    this.#sink = null;
-    this.#request = null;
     socket.pause();
     socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     if (rest.length > 0) socket.unshift(rest);
     sink.upgraded(head, socket);
+    this.#sink = null;
+    this.#request = null;
   }
 
   readonly #onDrain = (): void => {
@@ -210,7 +218,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   readonly #onEnd = (): void => {
     const sink = this.#sink;
     if (sink !== null && this.#reader.endsAtClose) {
-      this.#finish(sink);
+      this.#guarded(() => this.#finish(sink));
       return;
     }
     this.#fail(new Denial("upstream_unreachable", { cause: "the upstream closed before the answer was complete" }));
