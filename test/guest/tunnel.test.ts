@@ -55,7 +55,7 @@ async function connect(): Promise<void> {
 const record = (): Promise<void> => eventually(() => joined.records.length === 1, "the record");
 
 /** Dials only when told to. */
-function heldDial(): { readonly options: JoinedOptions; go(): void } {
+function heldDial(): { readonly options: JoinedOptions; readonly go: () => void } {
   let go = (): void => undefined;
   const until = new Promise<void>((resolve) => {
     go = resolve;

@@ -37,7 +37,11 @@ const request = (method: string, path: string, fields = "", body = ""): string =
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /** An account whose admission waits, from the second exchange on, until it is told to go on. */
-function strictAccount(): { readonly ports: NonNullable<JoinedOptions["ports"]>; waiting(): boolean; go(): void } {
+function strictAccount(): {
+  readonly ports: NonNullable<JoinedOptions["ports"]>;
+  readonly waiting: () => boolean;
+  readonly go: () => void;
+} {
   let admitted = 0;
   let go: (() => void) | null = null;
   return {
