@@ -44,24 +44,47 @@ export class Batch {
     this.#pieces = [];
     this.#bytes = 0;
     if (pieces.length === 0) return true;
-    if (pieces.length === 1) return writePiece(sink, pieces[0] as string | Buffer);
-    if (bytes <= JOIN_BYTES) return sink.write(join(pieces, bytes));
+    if (bytes <= JOIN_BYTES) return writeRun(sink, pieces, 0, pieces.length, bytes);
     sink.cork();
-    let flowing = true;
-    for (const piece of pieces) flowing = writePiece(sink, piece);
+    const flowing = writeRuns(sink, pieces);
     sink.uncork();
     return flowing;
   }
 }
 
-function writePiece(sink: ByteSink, piece: string | Buffer): boolean {
+/** Neighbours are joined while they are small: a body in chunks of one byte must not cost three writes a byte. */
+function writeRuns(sink: ByteSink, pieces: readonly (string | Buffer)[]): boolean {
+  let start = 0;
+  let bytes = 0;
+  for (let i = 0; i < pieces.length; i++) {
+    const size = (pieces[i] as string | Buffer).length;
+    if (bytes + size > JOIN_BYTES && i > start) {
+      writeRun(sink, pieces, start, i, bytes);
+      start = i;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  return writeRun(sink, pieces, start, pieces.length, bytes);
+}
+
+function writeRun(
+  sink: ByteSink,
+  pieces: readonly (string | Buffer)[],
+  start: number,
+  end: number,
+  bytes: number,
+): boolean {
+  if (end - start > 1) return sink.write(join(pieces, start, end, bytes));
+  const piece = pieces[start] as string | Buffer;
   return typeof piece === "string" ? sink.write(piece, "latin1") : sink.write(piece);
 }
 
-function join(pieces: readonly (string | Buffer)[], bytes: number): Buffer {
+function join(pieces: readonly (string | Buffer)[], start: number, end: number, bytes: number): Buffer {
   const joined = Buffer.allocUnsafe(bytes);
   let at = 0;
-  for (const piece of pieces) {
+  for (let i = start; i < end; i++) {
+    const piece = pieces[i] as string | Buffer;
     if (typeof piece === "string") at += joined.write(piece, at, "latin1");
     else {
       joined.set(piece, at);
