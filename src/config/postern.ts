@@ -17,9 +17,9 @@ import { independent } from "./prune.ts";
 import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
 
-/** Compiled, because 100,000 destinations pass through them on every load. */
-const schema = z.compile(posternSchema);
-const listSchema = z.compile(z.array(destinationSchema));
+/** Compiled for long lists only: 100,000 destinations pass through it on every load, and it costs 8 MB to have. */
+let compiledList: ReturnType<typeof compileList> | null = null;
+const compileList = () => z.compile(z.array(destinationSchema));
 
 /** A config, or `null` when anything is wrong; `findings` says what. */
 export interface Taken<Config> {
@@ -32,7 +32,7 @@ export interface Taken<Config> {
  * @param files remembers what the config depends on
  */
 export function posternConfig(value: unknown, files: FileSet): Taken<PosternConfig> {
-  const parsed = schema.safeParse(value);
+  const parsed = posternSchema.safeParse(value);
   const report = new Report();
   if (!parsed.success) {
     const shape = findingsOf(posternSchema, value, parsed.error.issues);
@@ -51,8 +51,10 @@ export function posternConfig(value: unknown, files: FileSet): Taken<PosternConf
  * @returns `null` when anything is wrong; what, is found by reading the file whole
  */
 export function longPosternConfig(file: LongList, files: FileSet): PosternConfig | null {
-  const parsed = schema.safeParse(file.rest);
+  const parsed = posternSchema.safeParse(file.rest);
   if (!parsed.success) return null;
+  compiledList ??= compileList();
+  const listSchema = compiledList;
   const report = new Report();
   const parts = wholeParts(parsed.data);
   const destinations = function* (): Generator<RawDestination | null> {

@@ -6,7 +6,7 @@ import type { CustodyPort } from "../../core/custody.ts";
 import { Catalogue } from "../../custody/catalogue.ts";
 import { EmbeddedCustody } from "../../custody/embedded.ts";
 import { Issuer } from "../../custody/issuer.ts";
-import { RemoteCustody, type RemoteTls } from "../../custody/remote.ts";
+import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
 import type { EdgeSystem } from "./system.ts";
 
 /** Makes the custodies of a config and closes those of the config before it. */
@@ -25,8 +25,8 @@ export class Custodies {
   }
 
   /** @returns the custodies by name; those opened before stay open until `retire` is called with them */
-  open(bindings: readonly CustodyBinding[]): ReadonlyMap<string, CustodyPort> {
-    const made = bindings.map((binding) => [binding.name, this.#make(binding)] as const);
+  async open(bindings: readonly CustodyBinding[]): Promise<ReadonlyMap<string, CustodyPort>> {
+    const made = await Promise.all(bindings.map(async (binding) => [binding.name, await this.#make(binding)] as const));
     this.#open.push(...made.map(([, custody]) => custody));
     return new Map(made);
   }
@@ -42,9 +42,11 @@ export class Custodies {
     this.retire(new Map());
   }
 
-  #make(binding: CustodyBinding): EmbeddedCustody | RemoteCustody {
+  async #make(binding: CustodyBinding): Promise<EmbeddedCustody | RemoteCustody> {
     if (binding.kind === "remote") {
       const { address, tls, timeoutMs } = binding;
+      // Its HTTP client is 10 MB that an edge with embedded custody has no use for.
+      const { RemoteCustody } = await import("../../custody/remote.ts");
       return new RemoteCustody({ address, tls: tls === null ? null : readTls(tls), timeoutMs });
     }
     const { clock, environment, uid, randomBytes } = this.#system;

@@ -103,7 +103,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     },
   });
   const keeper = new LeaseKeeper({
-    custodies: custodies.open(config.custodies),
+    custodies: await custodies.open(config.custodies),
     clock,
     random: system.random,
     tickMs: 1000,

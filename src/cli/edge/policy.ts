@@ -32,6 +32,7 @@ const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
 export class EdgePolicy {
   readonly #parts: Parts;
   #custodies: PosternConfig["custodies"];
+  #reloading: Promise<void> = Promise.resolve();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -51,7 +52,7 @@ export class EdgePolicy {
       facts: { config: digest, destinations: config.destinations.length },
     });
     if (!isDeepStrictEqual(config.custodies, this.#custodies)) {
-      const opened = custodies.open(config.custodies);
+      const opened = await custodies.open(config.custodies);
       keeper.useCustodies(opened);
       custodies.retire(opened);
       this.#custodies = config.custodies;
@@ -62,8 +63,16 @@ export class EdgePolicy {
     logger.info({ version: digest.slice(0, 12), destinations: config.destinations.length }, "policy loaded");
   }
 
-  /** A config was read anew: takes it over, or keeps the old one and says so loudly. Never rejects. */
-  async reload(loaded: Loaded<PosternConfig>): Promise<void> {
+  /**
+   * A config was read anew: takes it over, or keeps the old one and says so loudly; one after the other, so that the last
+   * one read is the one in force. Never rejects.
+   */
+  reload(loaded: Loaded<PosternConfig>): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload(loaded));
+    return this.#reloading;
+  }
+
+  async #reload(loaded: Loaded<PosternConfig>): Promise<void> {
     try {
       if (!loaded.ok) throw new Error(loaded.problems.map(problemLine).join("\n"));
       if (loaded.digest.startsWith(this.#parts.holder.state.version ?? "-")) return;
