@@ -27,7 +27,16 @@ export const postern: Contender = {
         writeFileSync(file, config(stage, port, destinations));
         const profiling =
           profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
-        return [process.execPath, ...profiling, await buildPostern(), "serve", "--config", file];
+        // The flags of the image.
+        return [
+          process.execPath,
+          "--max-semi-space-size=4",
+          ...profiling,
+          await buildPostern(),
+          "serve",
+          "--config",
+          file,
+        ];
       },
     });
   },

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { loadConfig } from "../config/load.ts";
+import { collectGarbageOfStart } from "./collect-garbage.ts";
 import type { Terminal } from "./command.ts";
 import { addConfigOption, configOf } from "./config-option.ts";
 import { startEdge } from "./edge/edge.ts";
@@ -15,6 +16,7 @@ export function register(command: Command, terminal: Terminal): void {
     const { config, digest, files } = configOf(loadConfig(path, policyFindings));
     const edge = await startEdge(config, digest, realSystem(version()));
     const { logger } = edge.log;
+    collectGarbageOfStart();
     // What runs is logged, so that `ready` is one JSON line like all others.
     logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
     const watch = watchConfig(files, () => reload("the config changed"), {
