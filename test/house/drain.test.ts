@@ -103,13 +103,15 @@ describe("a drain", () => {
     expect(await edge.process.exited()).toBe(0);
   });
 
-  test("a second signal ends it at once", async () => {
+  test("is ended at once by whoever insists", async () => {
     await start(30_000);
     const download = await halfADownload();
     edge.process.signal("SIGINT");
     await expect.poll(accepts, patience).toBe(false);
-    edge.process.signal("SIGINT");
+    // The first repetitions may be npm's echo of one Ctrl-C.
+    const insist = setInterval(() => edge.process.signal("SIGINT"), 100);
     expect(await edge.process.exited()).toBe(130);
+    clearInterval(insist);
     expect((await download.result).code).toBeGreaterThan(0);
   });
 });
