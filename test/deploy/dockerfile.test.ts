@@ -85,7 +85,11 @@ describe("the image", () => {
   });
 
   test("starts the compiled command without a shell", () => {
-    expect(JSON.parse(of("ENTRYPOINT")[0] ?? "")).toEqual(["/usr/local/bin/node", "--max-semi-space-size=4", "/app/dist/main.js"]);
+    expect(JSON.parse(of("ENTRYPOINT")[0] ?? "")).toEqual([
+      "/usr/local/bin/node",
+      "--max-semi-space-size=4",
+      "/app/dist/main.js",
+    ]);
     expect(JSON.parse(of("CMD")[0] ?? "")).toEqual(["serve", "--config", "/etc/postern/postern.yaml"]);
     expect(of("STOPSIGNAL")).toEqual(["SIGTERM"]);
   });
