@@ -227,6 +227,8 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   #exchangeOver(exchange: Http1GuestExchange): void {
     if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.#life.state === "closed") return;
+    // Cut or broken off: `close` is on its way, and nothing follows.
+    if (this.socket.destroyed) return;
     this.#exchange = null;
     const isLast = this.#inputEnded && this.#pending === null;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || isLast) {
@@ -319,8 +321,8 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   destroyBroken(): void {
     // A FIN would make a close-delimited answer look whole, over TLS too: many clients take any end of it for an orderly one.
     const transport = this.place.tunnel?.transport ?? this.socket;
-    // A unix socket knows no reset, and asking it for one throws.
-    if (transport.remoteAddress !== undefined) transport.resetAndDestroy();
+    // A unix socket knows no reset, and asking it for one throws; one that is shutting down refuses it and would never close.
+    if (transport.remoteAddress !== undefined && !this.socket.writableEnded) transport.resetAndDestroy();
     this.socket.destroy();
   }
 
@@ -345,7 +347,10 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   bodyCompleted(rest: Buffer): void {
     if (rest.length > 0) this.#keep(rest);
-    if (this.#life.state === "relaying_body" || this.#life.state === "answered_early") this.#life.enter("answering");
+    const { state } = this.#life;
+    if (state === "awaiting_continue" || state === "relaying_body" || state === "answered_early") {
+      this.#life.enter("answering");
+    }
   }
 
   // --- ends ------------------------------------------------------------------------------------------------------------

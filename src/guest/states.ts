@@ -45,19 +45,19 @@ interface Row {
 export const GUEST_STATES: Readonly<Record<GuestState, Row>> = {
   /** accepted, nothing read yet */
   fresh: {
-    next: ["reading_head", "deciding", "answering", "lingering", "closed"],
+    next: ["reading_head", "deciding", "lingering", "closed"],
     timeout: "requestHeadMs",
     onTimeout: null,
   },
   /** between two requests */
   idle: {
-    next: ["reading_head", "deciding", "answering", "lingering", "closed"],
+    next: ["reading_head", "deciding", "lingering", "closed"],
     timeout: "guestIdleMs",
     onTimeout: null,
   },
   /** part of a head has come; the deadline is not renewed by further bytes (slow headers) */
   reading_head: {
-    next: ["deciding", "answering", "lingering", "closed"],
+    next: ["deciding", "lingering", "closed"],
     timeout: "requestHeadMs",
     onTimeout: "request_timeout",
   },

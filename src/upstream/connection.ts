@@ -138,7 +138,14 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   onDeadline(): void {
     const state = this.#state;
     if (state === "idle") this.#close();
-    else this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
+    else if (state === "requesting" && this.#awaitsGuest) {
+      this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
+    } else this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
+  }
+
+  /** The upstream took all that there was of the request, and was not asked for leave to send the rest. */
+  get #awaitsGuest(): boolean {
+    return !this.#socket.writableNeedDrain && this.#request?.body.expectContinue === false;
   }
 
   readonly #onData = (segment: Buffer): void => {

@@ -32,7 +32,7 @@ afterEach(async () => {
 
 async function start(serve: Parameters<typeof startScripted>[0], options: JoinedOptions = {}): Promise<void> {
   upstream = await startScripted(serve);
-  joined = await startJoined({ ...options, timeouts: { upstreamKeepaliveMs: 1500, ...options.timeouts } });
+  joined = await startJoined({ ...options, timeouts: { upstreamKeepaliveMs: 60_000, ...options.timeouts } });
 }
 
 async function newGuest(): Promise<RawGuest> {

@@ -46,6 +46,8 @@ export interface Joined {
   readonly sweep: DeadlineSweep;
   /** Records that were closed, in order; one that is closed twice is there twice. */
   readonly records: readonly ExchangeRecord[];
+  /** How many records were opened. */
+  readonly opened: () => number;
   /** Leases that were handed out. */
   readonly leases: readonly Lease[];
   /** Upstream connections that the pools hold. */
@@ -121,6 +123,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
     port: listener.port,
     sweep,
     records,
+    opened: () => ids,
     leases,
     open: () => open,
     faults,
@@ -134,7 +137,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
   };
 }
 
-const TIMEOUTS: GuestTimeouts & UpstreamTimeouts = {
+export const TIMEOUTS: GuestTimeouts & UpstreamTimeouts = {
   requestHeadMs: 2000,
   tlsHelloMs: 2000,
   guestIdleMs: 2000,
@@ -148,7 +151,7 @@ const TIMEOUTS: GuestTimeouts & UpstreamTimeouts = {
   upstreamKeepaliveMs: 5000,
 };
 
-const LIMITS: GuestLimits & AnswerLimits = {
+export const LIMITS: GuestLimits & AnswerLimits = {
   headBytes: 65_536,
   headFields: 256,
   trailerBytes: 16_384,
@@ -158,7 +161,7 @@ const LIMITS: GuestLimits & AnswerLimits = {
   connectionsPerGuest: 1000,
 };
 
-const DESTINATION: Destination = {
+export const DESTINATION: Destination = {
   name: "joined",
   scheme: "http",
   tls: "inspect",
