@@ -1,30 +1,21 @@
 import type { Socket } from "node:net";
-import type { Authority } from "../core/authority.ts";
 import { Denial, type DenialCode } from "../core/denial.ts";
-import type { ExchangeKind, ExchangeRecord } from "../core/record.ts";
-import type { RawStream, SessionProof } from "../core/wire.ts";
+import type { ExchangeRecord } from "../core/record.ts";
+import type { RawStream } from "../core/wire.ts";
 import type { Batch } from "../http1/batch.ts";
 import { requestControl } from "../http1/framing.ts";
 import { scanRequestHead } from "../http1/head.ts";
 import { runExchange } from "../line/exchange.ts";
+import { breakOff, isTls } from "./break-off.ts";
+import { ConnectionAccount } from "./connection-account.ts";
 import { ConnectionLife } from "./connection-life.ts";
 import type { GuestEnvironment } from "./environment.ts";
-import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
-import { openRecord } from "./record.ts";
-import { refusalText } from "./refusal.ts";
-import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
-import type { ConnectionPlace } from "./place.ts";
-import { grammarDenial, pathOf, readRequest, type ReadRequest } from "./request.ts";
+import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
+import { openExchange } from "./open-exchange.ts";
+import type { BodyOwner } from "./request-body.ts";
+import type { ConnectionPlace, TunnelOpener } from "./place.ts";
+import { grammarDenial, readRequest, type ReadRequest } from "./request.ts";
 import { watchTunnel } from "./tunnel-watch.ts";
-
-/** Takes a CONNECT over: from here on the socket is its own. */
-export type TunnelOpener = (connection: GuestConnection, request: ConnectRequest) => void;
-
-export interface ConnectRequest {
-  readonly authority: Authority;
-  readonly proof: SessionProof;
-  readonly record: ExchangeRecord;
-}
 
 /**
  * Bytes that are thrown away from a guest that was answered and still sends; the state's timeout bounds it as well. Megabytes
@@ -42,6 +33,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
   readonly #life: ConnectionLife;
+  readonly #account: ConnectionAccount;
   readonly #openTunnel: TunnelOpener | null;
   #pending: Buffer | null = null;
   #exchange: Http1GuestExchange | null = null;
@@ -54,6 +46,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.place = place;
     this.#environment = environment;
     this.#openTunnel = openTunnel;
+    this.#account = new ConnectionAccount(environment, place);
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -68,9 +61,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     return this.#environment.isDraining();
   }
 
-  wallMs(): number {
-    return this.#environment.line.clock.wallMs();
-  }
+  readonly wallMs = (): number => this.#environment.line.clock.wallMs();
 
   /** Between requests: a drain may close it at once. */
   get isIdle(): boolean {
@@ -100,13 +91,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   // --- reading -------------------------------------------------------------------------------------------------------
 
   /** Bytes of the guest; also called for those that another reader had taken before this connection was made. */
-  readonly #onData = (segment: Buffer): void => {
-    try {
-      this.#take(segment);
-    } catch (thrown) {
-      this.#fault(thrown);
-    }
-  };
+  readonly #onData = (segment: Buffer): void => this.#guarded(() => this.#take(segment));
 
   #take(segment: Buffer): void {
     const exchange = this.#exchange;
@@ -138,11 +123,11 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   /** A fault of the edge itself costs this guest its connection, nobody else anything. */
   #fault(thrown: unknown): void {
-    const record = this.#exchange?.record ?? this.#record("http");
+    const record = this.#exchange?.record ?? this.#account.open("http");
     record.denial = "internal";
     record.detail = Denial.from(thrown).detail;
     record.outcome = "edge_aborted";
-    if (this.#exchange === null) this.#account(record);
+    if (this.#exchange === null) this.#account.close(record);
     this.cut();
   }
 
@@ -176,16 +161,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   }
 
   #begin(request: Extract<ReadRequest, { kind: "exchange" }>, rest: Buffer | null): void {
-    const record = this.#record(request.control.upgrade.includes("websocket") ? "upgrade" : "http");
-    record.method = request.head.method;
-    record.scheme = request.target.scheme;
-    record.authority = request.target.authority.text;
-    record.path = pathOf(request.target.path);
-    const { limits } = this.#environment;
-    const { control, head } = request;
-    const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
-    const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, this);
-    const exchange = new Http1GuestExchange(head, control, request.target, body, record, request.proof, this);
+    const record = this.#account.open(request.control.upgrade.includes("websocket") ? "upgrade" : "http");
+    const exchange = openExchange(request, record, this.#environment.limits, this);
+    const { body } = exchange;
     this.#exchange = exchange;
     this.#life.enter("deciding");
     if (rest !== null) {
@@ -216,11 +194,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   #refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
     const { record } = exchange;
-    record.denial = denial.code;
-    record.detail = denial.detail;
-    record.status = denial.entry.status;
+    this.#account.deny(record, denial);
     exchange.refuse(denial);
-    this.#account(record);
+    this.#account.close(record);
     // Not at once: a segment full of such requests would recurse through `#read`.
     queueMicrotask(() => this.#guarded(() => this.#exchangeOver(exchange)));
   }
@@ -252,7 +228,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   // --- CONNECT -------------------------------------------------------------------------------------------------------
 
   #connect(request: Extract<ReadRequest, { kind: "connect" }>, rest: Buffer | null): void {
-    const record = this.#record("connect");
+    const record = this.#account.open("connect");
     record.method = "CONNECT";
     record.authority = request.authority.text;
     this.#life.enter("deciding");
@@ -267,8 +243,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   /** Answers a CONNECT with a denial; the record is closed. */
   refuseConnect(record: ExchangeRecord, denial: Denial): void {
-    this.#writeRefusal(record, denial, false);
-    this.#account(record);
+    this.#account.refuse(this.socket, record, denial);
     this.#linger();
   }
 
@@ -319,24 +294,15 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   }
 
   destroyBroken(): void {
-    // A FIN would make a close-delimited answer look whole, over TLS too: many clients take any end of it for an orderly one.
-    const transport = this.place.tunnel?.transport ?? this.socket;
-    // A unix socket knows no reset, and asking it for one throws; one that is shutting down refuses it and would never close.
-    if (transport.remoteAddress !== undefined && !this.socket.writableEnded) transport.resetAndDestroy();
-    this.socket.destroy();
+    breakOff(this.socket, this.place.tunnel?.transport ?? this.socket);
   }
 
   handOver(): RawStream {
     return this.release(true);
   }
 
-  pauseReading(): void {
-    this.socket.pause();
-  }
-
-  resumeReading(): void {
-    this.socket.resume();
-  }
+  readonly pauseReading = (): unknown => this.socket.pause();
+  readonly resumeReading = (): unknown => this.socket.resume();
 
   bodyStarted(): void {
     const exchange = this.#exchange;
@@ -385,7 +351,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
       this.#inputEnded = true;
       if (this.#exchange !== null) this.#inputOver(this.#exchange);
       // Requests that wait until the guest has read its answers are answered, too.
-      else if (this.#life.state !== "idle" || this.#pending === null) this.socket.end();
+      else if (!this.socket.writableEnded && (this.#life.state !== "idle" || this.#pending === null)) this.socket.end();
     });
 
   /** A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left. */
@@ -410,24 +376,8 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   /** The message could not be read: refuse it, close the connection. */
   #refuseUnread(thrown: unknown): void {
-    const record = this.#record("http");
-    this.#writeRefusal(record, grammarDenial(thrown), false);
-    this.#account(record);
+    this.#account.refuse(this.socket, this.#account.open("http"), grammarDenial(thrown));
     this.#linger();
-  }
-
-  #writeRefusal(record: ExchangeRecord, denial: Denial, headOnly: boolean): void {
-    record.denial = denial.code;
-    record.detail = denial.detail;
-    record.status = denial.entry.status;
-    if (!this.socket.writable) return;
-    const options = { correlationId: record.id, headOnly, close: true, nowMs: this.wallMs() };
-    this.socket.write(refusalText(denial, options), "latin1");
-  }
-
-  #account(record: ExchangeRecord): void {
-    record.endedMs = this.#now();
-    this.#environment.line.account.close(record);
   }
 
   /** Answered and closing (RFC 9112 §9.6): sends FIN, reads a little longer so that no reset overtakes the answer. */
@@ -436,23 +386,13 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.#exchange = null;
     this.#pending = null;
     if (this.#life.state !== "lingering") this.#life.enter("lingering");
-    this.socket.end();
+    // Node builds an error, stack and all, for a second end.
+    if (!this.socket.writableEnded) this.socket.end();
     if (this.#inputEnded) this.socket.destroySoon();
     else this.socket.resume();
-  }
-
-  #record(kind: ExchangeKind): ExchangeRecord {
-    const { line, nextId } = this.#environment;
-    return openRecord(line.clock, nextId(), kind, this.place.listener, this.place.guest);
   }
 
   #now(): number {
     return this.#environment.line.clock.monotonicMs();
   }
 }
-
-function isTls(socket: Socket): boolean {
-  return "encrypted" in socket;
-}
-
-const NONE_ANNOUNCED: readonly string[] = [];

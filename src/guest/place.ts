@@ -1,3 +1,5 @@
+import type { ExchangeRecord } from "../core/record.ts";
+import type { GuestConnection } from "./connection.ts";
 import type { Socket } from "node:net";
 import type { Authority } from "../core/authority.ts";
 import type { SessionProof } from "../core/wire.ts";
@@ -21,4 +23,13 @@ export interface TunnelPlace {
   readonly refusal: "sni_missing" | "sni_mismatch" | null;
   /** What was accepted, below any TLS: a reset is only known there. */
   readonly transport: Socket;
+}
+
+/** Takes a CONNECT over: from here on the socket is its own. */
+export type TunnelOpener = (connection: GuestConnection, request: ConnectRequest) => void;
+
+export interface ConnectRequest {
+  readonly authority: Authority;
+  readonly proof: SessionProof;
+  readonly record: ExchangeRecord;
 }

@@ -8,8 +8,8 @@ import { filterTrailers } from "../http1/trailers.ts";
 /** What the connection does for a body. */
 export interface BodyOwner {
   /** The consumer is full, or nobody has asked for the body yet. */
-  pauseReading(): void;
-  resumeReading(): void;
+  pauseReading(): unknown;
+  resumeReading(): unknown;
   bodyStarted(): void;
   /** @param rest bytes of the next message that came with the last segment */
   bodyCompleted(rest: Buffer): void;

@@ -1,0 +1,23 @@
+import type { ExchangeRecord } from "../core/record.ts";
+import type { GuestLimits } from "./environment.ts";
+import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
+import { pathOf, type ReadRequest } from "./request.ts";
+import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
+
+const NONE_ANNOUNCED: readonly string[] = [];
+
+/** The exchange of a request that was read, with its body still to come and its record begun. */
+export function openExchange(
+  { head, control, target, proof }: Extract<ReadRequest, { kind: "exchange" }>,
+  record: ExchangeRecord,
+  limits: GuestLimits,
+  owner: ExchangeOwner & BodyOwner,
+): Http1GuestExchange {
+  record.method = head.method;
+  record.scheme = target.scheme;
+  record.authority = target.authority.text;
+  record.path = pathOf(target.path);
+  const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
+  const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, owner);
+  return new Http1GuestExchange(head, control, target, body, record, proof, owner);
+}
