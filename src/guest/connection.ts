@@ -322,6 +322,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   // --- ends ------------------------------------------------------------------------------------------------------------
 
   bodyCutShort(): void {
+    this.#exchange?.abort("guest_aborted");
     this.socket.destroy();
   }
 
@@ -356,8 +357,11 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
 
   /** A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left. */
   #inputOver(exchange: Http1GuestExchange): void {
-    if (isTls(this.socket) || !exchange.body.inputEnded()) this.socket.destroy();
-    else if (!exchange.answered) this.#life.halfClosed();
+    if (isTls(this.socket) || !exchange.body.inputEnded()) {
+      // Told at once: by the time of `close` it may have been sent.
+      exchange.abort("guest_aborted");
+      this.socket.destroy();
+    } else if (!exchange.answered) this.#life.halfClosed();
   }
 
   readonly #onError = (): void => {

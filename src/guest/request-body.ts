@@ -65,10 +65,12 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     this.#owner.pauseReading();
   }
 
-  /** The guest sends no more. @returns whether the body is complete, or may be: held bytes are looked at once it starts */
+  /** The guest sends no more. @returns whether the body is complete, or may be: held chunks are looked at once it starts */
   inputEnded(): boolean {
     this.#inputEnded = true;
-    return this.#decoder.done || (this.#sink === null && this.#held !== null);
+    if (this.#decoder.done) return true;
+    if (this.#sink !== null || this.#held === null) return false;
+    return typeof this.length !== "number" || this.#held.length >= this.length;
   }
 
   start(sink: BodySink): void {

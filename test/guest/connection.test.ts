@@ -93,7 +93,8 @@ describe("a guest that closes its sending side", () => {
     guest.socket.end();
     expect((await guest.ended()).split(OK).length - 1).toBe(1);
     await eventually(() => joined.records.length === 2, "two records");
-    expect(joined.records[1]).toMatchObject({ path: "/2", outcome: "guest_aborted" });
+    expect(joined.records[1]).toMatchObject({ path: "/2", outcome: "guest_aborted", injected: false });
+    expect(upstream.received.join("")).not.toContain("POST");
   });
 });
 
