@@ -261,10 +261,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) {
-      const lifeEndsMs = this.#now() + this.#environment.timeouts.tunnelLifeMs;
-      watchTunnel(socket, Math.min(this.place.endsAtMs, lifeEndsMs), this.#environment);
-    }
+    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment);
     return socket;
   }
 
@@ -394,9 +391,5 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     if (!this.socket.writableEnded) this.socket.end();
     if (this.#inputEnded) this.socket.destroySoon();
     else this.socket.resume();
-  }
-
-  #now(): number {
-    return this.#environment.line.clock.monotonicMs();
   }
 }

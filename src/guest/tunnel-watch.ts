@@ -7,7 +7,8 @@ import type { GuestEnvironment } from "./environment.ts";
  * deadline comes, so that no tunnelled byte pays for it.
  */
 export function watchTunnel(socket: Socket, endsAtMs: number, environment: GuestEnvironment): void {
-  const watch = new TunnelWatch(socket, endsAtMs, environment);
+  const lifeEndsMs = environment.line.clock.monotonicMs() + environment.timeouts.tunnelLifeMs;
+  const watch = new TunnelWatch(socket, Math.min(endsAtMs, lifeEndsMs), environment);
   environment.sweep.add(watch);
   environment.events.tunnelOpened();
   socket.once("close", () => {
