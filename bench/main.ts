@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { contenders as allContenders } from "./contenders/all.ts";
 import type { Contender } from "./contenders/contender.ts";
+import { baseline } from "./contenders/postern.ts";
 import { measures } from "./measures/all.ts";
 import { EndedEarly, endEarly } from "./end-early.ts";
 import { type Options, parseOptions, SURVEYS, USAGE, UsageError } from "./options.ts";
@@ -107,13 +108,12 @@ interface Inspected {
 }
 
 function inspectContenders(options: Options, say: (line: string) => void): Inspected[] {
-  return allContenders
-    .filter(({ name }) => options.contenders.has(name))
-    .map((contender) => {
-      const about = contender.inspect();
-      if ("absent" in about) say(`without ${contender.name}: ${about.absent}`);
-      return { contender, about };
-    });
+  const others = options.baseline === null ? [] : [baseline(options.baseline)];
+  return [...allContenders.filter(({ name }) => options.contenders.has(name)), ...others].map((contender) => {
+    const about = contender.inspect();
+    if ("absent" in about) say(`without ${contender.name}: ${about.absent}`);
+    return { contender, about };
+  });
 }
 
 function headline({ seconds, contenders, pace, stealPercent }: RunFacts, quick: boolean): string {

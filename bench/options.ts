@@ -15,6 +15,8 @@ export interface Options {
   readonly keepFiles: boolean;
   /** Absolute path of a folder, or `null`. */
   readonly profiles: string | null;
+  /** Absolute path of another Postern tree to measure beside this one, or `null`. */
+  readonly baseline: string | null;
 }
 
 export class UsageError extends Error {}
@@ -31,6 +33,7 @@ export const USAGE = `npm run bench -- [options]
   --quick               about 2 minutes, two short rounds: for a look, not for a verdict
   --only a,b            ${[...measures.map((each) => each.name), ...SURVEYS, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
+  --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
   --json FILE           write every figure of every round
   --limit-minutes N     end with what there is after N minutes (default 20)
@@ -57,6 +60,7 @@ export function parseOptions(args: readonly string[]): Options | "help" {
     limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
     keepFiles: values.keep === true,
     profiles: values.profile === undefined ? null : resolve(values.profile),
+    baseline: values.baseline === undefined ? null : resolve(values.baseline),
   };
 }
 
@@ -73,6 +77,7 @@ function parse(args: readonly string[]) {
         "limit-minutes": { type: "string" },
         keep: { type: "boolean" },
         profile: { type: "string" },
+        baseline: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     }).values;

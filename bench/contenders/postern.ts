@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stage } from "../stage/stage.ts";
 import { destinationHost, INJECTED_TOKEN, PLAIN_HOST, ZONE } from "../wire/fixtures.ts";
@@ -7,42 +7,48 @@ import type { Contender } from "./contender.ts";
 import { startProgram } from "./program.ts";
 
 /** The edge as an operator runs it: embedded custody, lease keeper, audit, metrics, one log line an exchange to a file. */
-export const postern: Contender = {
-  name: "postern",
-  kind: "forward",
-  inspect() {
-    if (!existsSync(SOURCE)) return { absent: "src/main.ts is not there" };
-    return { version: "this tree" };
-  },
-  start(stage, { folder, destinations, profiles }) {
-    return startProgram(stage, {
-      name: "postern",
-      kind: "forward",
-      folder,
-      trust: stage.certificates.ca,
-      env: { BENCH_CREDENTIAL: INJECTED_TOKEN },
-      readyWithinMs: 30_000,
-      async command(port) {
-        const file = join(folder, "postern.yaml");
-        writeFileSync(file, config(stage, port, destinations));
-        const profiling =
-          profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
-        // The flags of the image.
-        return [
-          process.execPath,
-          "--max-semi-space-size=4",
-          ...profiling,
-          await buildPostern(),
-          "serve",
-          "--config",
-          file,
-        ];
-      },
-    });
-  },
-};
+export const postern: Contender = posternOf("postern", join(import.meta.dirname, "..", ".."), "this tree");
 
-const SOURCE = join(import.meta.dirname, "..", "..", "src", "main.ts");
+/** Another tree of Postern as `baseline`: what a change costs or saves shows in the ratio of the two. */
+export function baseline(checkout: string): Contender {
+  return posternOf("baseline", checkout, checkout);
+}
+
+function posternOf(name: string, checkout: string, version: string): Contender {
+  return {
+    name,
+    kind: "forward",
+    inspect() {
+      const source = join(checkout, "src", "main.ts");
+      return existsSync(source) ? { version } : { absent: `${source} is not there` };
+    },
+    start(stage, { folder, destinations, profiles }) {
+      return startProgram(stage, {
+        name,
+        kind: "forward",
+        folder,
+        trust: stage.certificates.ca,
+        env: { BENCH_CREDENTIAL: INJECTED_TOKEN },
+        readyWithinMs: 30_000,
+        async command(port) {
+          const file = join(folder, "postern.yaml");
+          writeFileSync(file, config(stage, port, destinations));
+          const profiling =
+            profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
+          const main = await buildPostern(checkout);
+          return [process.execPath, ...imageFlags(checkout), ...profiling, main, "serve", "--config", file];
+        },
+      });
+    },
+  };
+}
+
+/** What the image of that tree gives to node. */
+function imageFlags(checkout: string): string[] {
+  const entry = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(checkout, "Dockerfile"), "utf8"))?.[1];
+  if (entry === undefined) throw new Error("the Dockerfile has no ENTRYPOINT to take the flags from");
+  return (JSON.parse(entry) as string[]).filter((word) => word.startsWith("--"));
+}
 
 function config(stage: Stage, port: number, destinations: number): string {
   const { tlsPort, plainPort } = stage.upstream;
