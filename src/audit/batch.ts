@@ -4,17 +4,37 @@ export interface Waiter {
   reject(cause: string): void;
 }
 
+const FIRST_BYTES = 16 * 1024;
+
 /** Lines that go to the disk in one write. */
 export class Batch {
-  /** Sealed lines; ASCII, so its length is its size in bytes. */
-  text = "";
   records = 0;
   readonly waiters: Waiter[] = [];
   /** Name that the file gets once this batch is in it: the batch is its last. */
   archive: string | null = null;
+  #buffer: Buffer = NOTHING;
+  #length = 0;
 
-  add(line: string, waiter: Waiter | null): void {
-    this.text += line;
+  /** Size of the lines, in bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The sealed lines. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** @param line copied: it may be written over afterwards */
+  add(line: Buffer, waiter: Waiter | null): void {
+    const end = this.#length + line.length;
+    if (end > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, 2 * end));
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    line.copy(this.#buffer, this.#length);
+    this.#length = end;
     this.records++;
     if (waiter !== null) this.waiters.push(waiter);
   }
@@ -27,3 +47,5 @@ export class Batch {
     for (const waiter of this.waiters.splice(0)) waiter.reject(cause);
   }
 }
+
+const NOTHING = Buffer.alloc(0);

@@ -39,9 +39,9 @@ export class AuditFile {
     return this.#size;
   }
 
-  /** Lines for `append`. @param text ASCII */
-  load(text: string): void {
-    this.#rest = Buffer.from(text, "latin1");
+  /** Lines for `append`. @param lines not to be changed until they are in the file */
+  load(lines: Buffer): void {
+    this.#rest = lines;
   }
 
   /** Appends what was loaded and is not in the file yet. */

@@ -31,17 +31,30 @@ export type AuditRecordType =
   | PrivilegedType;
 
 export interface SealedLine {
-  /** The line with LF; pure ASCII, so its length is its size in bytes. */
-  readonly line: string;
+  /** The line with LF, pure ASCII. A view on a buffer that the next sealing writes over: copy what is to be kept. */
+  readonly line: Buffer;
   readonly hash: string;
 }
 
+/** The domain tag, and behind it the line that is being sealed: what is hashed lies in one piece. */
+let scratch = taggedBuffer(4096);
+
 /** @param members `"name":value,...` without braces; ASCII only */
 export function sealLine(seq: number, prev: string, type: AuditRecordType, members: string): SealedLine {
-  const tagged = `${DOMAIN_TAG}{"seq":${seq},"prev":"${prev}","type":"${type}",${members}`;
-  // Hashing flattens the string, and a slice of a flat string is a view: the line is rendered once.
-  const digest = hash("sha256", tagged);
-  return { line: `${tagged.slice(DOMAIN_TAG.length)},"hash":"${digest}"}\n`, hash: digest };
+  const head = `{"seq":${seq},"prev":"${prev}","type":"${type}",`;
+  const bytes = DOMAIN_TAG.length + head.length + members.length;
+  if (bytes + TAIL_BYTES > scratch.length) scratch = taggedBuffer(2 * (bytes + TAIL_BYTES));
+  scratch.write(head, DOMAIN_TAG.length, "latin1");
+  scratch.write(members, DOMAIN_TAG.length + head.length, "latin1");
+  const digest = hash("sha256", scratch.subarray(0, bytes));
+  scratch.write(`,"hash":"${digest}"}\n`, bytes, "latin1");
+  return { line: scratch.subarray(DOMAIN_TAG.length, bytes + TAIL_BYTES), hash: digest };
+}
+
+function taggedBuffer(size: number): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(size);
+  buffer.write(DOMAIN_TAG, "latin1");
+  return buffer;
 }
 
 export interface ReadLine {

@@ -65,8 +65,8 @@ export class Writer {
     return this.#fault;
   }
 
-  /** Queues one line. A `waiter` is told once the line is durable, or that it may not be. */
-  push(line: string, waiter: Waiter | null): void {
+  /** Queues a copy of one line. A `waiter` is told once the line is durable, or that it may not be. */
+  push(line: Buffer, waiter: Waiter | null): void {
     this.#open.add(line, waiter);
     this.#queuedBytes += line.length;
     this.#queuedRecords++;
@@ -186,14 +186,14 @@ export class Writer {
   }
 
   async #commit(batch: Batch): Promise<void> {
-    this.#file.load(batch.text);
+    this.#file.load(batch.bytes);
     const durable = this.#options.fsync === "always" || batch.waiters.length > 0;
     await this.#persist(async () => {
       await this.#file.append();
       if (durable) await this.#file.sync();
     });
     if (this.#giveUp.signal.aborted) return;
-    this.#queuedBytes -= batch.text.length;
+    this.#queuedBytes -= batch.length;
     this.#queuedRecords -= batch.records;
     batch.resolveAll();
     const { archive } = batch;

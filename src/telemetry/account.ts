@@ -38,6 +38,13 @@ export interface AccountOptions {
 }
 
 /**
+ * Records of ended exchanges gather so long, or up to so many, before audit and log get them: written down one right after the
+ * other they cost half of what each costs between two requests, when code and tables have to be fetched into the caches anew.
+ */
+const GATHER_MS = 5;
+const GATHER_RECORDS = 128;
+
+/**
  * Writes down what happened, three times: audit, log line, metrics. Audit and log say the same members, rendered once. A part
  * that fails does not stop the others, and `close` never throws.
  */
@@ -46,6 +53,8 @@ export class Account implements AccountPort {
   readonly #log: LogSink | null;
   readonly #metrics: MeterSink;
   readonly #onFailure: AccountOptions["onFailure"];
+  #ended: ExchangeRecord[] = [];
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(options: AccountOptions) {
     this.#audit = options.audit;
@@ -59,12 +68,28 @@ export class Account implements AccountPort {
     return this.#audit.intent(() => intentMembers(record, this.#mark(record)));
   }
 
+  /** @param record of an exchange that is over: nobody changes it any more */
   close(record: ExchangeRecord): void {
     try {
       this.#metrics.exchange(record);
     } catch (error) {
       this.#onFailure("metrics", error);
     }
+    this.#ended.push(record);
+    if (this.#ended.length >= GATHER_RECORDS) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
+  }
+
+  /** Hands what was gathered to audit and log; to be called before they are closed. */
+  flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const ended = this.#ended;
+    this.#ended = [];
+    for (const record of ended) this.#writeDown(record);
+  }
+
+  #writeDown(record: ExchangeRecord): void {
     let members = "";
     try {
       members = recordMembers(record, this.#mark(record));

@@ -14,8 +14,8 @@ export interface LogOptions {
 }
 
 /**
- * Lines of exchanges gather so long, or up to so many bytes, before the stream gets them as one text: it measures what it holds
- * at each write, and a write of its own for each line would cost more than all else that is done for it.
+ * Lines of exchanges gather so long, or up to so many bytes, before the stream gets them as one piece: a write of its own for
+ * each line would cost more than all else that is done for it.
  */
 const GATHER_MS = 50;
 const GATHER_BYTES = 128 * 1024;
@@ -33,10 +33,11 @@ const MAX_WAITING_BYTES = 8 * 1024 * 1024;
  */
 export class Log implements LogSink {
   readonly logger: Logger;
-  readonly #stream: ReturnType<typeof pino.destination>;
+  readonly #stream: ByteStream;
   readonly #info: boolean;
   readonly #warn: boolean;
-  #gathered = "";
+  #gathered: Buffer = Buffer.alloc(0);
+  #length = 0;
   #timer: NodeJS.Timeout | null = null;
   #dropped = 0;
 
@@ -49,8 +50,10 @@ export class Log implements LogSink {
       maxWrite: MAX_WRITE_BYTES,
       maxLength: MAX_WAITING_BYTES,
       periodicFlush: FLUSH_MS,
-    });
-    this.#stream.on("drop", (text: string) => (this.#dropped += linesIn(text)));
+      // Strings would be measured, and measured again, before they are turned into bytes.
+      contentMode: "buffer",
+    }) as unknown as ByteStream;
+    this.#stream.on("drop", (bytes: Buffer) => (this.#dropped += linesIn(bytes)));
     this.logger = pino(
       {
         level,
@@ -58,7 +61,7 @@ export class Log implements LogSink {
         timestamp: () => `,"time":"${isoTime(clock.wallMs())}"`,
         formatters: { level: (label) => ({ level: label }) },
       },
-      this.#stream,
+      { write: (text) => void this.#stream.write(Buffer.from(text)) },
     );
     this.#info = this.logger.isLevelEnabled("info");
     this.#warn = this.logger.isLevelEnabled("warn");
@@ -67,17 +70,24 @@ export class Log implements LogSink {
   /** Level `info`; `warn` for a refusal, so that `log.level: warn` shows refusals alone. */
   exchange(members: string, refused: boolean): void {
     if (refused ? !this.#warn : !this.#info) return;
-    this.#gathered += `{"level":"${refused ? "warn" : "info"}",${members},"msg":"exchange"}\n`;
-    if (this.#gathered.length >= GATHER_BYTES) this.#hand();
-    else this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
+    const line = `{"level":"${refused ? "warn" : "info"}",${members},"msg":"exchange"}\n`;
+    if (this.#length + line.length > this.#gathered.length) this.#makeRoom(line.length);
+    this.#length += this.#gathered.write(line, this.#length, "latin1");
+    this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
+  }
+
+  #makeRoom(bytes: number): void {
+    this.#hand();
+    if (bytes > this.#gathered.length) this.#gathered = Buffer.allocUnsafeSlow(Math.max(GATHER_BYTES, bytes));
   }
 
   #hand(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#gathered === "") return;
-    this.#stream.write(this.#gathered);
-    this.#gathered = "";
+    if (this.#length === 0) return;
+    // The stream holds on to what it is given until it is written.
+    this.#stream.write(Buffer.from(this.#gathered.subarray(0, this.#length)));
+    this.#length = 0;
   }
 
   /** Lines that were dropped because nobody read them fast enough. */
@@ -92,8 +102,17 @@ export class Log implements LogSink {
   }
 }
 
-function linesIn(text: string): number {
+/** `pino.destination` in content mode `buffer`, of which its types know nothing. */
+interface ByteStream {
+  write(bytes: Buffer): boolean;
+  flushSync(): void;
+  on(event: "drop", listener: (bytes: Buffer) => void): unknown;
+}
+
+function linesIn(bytes: Buffer): number {
   let lines = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
+  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) lines++;
   return lines;
 }
+
+const LF = 10;

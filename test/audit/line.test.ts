@@ -1,7 +1,21 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DOMAIN_TAG, GENESIS, MAX_LINE_BYTES, parseLine, readLine, sealLine } from "../../src/audit/line.ts";
+import {
+  type AuditRecordType,
+  DOMAIN_TAG,
+  GENESIS,
+  MAX_LINE_BYTES,
+  parseLine,
+  readLine,
+  sealLine as sealBytes,
+} from "../../src/audit/line.ts";
+
+/** The line as text. */
+function sealLine(seq: number, prev: string, type: AuditRecordType, members: string): { line: string; hash: string } {
+  const { line, hash } = sealBytes(seq, prev, type, members);
+  return { line: line.toString("latin1"), hash };
+}
 
 describe("audit line", () => {
   const members = '"time":"2027-01-15T08:00:00.000Z","id":"e1"';
@@ -32,6 +46,16 @@ describe("audit line", () => {
         .update(`postern-audit-v1\n{"seq":1,"prev":"${"0".repeat(64)}","type":"header","format":"postern-audit-v1"`)
         .digest("hex"),
     );
+  });
+
+  test("lines of any length are sealed right, one after the other", () => {
+    for (const length of [0, 1, 4000, 4096, 9000, 200_000, 10]) {
+      const { line, hash } = sealLine(3, GENESIS, "exchange", `"id":"${"y".repeat(length)}"`);
+      expect(line).toBe(
+        `{"seq":3,"prev":"${GENESIS}","type":"exchange","id":"${"y".repeat(length)}","hash":"${hash}"}\n`,
+      );
+      expect(readLine(Buffer.from(line))?.intact).toBe(true);
+    }
   });
 
   test("any single byte change is seen", () => {

@@ -51,7 +51,7 @@ describe("what a chain shows", () => {
     const file = files[1] as string;
     const lines = linesOf(file);
     const { seq, prev } = records(file)[3] as { seq: number; prev: string };
-    write(file, lines.with(3, sealLine(seq, prev, "exchange", '"id":"forged"').line.trimEnd()));
+    write(file, lines.with(3, sealLine(seq, prev, "exchange", '"id":"forged"').line.toString("latin1").trimEnd()));
     await expectBroken(files, file, 5, /does not name the record before it/);
   });
 

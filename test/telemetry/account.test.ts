@@ -50,6 +50,7 @@ describe("account", () => {
     const { account: made, told } = account();
     made.close(exchangeRecord());
     made.close(exchangeRecord({ id: "b00t-2", denial: "path_not_allowed" }));
+    made.flush();
     expect(told.audit).toEqual(told.log.map(([members]) => members));
     expect(told.audit[0]).toContain('"session":"mark of acme session-1"');
     expect(told.log.map(([, refused]) => refused)).toEqual([false, true]);
@@ -60,14 +61,31 @@ describe("account", () => {
   test.each<[AccountPart]>([["audit"], ["log"], ["metrics"]])("%s that throws stops neither of the others", (part) => {
     const { account: made, told } = account([part]);
     expect(() => made.close(exchangeRecord())).not.toThrow();
+    expect(() => made.flush()).not.toThrow();
     expect(told.failures).toEqual([part]);
     const counts = { audit: told.audit.length, log: told.log.length, metrics: told.metrics.length };
     expect(counts).toEqual({ audit: 1, log: 1, metrics: 1, [part]: 0 });
   });
 
+  test("writes down what has ended without anybody asking for it, in order and once", async () => {
+    const { account: made, told } = account();
+    for (const id of ["b00t-1", "b00t-2", "b00t-3"]) made.close(exchangeRecord({ id }));
+    await expect.poll(() => told.audit.length).toBe(3);
+    made.flush();
+    expect(told.audit.map((members) => JSON.parse(`{${members}}`).id)).toEqual(["b00t-1", "b00t-2", "b00t-3"]);
+    expect(told.log).toHaveLength(3);
+  });
+
+  test("holds no more than a bounded number of records back", () => {
+    const { account: made, told } = account();
+    for (let n = 0; n < 1000; n++) made.close(exchangeRecord());
+    expect(told.audit.length).toBeGreaterThan(800);
+  });
+
   test("no session, no mark", () => {
     const { account: made, told } = account();
     made.close(exchangeRecord({ session: "" }));
+    made.flush();
     expect(told.audit[0]).not.toContain('"session"');
   });
 

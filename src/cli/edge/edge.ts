@@ -194,6 +194,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       draining = true;
       logger.info({ drain_ms: timeouts.drainMs }, "draining");
       await Promise.all(listeners.map((listener) => listener.drain()));
+      account.flush();
       clearInterval(sweeper);
       keeper.close();
       custodies.close();
