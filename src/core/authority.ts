@@ -14,12 +14,15 @@ export class Authority {
   readonly ip: IpBytes | null;
   /** `host:port`, IPv6 in brackets: the key for maps, pools and leases. */
   readonly text: string;
+  /** The host as a URL spells it: IPv6 in brackets. */
+  readonly #urlHost: string;
 
   private constructor(host: string, port: number, ip: IpBytes | null) {
     this.host = host;
     this.port = port;
     this.ip = ip;
-    this.text = `${ip?.length === 16 ? `[${host}]` : host}:${port}`;
+    this.#urlHost = ip?.length === 16 ? `[${host}]` : host;
+    this.text = `${this.#urlHost}:${port}`;
   }
 
   /**
@@ -46,8 +49,7 @@ export class Authority {
 
   /** The value of `Host` for this authority: the port is left out when it is the scheme's own (RFC 9110 §7.2). */
   hostField(scheme: "http" | "https"): string {
-    const own = scheme === "https" ? 443 : 80;
-    return this.port === own ? this.text.slice(0, this.text.lastIndexOf(":")) : this.text;
+    return this.port === (scheme === "https" ? 443 : 80) ? this.#urlHost : this.text;
   }
 
   equals(other: Authority): boolean {

@@ -10,8 +10,8 @@ export class Fields {
   readonly names: readonly string[];
   /** Four offsets a line: line start, value start, value end, line end (after CRLF). */
   readonly offsets: readonly number[];
-  #dropped: Set<number> | null = null;
-  #replaced: Map<number, string> | null = null;
+  /** By line: `null` dropped, a string its new value, `undefined` as it came. */
+  #edits: (string | null | undefined)[] | null = null;
   #appended = "";
 
   /** Made by the codec, which has checked every byte; use `Fields.of` elsewhere. */
@@ -39,8 +39,7 @@ export class Fields {
   /** The same section with the same edits so far; later edits of one do not show in the other. */
   clone(): Fields {
     const copy = new Fields(this.text, this.names, this.offsets);
-    if (this.#dropped !== null) copy.#dropped = new Set(this.#dropped);
-    if (this.#replaced !== null) copy.#replaced = new Map(this.#replaced);
+    if (this.#edits !== null) copy.#edits = this.#edits.slice();
     copy.#appended = this.#appended;
     return copy;
   }
@@ -57,11 +56,11 @@ export class Fields {
 
   /** Value of line `i` without the blanks around it, after any replacement. */
   value(i: number): string {
-    return this.#replaced?.get(i) ?? this.text.slice(this.offsets[i * 4 + 1], this.offsets[i * 4 + 2]);
+    return this.#edits?.[i] ?? this.text.slice(this.offsets[i * 4 + 1], this.offsets[i * 4 + 2]);
   }
 
   isDropped(i: number): boolean {
-    return this.#dropped?.has(i) ?? false;
+    return this.#edits !== null && this.#edits[i] === null;
   }
 
   /** First value of `name` (lower case) among the kept lines, or `null`. */
@@ -87,8 +86,7 @@ export class Fields {
 
   /** Takes line `i` out. */
   drop(i: number): void {
-    this.#dropped ??= new Set();
-    this.#dropped.add(i);
+    this.#editable()[i] = null;
   }
 
   /** Takes every line called `name` (lower case) out, whatever its case on the wire. */
@@ -96,11 +94,16 @@ export class Fields {
     for (let i = 0; i < this.names.length; i++) if (this.names[i] === name) this.drop(i);
   }
 
-  /** Gives line `i` another value; name, place and case stay. @param value without CR, LF or NUL */
+  /** Gives line `i` another value, unless it was dropped; name, place and case stay. @param value without CR, LF or NUL */
   replace(i: number, value: string): void {
     assertFieldValue(value);
-    this.#replaced ??= new Map();
-    this.#replaced.set(i, value);
+    const edits = this.#editable();
+    if (edits[i] !== null) edits[i] = value;
+  }
+
+  #editable(): (string | null | undefined)[] {
+    // Filled from the start: an array with holes is slower to read.
+    return (this.#edits ??= new Array<undefined>(this.names.length).fill(undefined));
   }
 
   /** Adds a line at the end. @param value without CR, LF or NUL */
@@ -111,20 +114,20 @@ export class Fields {
 
   /** Every kept, replaced and appended line, each ended by CRLF. Runs of untouched lines are single slices. */
   render(): string {
-    if (this.#dropped === null && this.#replaced === null) return this.#untouched() + this.#appended;
+    const edits = this.#edits;
+    if (edits === null) return this.#untouched() + this.#appended;
     let out = "";
     let runStart = -1;
     const count = this.names.length;
     for (let i = 0; i < count; i++) {
-      const replacement = this.#replaced?.get(i);
-      const kept = replacement === undefined && !this.isDropped(i);
-      if (kept) {
+      const edit = edits[i];
+      if (edit === undefined) {
         if (runStart < 0) runStart = this.offsets[i * 4] as number;
         continue;
       }
       if (runStart >= 0) out += this.text.slice(runStart, this.offsets[i * 4]);
       runStart = -1;
-      if (replacement !== undefined && !this.isDropped(i)) out += `${this.rawName(i)}: ${replacement}\r\n`;
+      if (edit !== null) out += `${this.rawName(i)}: ${edit}\r\n`;
     }
     if (runStart >= 0) out += this.text.slice(runStart, this.offsets[count * 4 - 1]);
     return out + this.#appended;

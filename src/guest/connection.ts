@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { Denial, type DenialCode } from "../core/denial.ts";
+import { readDirectly } from "../core/direct-reads.ts";
 import type { ExchangeRecord } from "../core/record.ts";
 import type { RawStream } from "../core/wire.ts";
 import type { Batch } from "../http1/batch.ts";
@@ -35,6 +36,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   readonly #life: ConnectionLife;
   readonly #account: ConnectionAccount;
   readonly #openTunnel: TunnelOpener | null;
+  readonly #stopReading: () => void;
   #pending: Buffer | null = null;
   #exchange: Http1GuestExchange | null = null;
   #lingered = 0;
@@ -47,7 +49,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.#environment = environment;
     this.#openTunnel = openTunnel;
     this.#account = new ConnectionAccount(environment, place);
-    socket.on("data", this.#onData);
+    this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -256,7 +258,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     const { socket } = this;
     this.#life.enter("handed_over");
     socket.pause();
-    socket.off("data", this.#onData);
+    this.#stopReading();
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);

@@ -76,27 +76,34 @@ function refusalOf(control: RequestControl, target: ExchangeTarget, place: Conne
   if (tunnel !== null && (target.scheme !== tunnel.scheme || !target.authority.equals(tunnel.authority))) {
     return new Denial("authority_mismatch", { cause: "the target differs from the tunnel" });
   }
-  if (control.host !== null) {
+  // Nearly every Host is one of the authority's own two spellings, which name it.
+  if (control.host !== null && !isOwnSpelling(control.host, target)) {
     const host = Authority.parse(control.host, target.scheme === "https" ? 443 : 80);
     if (host === null || !host.equals(target.authority)) {
       return new Denial("authority_mismatch", { cause: "Host differs from the target" });
     }
   }
-  const unknown = control.upgrade.find((protocol) => protocol !== "websocket" && !DROPPED_OFFERS.has(protocol));
-  if (unknown !== undefined) return new Denial("upgrade_unsupported", { cause: "unknown upgrade protocol" });
+  if (control.upgrade.some(isUnknownUpgrade))
+    return new Denial("upgrade_unsupported", { cause: "unknown upgrade protocol" });
   return null;
 }
 
 /** Offers that a hop may ignore (RFC 9110 §7.8): Java sends h2c on every plain request, and TLS upgrade is history. */
 const DROPPED_OFFERS: ReadonlySet<string> = new Set(["h2c", "tls/1.0", "tls/1.2"]);
 
+function isOwnSpelling(host: string, { authority, scheme }: ExchangeTarget): boolean {
+  return host === authority.hostField(scheme) || host === authority.text;
+}
+
+function isUnknownUpgrade(protocol: string): boolean {
+  return protocol !== "websocket" && !DROPPED_OFFERS.has(protocol);
+}
+
 /** Host says the canonical authority; the guest's spelling of the default port is kept. */
 function writeHost(head: RequestHead, control: RequestControl, target: ExchangeTarget): void {
-  const canonical = target.authority.hostField(target.scheme);
-  if (control.host === null) head.fields.append("Host", canonical);
-  else if (control.host !== canonical && control.host !== target.authority.text) {
-    head.fields.replace(control.hostLine, canonical);
-  }
+  const { authority, scheme } = target;
+  if (control.host === null) head.fields.append("Host", authority.hostField(scheme));
+  else if (!isOwnSpelling(control.host, target)) head.fields.replace(control.hostLine, authority.hostField(scheme));
 }
 
 /** Path of an origin-form target, without its query. */

@@ -34,7 +34,8 @@ async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned:
   let staleRetried = false;
   let leaseRetried = false;
   for (;;) {
-    const proof = await leaseFor(line, permit);
+    const leasing = leaseFor(line, permit);
+    const proof = leasing instanceof Promise ? await leasing : leasing;
     if (guest.aborted !== null) {
       guest.record.outcome = guest.aborted;
       return;

@@ -38,7 +38,9 @@ export async function send(
   let relay: Relay;
   try {
     stopIfAborted(guest);
-    const lease = proof instanceof Lease ? await usable(line, permit, proof) : null;
+    let lease = proof instanceof Lease ? proof : null;
+    // Waiting for a connection may have outlived it.
+    if (lease?.isLive(line.clock.monotonicMs()) === false) lease = await freshLease(line, permit);
     if (lease !== null) {
       record.lease = lease.id;
       record.resourceRef = lease.resourceRef;
@@ -73,9 +75,8 @@ function stopIfAborted(guest: GuestExchange): void {
   if (guest.aborted !== null) throw new Denial("request_malformed", { cause: "the guest went away" });
 }
 
-/** The lease if it can still be used, else one fresh one: waiting for a connection may have outlived it. */
-async function usable(line: Line, permit: Permit, lease: Lease): Promise<Lease> {
-  if (lease.isLive(line.clock.monotonicMs())) return lease;
+/** One lease more, in place of the one that died. */
+async function freshLease(line: Line, permit: Permit): Promise<Lease> {
   const fresh = await line.leases.lease(permit);
   if (!fresh.isLive(line.clock.monotonicMs()))
     throw new Denial("lease_unusable", { cause: "lease died before it was used" });

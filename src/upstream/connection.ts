@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlined, DeadlineSweep } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
+import { readDirectly } from "../core/direct-reads.ts";
 import type { OutboundHead } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
 import type { AnswerSink, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
@@ -33,6 +34,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   readonly #context: ConnectionContext;
   readonly #batch = new Batch();
   readonly #reader: AnswerReader;
+  readonly #stopReading: () => void;
   #state: UpstreamState = "idle";
   #sink: AnswerSink | null = null;
   #request: OutboundRequest | null = null;
@@ -46,7 +48,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#context = context;
     this.#keepaliveMs = context.timeouts.upstreamKeepaliveMs;
     this.#reader = new AnswerReader(context.limits);
-    socket.on("data", this.#onData);
+    this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -209,7 +211,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     const socket = this.#socket;
     this.#enter("upgraded");
     socket.pause();
-    socket.off("data", this.#onData);
+    this.#stopReading();
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     if (rest.length > 0) socket.unshift(rest);
