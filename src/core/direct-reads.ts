@@ -1,3 +1,5 @@
+import { countSegment } from "./segment-memory.ts";
+
 /** What of a socket is needed here; net and TLS sockets are. */
 interface PushedSocket {
   readonly readableFlowing: boolean | null;
@@ -19,12 +21,16 @@ export function readDirectly(socket: PushedSocket, onSegment: (segment: Buffer) 
   socket.push = function pushDirectly(chunk: unknown): boolean {
     const isFlow = socket.readableFlowing === true && socket.readableLength === 0;
     if (!isFlow || !Buffer.isBuffer(chunk)) return push.call(socket, chunk);
-    onSegment(chunk);
+    take(chunk);
     return true;
   };
-  socket.on("data", onSegment);
+  const take = (segment: Buffer): void => {
+    countSegment(segment.length);
+    onSegment(segment);
+  };
+  socket.on("data", take);
   return () => {
     socket.push = push;
-    socket.off("data", onSegment);
+    socket.off("data", take);
   };
 }

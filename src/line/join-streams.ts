@@ -1,4 +1,5 @@
 import type { ExchangeRecord } from "../core/record.ts";
+import { countSegment } from "../core/segment-memory.ts";
 import type { RawStream } from "../core/wire.ts";
 
 /**
@@ -34,6 +35,7 @@ function oneWay(from: RawStream, to: RawStream, onGone: () => void, count: (byte
     onGone();
   };
   from.on("data", (chunk: Buffer) => {
+    countSegment(chunk.length);
     // Nobody is there to take it; read on, so that no reset overtakes what this side is still being handed.
     if (to.destroyed) return;
     count(chunk.length);
