@@ -63,6 +63,8 @@ const kept = new Map<string, WhereTo>();
 
 /** Rendering these nine anew for every exchange would cost as much as all the rest; comparing them costs next to nothing. */
 function whereTo(record: ExchangeRecord, sessionMark: string): string {
+  // What no destination was found for is a guest's to choose: it would be kept to no use.
+  if (record.destination === "") return whereToMembers(record, sessionMark);
   // A lease belongs to one session and one destination. Neither key is for a guest to choose.
   const key = record.lease === "" ? record.destination : record.lease;
   const found = kept.get(key);

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import type { Denial } from "../core/denial.ts";
+import { type Denial, type DenialCode, DENIALS } from "../core/denial.ts";
 
 /**
  * A denial on the wire: fixed text, the code in `x-deny-reason`, RFC 9209 `proxy-status`, RFC 9457 problem+json with code and
@@ -15,27 +15,60 @@ export interface RefusalOptions {
 }
 
 /** @returns the whole response as one Latin-1 string */
-export function refusalText(denial: Denial, options: RefusalOptions): string {
-  const { status, proxyStatus, text } = denial.entry;
-  const body = `${JSON.stringify({
-    type: `urn:postern:denial:${denial.code}`,
-    title: text,
-    status,
-    code: denial.code,
-    correlation_id: options.correlationId,
-  })}\n`;
+export function refusalText(denial: Denial, { correlationId, headOnly, close, nowMs }: RefusalOptions): string {
+  const fixed = fixedParts(denial.code);
+  // The id is printable ASCII without quotes: made by the edge, one byte a character, nothing to escape.
+  const bodyBytes = fixed.bodyStart.length + correlationId.length + BODY_END.length;
   return (
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}\r\n` +
-    `Date: ${new Date(options.nowMs).toUTCString()}\r\n` +
-    `x-deny-reason: ${denial.code}\r\n` +
-    `x-correlation-id: ${options.correlationId}\r\n` +
-    `Proxy-Status: postern; error=${proxyStatus}; details="${denial.code}"\r\n` +
-    (status === 407 ? 'Proxy-Authenticate: Basic realm="postern"\r\n' : "") +
-    (status === 503 ? "Retry-After: 5\r\n" : "") +
-    "Cache-Control: no-store\r\n" +
-    "Content-Type: application/problem+json\r\n" +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n` +
-    (options.close ? "Connection: close\r\n" : "") +
-    `\r\n${options.headOnly ? "" : body}`
+    `${fixed.statusLine}Date: ${httpDate(nowMs)}\r\nx-correlation-id: ${correlationId}\r\n${fixed.fields}` +
+    `Content-Length: ${bodyBytes}\r\n${close ? "Connection: close\r\n" : ""}\r\n` +
+    (headOnly ? "" : fixed.bodyStart + correlationId + BODY_END)
   );
+}
+
+/** What is the same for every denial of one code. */
+interface FixedParts {
+  readonly statusLine: string;
+  readonly fields: string;
+  /** The body up to the value of its last member, the correlation id. */
+  readonly bodyStart: string;
+}
+
+const BODY_END = '"}\n';
+
+const known = new Map<DenialCode, FixedParts>();
+
+function fixedParts(code: DenialCode): FixedParts {
+  let parts = known.get(code);
+  if (parts === undefined) known.set(code, (parts = makeParts(code)));
+  return parts;
+}
+
+function makeParts(code: DenialCode): FixedParts {
+  const { status, proxyStatus, text } = DENIALS[code];
+  const members = JSON.stringify({ type: `urn:postern:denial:${code}`, title: text, status, code });
+  return {
+    statusLine: `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}\r\n`,
+    fields:
+      `x-deny-reason: ${code}\r\n` +
+      `Proxy-Status: postern; error=${proxyStatus}; details="${code}"\r\n` +
+      (status === 407 ? 'Proxy-Authenticate: Basic realm="postern"\r\n' : "") +
+      (status === 503 ? "Retry-After: 5\r\n" : "") +
+      "Cache-Control: no-store\r\n" +
+      "Content-Type: application/problem+json\r\n",
+    bodyStart: `${members.slice(0, -1)},"correlation_id":"`,
+  };
+}
+
+let dateSecond = Number.NaN;
+let dateText = "";
+
+/** RFC 9110 §5.6.7 IMF-fixdate; rendered once a second. */
+function httpDate(wallMs: number): string {
+  const second = Math.floor(wallMs / 1000);
+  if (second !== dateSecond) {
+    dateText = new Date(second * 1000).toUTCString();
+    dateSecond = second;
+  }
+  return dateText;
 }

@@ -6,6 +6,7 @@ import type { Permit } from "../core/exchange.ts";
 import type { ExchangeRecord } from "../core/record.ts";
 import type { SessionProof } from "../core/wire.ts";
 import { TOKEN } from "../http1/grammar.ts";
+import { askAhead } from "../line/ask-ahead.ts";
 import { runPassThrough } from "../line/pass-through.ts";
 import { GuestConnection } from "./connection.ts";
 import type { ConnectionPlace, ConnectRequest } from "./place.ts";
@@ -98,6 +99,7 @@ async function inspect(
     if (pinning instanceof Promise) await pinning;
   }
   const socket = release(false);
+  askAhead(environment.line, permit);
   const first = await awaitFirstBytes(socket, environment.timeouts.tlsHelloMs);
   if (first === null) return;
   socket.unshift(first);
