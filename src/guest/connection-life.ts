@@ -46,7 +46,9 @@ export class ConnectionLife implements Deadlined {
   /** The state's time starts anew. */
   renew(): void {
     const { timeout } = GUEST_STATES[this.#state];
-    this.#boundBy(timeout === null ? Number.POSITIVE_INFINITY : this.#environment.timeouts[timeout]);
+    // Most steps of an exchange have no time of their own, and looking at the clock is not free.
+    if (timeout === null) this.deadlineMs = Math.min(this.#answerDueMs, this.#endsAtMs);
+    else this.#boundBy(this.#environment.timeouts[timeout]);
   }
 
   /** The guest has to read before anything else happens. */

@@ -26,6 +26,10 @@ const FLUSH_MS = 200;
 /** What may wait for a reader that is too slow; further lines are dropped and counted. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
+const HEAD = '{"level":"info",';
+const REFUSED_HEAD = '{"level":"warn",';
+const TAIL = ',"msg":"exchange"}\n';
+
 /**
  * The log: `logger` for diagnostics, and one canonical line an exchange, both on one stream and in one shape. The line of an
  * exchange is made of members that `recordMembers` allows and nothing else: it does not pass through object serialisers,
@@ -70,9 +74,14 @@ export class Log implements LogSink {
   /** Level `info`; `warn` for a refusal, so that `log.level: warn` shows refusals alone. */
   exchange(members: string, refused: boolean): void {
     if (refused ? !this.#warn : !this.#info) return;
-    const line = `{"level":"${refused ? "warn" : "info"}",${members},"msg":"exchange"}\n`;
-    if (this.#length + line.length > this.#gathered.length) this.#makeRoom(line.length);
-    this.#length += this.#gathered.write(line, this.#length, "latin1");
+    const head = refused ? REFUSED_HEAD : HEAD;
+    const bytes = head.length + members.length + TAIL.length;
+    if (this.#length + bytes > this.#gathered.length) this.#makeRoom(bytes);
+    // Piece by piece: joined first, the members would be copied once more.
+    let at = this.#length;
+    at += this.#gathered.write(head, at, "latin1");
+    at += this.#gathered.write(members, at, "latin1");
+    this.#length = at + this.#gathered.write(TAIL, at, "latin1");
     this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
   }
 

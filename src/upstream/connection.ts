@@ -74,13 +74,13 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#request = request;
     this.#requestComplete = request.body.length === "none";
     this.#reader.begin(head.method, request.upgrade !== null);
-    this.#enter("requesting");
     this.#batch.text(requestHeadText(head.method, head.target, head.fields, hopFields(request)));
     if (this.#requestComplete) {
       this.#enter("awaiting_answer");
       this.#batch.writeTo(this.#socket);
       return true;
     }
+    this.#enter("requesting");
     request.body.start(this);
     // Whatever arrived with the head has gone into the batch; a body still to come must not hold the head back.
     if (!this.#batch.isEmpty) this.bodyFlush();

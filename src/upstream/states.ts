@@ -22,8 +22,8 @@ interface Row {
 
 export const UPSTREAM_STATES: Readonly<Record<UpstreamState, Row>> = {
   /** in the pool, or taken and not yet used; any byte that comes now poisons the connection */
-  idle: { next: ["requesting", "closed"], timeout: "upstreamKeepaliveMs" },
-  /** the request is going out; 1xx or an early answer may come */
+  idle: { next: ["requesting", "awaiting_answer", "closed"], timeout: "upstreamKeepaliveMs" },
+  /** a request with content is going out; 1xx or an early answer may come */
   requesting: { next: ["awaiting_answer", "answering", "upgraded", "closed"], timeout: "bodyIdleMs" },
   /** the request is complete, no final head yet */
   awaiting_answer: { next: ["answering", "upgraded", "idle", "closed"], timeout: "upstreamHeadMs" },
