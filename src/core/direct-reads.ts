@@ -17,10 +17,10 @@ interface PushedSocket {
  * @returns stops it: from then on the socket is as any other
  */
 export function readDirectly(socket: PushedSocket, onSegment: (segment: Buffer) => void): () => void {
-  const { push } = socket;
+  const push = socket.push.bind(socket);
   socket.push = function pushDirectly(chunk: unknown): boolean {
     const isFlow = socket.readableFlowing === true && socket.readableLength === 0;
-    if (!isFlow || !Buffer.isBuffer(chunk)) return push.call(socket, chunk);
+    if (!isFlow || !Buffer.isBuffer(chunk)) return push(chunk);
     take(chunk);
     return true;
   };

@@ -102,8 +102,7 @@ export class Fields {
   }
 
   #editable(): (string | null | undefined)[] {
-    // Filled from the start: an array with holes is slower to read.
-    return (this.#edits ??= new Array<undefined>(this.names.length).fill(undefined));
+    return (this.#edits ??= noEdits(this.names.length));
   }
 
   /** Adds a line at the end. @param value without CR, LF or NUL */
@@ -148,6 +147,13 @@ export class Fields {
       if (colon > 0) yield [line.slice(0, colon), line.slice(colon + 2)];
     }
   }
+}
+
+/** Without holes, which would make the array slower to read. */
+function noEdits(lines: number): undefined[] {
+  const edits: undefined[] = [];
+  for (let i = 0; i < lines; i++) edits.push(undefined);
+  return edits;
 }
 
 /** RFC 9110 §5.5: CR, LF and NUL in a value would end the field early; characters above U+00FF have no Latin-1 byte. */
