@@ -122,8 +122,9 @@ export class Relay implements AnswerSink {
       const { record } = this.#guest;
       record.outcome = "upstream_aborted";
       record.detail = denial.detail;
-      this.#guest.breakOff();
+      // Settled first: to break a TLS guest off ends its connection at once, which is no abort of the guest's.
       this.#settle("settled");
+      this.#guest.breakOff();
       return;
     }
     if (stale && this.#retry.stale) {
