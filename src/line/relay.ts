@@ -71,8 +71,8 @@ export class Relay implements AnswerSink {
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
     if (head.status === 401 && this.#lease !== null) {
-      this.#line.leases.reject(this.#lease);
-      if (this.#retry.lease) {
+      const hasFresh = this.#line.leases.reject(this.#lease);
+      if (hasFresh && this.#retry.lease) {
         this.#settle("unauthorized");
         this.#channel.abort();
         return;
