@@ -8,8 +8,6 @@ export default defineConfig({
     // Whole-process tests start real servers and clients on a shared machine: generous, and never a measure of speed.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Real clients, sockets and chaos on machines that others load as well: a rare fault can hide behind this.
-    retry: 2,
     maxWorkers: 2,
   },
 });

@@ -11,7 +11,7 @@ import { Log } from "../telemetry/log.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
@@ -22,9 +22,11 @@ export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(async ({ config: path }: { config: string }) => {
+      const stopped = stopSignal();
       const { config, digest } = configOf(loadCustodyConfig(path));
       const custody = await startCustody(config, digest, realSystem(version()));
-      await runUntilStopped(() => custody.stop());
+      await stopped;
+      await custody.stop();
     });
 }
 

@@ -14,7 +14,7 @@ import { demoConfig } from "./dev/demo-config.ts";
 import { startDemoUpstream } from "./dev/demo-upstream.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem, systemClock } from "./edge/system.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
 interface Options {
@@ -29,16 +29,17 @@ export function register(command: Command, terminal: Terminal): void {
       if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) {
         throw new CommandFailure(`--port ${port}: write a port from 0 to 65535`, EXIT.usage);
       }
+      const stopped = stopSignal(["SIGHUP"]);
       const folder = mkdtempSync(join(tmpdir(), "postern-dev-"));
       try {
-        await runDemo(folder, Number(port), terminal);
+        await runDemo(folder, Number(port), terminal, stopped);
       } finally {
         rmSync(folder, { recursive: true, force: true });
       }
     });
 }
 
-async function runDemo(folder: string, wantedPort: number, terminal: Terminal): Promise<void> {
+async function runDemo(folder: string, wantedPort: number, terminal: Terminal, stopped: Promise<void>): Promise<void> {
   const nowMs = systemClock.wallMs();
   const guestCa = createThrowAwayCa({ nowMs, randomBytes });
   const upstreamCa = createThrowAwayCa({ nowMs, randomBytes });
@@ -62,10 +63,9 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal): 
       logDestination: join(folder, "private", "postern.log"),
     });
     terminal.out(instructions(edge.listeners.get("guests") ?? "", caFile, upstream.port, configFile));
-    await runUntilStopped(async () => {
-      terminal.out("\nstopping\n");
-      await edge.drain();
-    }, ["SIGHUP"]);
+    await stopped;
+    terminal.out("\nstopping\n");
+    await edge.drain();
   } finally {
     await upstream.close();
   }

@@ -6,13 +6,20 @@ import { addConfigOption, configOf } from "./config-option.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem } from "./edge/system.ts";
 import { policyFindings } from "./policy-findings.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { stopSignal } from "./stop-signal.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
 /** `postern serve`: the edge, until SIGTERM or SIGINT; SIGHUP and a changed file reload the policy. */
 export function register(command: Command, terminal: Terminal): void {
   addConfigOption(command, terminal).action(async ({ config: path }: { config: string }) => {
+    const stopped = stopSignal();
+    // One that comes before there is a policy to reload is kept: by default it would end the process.
+    let hupIsDue = false;
+    let onHup = (): void => {
+      hupIsDue = true;
+    };
+    process.on("SIGHUP", () => onHup());
     const { config, digest, files } = configOf(loadConfig(path, policyFindings));
     const edge = await startEdge(config, digest, realSystem(version()));
     const { logger } = edge.log;
@@ -30,10 +37,10 @@ export function register(command: Command, terminal: Terminal): void {
       // Never rejects: a config that is not taken over is told in log, metrics and readiness.
       void edge.policy.reload(loaded);
     };
-    process.on("SIGHUP", () => reload("SIGHUP"));
-    await runUntilStopped(async () => {
-      watch.close();
-      await edge.drain();
-    });
+    onHup = () => reload("SIGHUP");
+    if (hupIsDue) onHup();
+    await stopped;
+    watch.close();
+    await edge.drain();
   });
 }

@@ -41,8 +41,11 @@ export interface LeasePort {
    * @throws Denial `custody_unavailable`, `lease_denied`, `lease_unusable`
    */
   lease(permit: Permit): Lease | Promise<Lease>;
-  /** The upstream answered 401: the lease is dropped so that the next call fetches a fresh one. */
-  reject(lease: Lease): void;
+  /**
+   * The upstream answered 401: the lease is dropped so that the next call fetches a fresh one.
+   * @returns `false` when it was kept: the next call would hand out this very lease
+   */
+  reject(lease: Lease): boolean;
 }
 
 /** Writes down what happened. */

@@ -86,18 +86,20 @@ export class LeaseKeeper implements LeasePort {
   /**
    * The upstream answered 401 to this lease. It is dropped once: a lease that was replaced already is left alone, so that
    * many 401s on one lease lead to one new fetch.
+   * @returns `false` for a replacement that was refused as fast as the lease before it: it stays, nothing fresher is to be had
    */
-  reject(lease: Lease): void {
+  reject(lease: Lease): boolean {
     const slot = this.#fetches.slotOf(lease);
-    if (slot === undefined) return;
+    if (slot === undefined) return true;
     const nowMs = this.#clock.monotonicMs();
     const isFresh = this.#isFreshlyRejected(slot, nowMs);
     this.#events.rejected?.(slot.custody, !isFresh);
-    if (isFresh) return;
+    if (isFresh) return false;
     slot.rejectedAtMs = nowMs;
     slot.purpose = "rejected";
     slot.lease = null;
     this.#retired.add(lease, nowMs);
+    return true;
   }
 
   /** The session ended or was revoked: its leases are zeroed now, and what is being fetched for it is refused. */

@@ -41,6 +41,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   #exchange: Http1GuestExchange | null = null;
   #lingered = 0;
   #inputEnded = false;
+  #wasCut = false;
 
   /** @param openTunnel what to do with CONNECT; `null` where no tunnel may begin (inside a tunnel) */
   constructor(socket: Socket, place: ConnectionPlace, environment: GuestEnvironment, openTunnel: TunnelOpener | null) {
@@ -82,8 +83,14 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     else this.#linger();
   }
 
+  /** The edge ended it, with whatever ran on it. */
+  get wasCut(): boolean {
+    return this.#wasCut;
+  }
+
   /** Ends the connection now, whatever runs on it. */
   cut(): void {
+    this.#wasCut = true;
     const exchange = this.#exchange;
     exchange?.abort("edge_aborted");
     if (exchange?.answered === true) this.destroyBroken();
@@ -263,7 +270,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment);
+    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment, () => this.cut());
     return socket;
   }
 

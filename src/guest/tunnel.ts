@@ -50,9 +50,12 @@ export async function serveConnect(
     record.rule = permit.rule;
     if (permit.destination.tls === "passthrough") await passThrough(environment, permit, record, release);
     else await inspect(environment, connection.place, permit, request, release);
+    if (connection.wasCut) record.outcome = "edge_aborted";
   } catch (thrown) {
     const denial = Denial.from(thrown);
-    if (!released && connection.hasLeft) {
+    // What stopped because the edge had ended the connection is nobody's refusal.
+    if (connection.wasCut) record.outcome = "edge_aborted";
+    else if (!released && connection.hasLeft) {
       record.outcome = "guest_aborted";
       connection.cut();
     } else if (released) {

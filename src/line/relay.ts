@@ -71,8 +71,8 @@ export class Relay implements AnswerSink {
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
     if (head.status === 401 && this.#lease !== null) {
-      this.#line.leases.reject(this.#lease);
-      if (this.#retry.lease) {
+      const hasFresh = this.#line.leases.reject(this.#lease);
+      if (hasFresh && this.#retry.lease) {
         this.#settle("unauthorized");
         this.#channel.abort();
         return;
@@ -122,8 +122,9 @@ export class Relay implements AnswerSink {
       const { record } = this.#guest;
       record.outcome = "upstream_aborted";
       record.detail = denial.detail;
-      this.#guest.breakOff();
+      // Settled first: to break a TLS guest off ends its connection at once, which is no abort of the guest's.
       this.#settle("settled");
+      this.#guest.breakOff();
       return;
     }
     if (stale && this.#retry.stale) {

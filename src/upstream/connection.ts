@@ -11,6 +11,7 @@ import { Http1Error } from "../http1/grammar.ts";
 import { CHUNK_END, chunkStart, chunkedEnd, requestHeadText } from "../http1/writer.ts";
 import { AnswerReader, type AnswerLimits } from "./answer-reader.ts";
 import { UPSTREAM_STATES, type UpstreamState, type UpstreamTimeouts } from "./states.ts";
+import { watchEnd } from "./tls-end.ts";
 
 export interface ConnectionContext {
   readonly clock: Clock;
@@ -41,6 +42,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   #requestComplete = true;
   #exchanges = 0;
   #keepaliveMs: number;
+  /** Set for an answer that lasts until the connection ends: whether that end was the upstream's. */
+  #isEndTrue: (() => boolean) | null = null;
 
   constructor(socket: Socket, address: string, context: ConnectionContext) {
     this.#socket = socket;
@@ -176,7 +179,10 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     if (this.#reader.upgraded !== null) this.#handOver(sink);
     else if (this.#reader.done) this.#finish(sink);
     else {
-      if (this.#reader.hasHead && this.#state !== "answering") this.#enter("answering");
+      if (this.#reader.hasHead && this.#state !== "answering") {
+        this.#enter("answering");
+        if (this.#reader.endsAtClose) this.#isEndTrue = watchEnd(this.#socket);
+      }
       if (!sink.flush()) this.#socket.pause();
     }
   }
@@ -226,11 +232,15 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   readonly #onEnd = (): void => {
     const sink = this.#sink;
-    if (sink !== null && this.#reader.endsAtClose) {
+    if (sink !== null && this.#isEndTrue?.() === true) {
       this.#guarded(() => this.#finish(sink));
       return;
     }
-    this.#fail(new Denial("upstream_unreachable", { cause: "the upstream closed before the answer was complete" }));
+    const cause =
+      this.#isEndTrue === null
+        ? "the upstream closed before the answer was complete"
+        : "the connection was cut without a TLS close_notify: the answer may be truncated";
+    this.#fail(new Denial("upstream_unreachable", { cause }));
   };
 
   readonly #onError = (error: Error): void => {

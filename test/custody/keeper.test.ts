@@ -402,7 +402,13 @@ describe("401", () => {
     for (let i = 0; i < 100; i++) keeper.reject(await keeper.lease(permitOf()));
     expect(custody.requests).toHaveLength(2);
     expect(told.filter(Boolean)).toHaveLength(1);
+    // The lease that stays is not offered as a fresh one; a lease that was replaced meanwhile has a fresh one after it.
+    const kept = await keeper.lease(permitOf());
+    expect(keeper.reject(kept)).toBe(false);
+    expect(keeper.lease(permitOf())).toBe(kept);
     clock.advance(5_000);
+    expect(keeper.reject(kept)).toBe(true);
+    expect(keeper.reject(kept)).toBe(true);
     keeper.reject(await keeper.lease(permitOf()));
     await keeper.lease(permitOf());
     expect(custody.requests).toHaveLength(3);

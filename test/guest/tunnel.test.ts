@@ -148,6 +148,33 @@ describe("a pass-through tunnel", () => {
     clearInterval(ticking);
     await record();
     expect(guest.text).toContain("tock");
+    expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted" }]);
+  });
+
+  test("that falls silent was cut by the edge", async () => {
+    await start((socket) => socket.write("tock"), { destination: PASS_THROUGH, timeouts: { tunnelIdleMs: 100 } });
+    await connect();
+    guest.send(clientHello("api.test"));
+    await guest.ended();
+    await record();
+    expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted", bytesToGuest: 4 }]);
+  });
+
+  test("that a drain cuts was cut by the edge", async () => {
+    await start((socket) => socket.write("tock"), { destination: PASS_THROUGH });
+    await connect();
+    guest.send(clientHello("api.test"));
+    await guest.until(/tock$/);
+    await joined.drain();
+    expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted", denial: null }]);
+    await eventually(() => upstream.sockets.every((socket) => socket.destroyed), "the upstream's end");
+  });
+
+  test("that a drain cuts before its hello came was refused by nobody", async () => {
+    await start(() => undefined, { destination: PASS_THROUGH });
+    await connect();
+    await joined.drain();
+    expect(joined.records).toMatchObject([{ outcome: "edge_aborted", denial: null }]);
   });
 });
 
@@ -167,6 +194,7 @@ describe("an upgraded stream", () => {
     clearInterval(ticking);
     await record();
     expect(guest.text).toContain("tock");
+    expect(joined.records).toMatchObject([{ status: 101, outcome: "edge_aborted" }]);
     await eventually(() => joined.open() === 0, "the upstream's end");
   });
 

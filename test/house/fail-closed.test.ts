@@ -41,7 +41,7 @@ beforeAll(async () => {
   edge = await startEdge({
     hosts: { "api.test": ["127.0.0.1"] },
     extraRoots: [ca.certificateFile],
-    config: { custody: { outside: { remote: { address: `unix:${path}`, timeout_ms: 400 } } } },
+    config: { custody: { outside: { remote: { address: `unix:${path}` } } } },
     destinations: [destinationFor(upstream, "api.test", { credential: "outside/api", attach: { as: "bearer" } })],
     wait: "live",
   });
@@ -122,7 +122,11 @@ const FAULTS: readonly (readonly [string, readonly string[], Behaviour])[] = [
   [
     "answering 500 with a lease in it",
     ["custody_unavailable"],
-    (asked, socket) => answer(500, JSON.stringify(honestGrant(asked, TOKEN)))(asked, socket),
+    (asked, socket) => {
+      // Its health is asked for, too, which names no session.
+      const body = asked.path === "/v1/leases" ? honestGrant(asked, TOKEN) : {};
+      answer(500, JSON.stringify(body))(asked, socket);
+    },
   ],
   ["answering garbage", ["custody_unavailable"], bytes("\0\x01garbage\r\n\r\n", true)],
   ["answering JSON of another shape", ["custody_unavailable"], answer(200, '{"token":"x"}')],
@@ -162,8 +166,10 @@ describe("custody under load, falling ill in the middle", () => {
       if (!ill && now.served > 20) {
         ill = true;
         custody.behave = behave;
+        // Counted is what the fault does, not that this process was too busy for a moment to answer as custody.
+        now.refused.clear();
       }
-      return refusals(now) >= 12;
+      return ill && refusals(now) >= 12;
     });
     expect(tally.served).toBeGreaterThan(20);
     for (const code of tally.refused.keys()) expect(codes).toContain(code);

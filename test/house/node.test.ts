@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type House, startHouse, WAYS } from "./support/house.ts";
 import { patternSha256 } from "./support/pattern.ts";
-import { startRawUpstream } from "./support/raw-upstream.ts";
+import { closed, startRawUpstream } from "./support/raw-upstream.ts";
 import { run } from "./support/run.ts";
 
 /** Node's own fetch and https (NODE_USE_ENV_PROXY, NODE_EXTRA_CA_CERTS) and undici with its proxy agents. */
@@ -60,7 +60,7 @@ test("a streamed chat completion: each token is printed before the next one is s
   program.stdout.on("data", (chunk: Buffer) => tokens.push(chunk.toString()));
   await expect.poll(() => arrived.length, { timeout: 20_000, interval: 5 }).toBe(1);
   const upstream = arrived[0] as Socket;
-  const gone = Promise.all([once(upstream, "close"), once(program, "close")]);
+  const gone = Promise.all([closed(upstream), once(program, "close")]);
   await expect.poll(() => house.others["llm.test"]?.received[0]).toMatch(/"stream":true/);
   upstream.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (const token of ["Once", "upon", "a", "time"]) {

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type House, startHouse, WAYS } from "./support/house.ts";
 import { patternBytes } from "./support/pattern.ts";
-import { startRawUpstream } from "./support/raw-upstream.ts";
+import { closed, startRawUpstream } from "./support/raw-upstream.ts";
 import { valuesOf } from "./support/recording.ts";
 
 /** What is sent in parts arrives in parts. Every wait is for the other side, none is for a clock. */
@@ -127,7 +127,7 @@ describe.each(["raw.test", "plain-raw.test"])("an answer of %s", (name) => {
    */
   async function gone(upstream: Socket): Promise<void> {
     const more = setInterval(() => name === "plain-raw.test" && upstream.write(chunk("data: more\n\n")), 5);
-    await once(upstream, "close");
+    await closed(upstream);
     clearInterval(more);
   }
 
@@ -136,7 +136,7 @@ describe.each(["raw.test", "plain-raw.test"])("an answer of %s", (name) => {
     guest.request("POST", "/", ["Content-Length: 10"], "hello");
     const upstream = await upstreamSocket();
     guest.destroy();
-    await once(upstream, "close");
+    await closed(upstream);
     expect(house.others[name]?.received.at(-1)).toMatch(/hello$/);
   });
 });

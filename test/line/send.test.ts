@@ -146,6 +146,32 @@ describe("a response guard that fails", () => {
   });
 });
 
+describe("an upstream that answers 401", () => {
+  const rejecting = (hasFresh: boolean): JoinedOptions => ({
+    ports: ({ leases }) => ({ leases: { lease: (permit) => leases.lease(permit), reject: () => hasFresh } }),
+  });
+  const UNAUTHORIZED = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
+
+  test("is asked once more when there is a fresh lease", async () => {
+    await start((socket, _text, index) => socket.write(index === 0 ? UNAUTHORIZED : OK), rejecting(true));
+    guest.send(request("GET", "/"));
+    expect(await guest.until(/(ok|no)$/)).toMatch(/^HTTP\/1\.1 200 /);
+    await eventually(() => joined.records.length === 1, "the record");
+    expect(joined.records).toMatchObject([{ status: 200, retried: true }]);
+    expect(joined.leases).toHaveLength(2);
+  });
+
+  test("is asked nothing twice when the lease stays: its 401 goes to the guest", async () => {
+    await start((socket) => socket.write(UNAUTHORIZED), rejecting(false));
+    guest.send(request("GET", "/"));
+    expect(await guest.until(/no$/)).toMatch(/^HTTP\/1\.1 401 /);
+    await eventually(() => joined.records.length === 1, "the record");
+    expect(joined.records).toMatchObject([{ status: 401, retried: false, outcome: "completed" }]);
+    expect(upstream.received).toHaveLength(1);
+    expect(upstream.received[0]?.match(/GET \//g)).toHaveLength(1);
+  });
+});
+
 test("a port that throws what is no denial refuses one exchange and no other", async () => {
   let failures = 0;
   await start((socket) => socket.write(OK), {

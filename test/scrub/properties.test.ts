@@ -82,6 +82,7 @@ describe("no form comes through", () => {
     );
   });
 
+  // A name that spells the secret, `X-toString` for `toString`, cannot be masked: such a line is dropped.
   test("in any line of a section, with its other lines as they were", () => {
     const line = fc.tuple(
       fc.stringMatching(/^X-[A-Za-z]{1,8}$/),
@@ -100,15 +101,32 @@ describe("no form comes through", () => {
           const sent = lines.map(([name, value], i) => [name, i === hit ? `a${spelling}` : value] as const);
           const fields = Fields.of(sent);
           guard.maskFields({ values: [`Bearer ${text}`, text] }, fields);
+          const kept = sent
+            .map(([name, value], i) => ({ name, value, isHit: i === hit }))
+            .filter(({ name }) => !name.toLowerCase().includes(text.toLowerCase()));
           const pairs = [...fields.pairs()];
-          const masked = pairs[hit]?.[1] ?? "";
-          expect(masked).toHaveLength(1 + spelling.length);
-          expect(masked.slice(1)).toBe("*".repeat(spelling.length));
-          const others = sent.filter(([, value], i) => i !== hit && !value.includes(text));
-          expect(pairs).toEqual(expect.arrayContaining(others.map(([name, value]) => [name, value])));
+          expect(pairs.map(([name]) => name)).toEqual(kept.map(({ name }) => name));
+          for (const [i, { value, isHit }] of kept.entries()) {
+            if (isHit) expect(pairs[i]?.[1].slice(1)).toBe("*".repeat(spelling.length));
+            else if (!value.includes(text)) expect(pairs[i]?.[1]).toBe(value);
+          }
         },
       ),
-      { numRuns: RUNS },
+      {
+        numRuns: RUNS,
+        examples: [
+          [
+            "toString",
+            [
+              ["X-toString", ""],
+              ["X-A", ""],
+            ],
+            0,
+            (text) => text,
+            [false],
+          ],
+        ],
+      },
     );
   });
 });
@@ -123,9 +141,12 @@ describe("nothing else is touched", () => {
         some,
         fc.boolean(),
         (ours, theirs, encode, chosen, upper) => {
-          fc.pre(!theirs.includes(ours));
+          // Of a long one, all but its first five characters are enough in escaped text: a guest may have set an escape there.
+          fc.pre(!theirs.includes(ours) && !(ours.length >= 16 && theirs.includes(ours.slice(5))));
           const text = `Bearer ${encode(theirs, chosen, upper)}; path=/`;
           expect(guard.maskText({ values: [ours] }, text)).toBe(text);
+          // The first and the last byte may share a character of base64 with a neighbour, which is not looked at.
+          if (theirs.includes(ours.slice(1, -1))) return;
           const encoded = Buffer.from(`user:${theirs}`).toString("base64");
           expect(guard.maskText({ values: [ours] }, encoded)).toBe(encoded);
         },

@@ -10,7 +10,20 @@ export interface RawUpstream {
   /** Bytes of every connection, Latin-1, in order of arrival. */
   readonly received: readonly string[];
   readonly connections: number;
+  /** What was accepted for a connection, below any TLS: its FIN is no close_notify. */
+  transportOf(socket: Socket): Socket;
   close(): Promise<void>;
+}
+
+/**
+ * Resolves once a connection is gone, by a FIN or by a reset: one that is cut while bytes are on their way to it is reset,
+ * for which `once(socket, "close")` of `node:events` would reject.
+ */
+export function closed(socket: Socket): Promise<void> {
+  return new Promise((done) => {
+    if (socket.closed) done();
+    else socket.once("close", () => done());
+  });
 }
 
 /** @param respond called once a connection with its first bytes (Latin-1) */
@@ -37,6 +50,8 @@ export async function startRawUpstream(
     tls === undefined
       ? createServer(onSocket)
       : createTlsServer({ cert: tls.certificate, key: tls.key, ALPNProtocols: ["http/1.1"] }, onSocket);
+  const transports = new Map<number | undefined, Socket>();
+  server.on("connection", (socket: Socket) => transports.set(socket.remotePort, socket));
   await new Promise<void>((done, fail) => {
     server.once("error", fail);
     server.listen(0, "127.0.0.1", done);
@@ -49,6 +64,7 @@ export async function startRawUpstream(
     get connections() {
       return received.length;
     },
+    transportOf: (socket) => transports.get(socket.remotePort) ?? socket,
     close: () =>
       new Promise((done) => {
         server.close(() => done());

@@ -204,7 +204,7 @@ function portsFor(
         leases.push(lease);
         return lease;
       },
-      reject: () => undefined,
+      reject: () => true,
     },
     account: { admit: () => undefined, close: (record) => void records.push(record) },
   };

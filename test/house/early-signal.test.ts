@@ -1,0 +1,72 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startEdge } from "./support/edge.ts";
+import { root } from "./support/postern-process.ts";
+import { bareEnv } from "./support/run.ts";
+
+/** A signal that comes while the edge is being put together is no other than one that comes later. */
+
+describe("SIGTERM", () => {
+  test.each([1, 2, 3])("as soon as /readyz says ready (%i): a drain, exit code 0", async () => {
+    const edge = await startEdge();
+    edge.process.signal("SIGTERM");
+    await edge.process.exited();
+    const { exit } = edge.process;
+    await edge.stop();
+    expect(exit).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("SIGHUP", () => {
+  test.each([1, 2, 3])("as soon as /readyz says ready (%i) does not end the edge", async () => {
+    const edge = await startEdge();
+    edge.process.signal("SIGHUP");
+    edge.process.signal("SIGTERM");
+    await edge.process.exited();
+    const { exit } = edge.process;
+    await edge.stop();
+    expect(exit).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("SIGHUP while the edge starts", () => {
+  test("is kept: the config is read anew once there is one", async () => {
+    const edge = await startEdge();
+    await edge.process.stop();
+    const auditFile = join(edge.directory, "audit.jsonl");
+    await rm(auditFile);
+    const again = spawn(process.execPath, [join(root, "src/main.ts"), "serve", "--config", edge.configFile], {
+      env: bareEnv(),
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    // The audit file is opened first of all, long before anything listens.
+    await expect.poll(() => existsSync(auditFile), { timeout: 20_000, interval: 1 }).toBe(true);
+    again.kill("SIGHUP");
+    let output = "";
+    again.stdout.on("data", (chunk: Buffer) => (output += chunk.toString("utf8")));
+    await expect.poll(() => output, { timeout: 20_000, interval: 5 }).toContain("reading the config anew");
+    again.kill("SIGTERM");
+    await once(again, "close");
+    await edge.stop();
+    expect(output).toMatch(/"ready".*"why":"SIGHUP"/s);
+    expect({ code: again.exitCode, signal: again.signalCode }).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("SIGINT", () => {
+  test("while the demo starts leaves nothing behind", async () => {
+    const temporary = await mkdtemp(join(tmpdir(), "postern-early-"));
+    const env = { ...bareEnv(temporary), TMPDIR: temporary };
+    const demo = spawn(process.execPath, [join(root, "src/main.ts"), "dev", "--port", "0"], { env, stdio: "ignore" });
+    await expect.poll(() => readdir(temporary), { timeout: 20_000, interval: 1 }).not.toEqual([]);
+    demo.kill("SIGINT");
+    await once(demo, "close");
+    expect(await readdir(temporary)).toEqual([]);
+    await rm(temporary, { recursive: true, force: true });
+  });
+});
