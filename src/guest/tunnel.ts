@@ -103,6 +103,8 @@ async function inspect(
   }
   const socket = release(false);
   askAhead(environment.line, permit);
+  // The same for the leaf of a name that is new: it is minted while the guest makes its hello.
+  if (permit.destination.scheme === "https") environment.leaves.contextFor(authority);
   const first = await awaitFirstBytes(socket, environment.timeouts.tlsHelloMs);
   if (first === null) return;
   socket.unshift(first);
