@@ -14,6 +14,7 @@ import { demoConfig } from "./dev/demo-config.ts";
 import { startDemoUpstream } from "./dev/demo-upstream.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem, systemClock } from "./edge/system.ts";
+import { ready } from "./read-config/prepare.ts";
 import { runUntilStopped } from "./run-until-stopped.ts";
 import { version } from "./version.ts";
 
@@ -53,9 +54,8 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal): 
     mkdirSync(join(folder, "private"), { mode: 0o700 });
     const configFile = join(folder, "postern.yaml");
     writeFileSync(configFile, demoConfig({ port: await freePort(wantedPort), upstreamPort: upstream.port }));
-    const { config, digest } = configOf(loadConfig(configFile));
     const system = realSystem(version());
-    const edge = await startEdge(config, digest, {
+    const edge = await startEdge(ready(configOf(loadConfig(configFile))), {
       ...system,
       ca: guestCa,
       environment: { ...system.environment, POSTERN_DEMO_TOKEN: token },
