@@ -18,9 +18,6 @@ async function serve(path: string): Promise<void> {
   const stopping = new AbortController();
   const { edge, files, seen } = await start(path, stopping.signal);
   const { logger } = edge.log;
-  collectGarbageOfStart();
-  // What runs is logged, so that `ready` is one JSON line like all others.
-  logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
   const watch = watchConfig(files, () => reload("the config changed"), {
     seen,
     onDegraded: (why) =>
@@ -37,11 +34,15 @@ async function serve(path: string): Promise<void> {
     });
   };
   process.on("SIGHUP", () => reload("SIGHUP"));
-  await runUntilStopped(async () => {
+  const stopped = runUntilStopped(async () => {
     watch.close();
     stopping.abort();
     await edge.drain();
   });
+  collectGarbageOfStart();
+  // What runs is logged, so that `ready` is one JSON line like all others; from here on it listens to signals and files.
+  logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
+  await stopped;
 }
 
 interface Started extends Pick<Prepared, "files" | "seen"> {
