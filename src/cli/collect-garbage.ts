@@ -3,16 +3,21 @@ import { runInNewContext } from "node:vm";
 import { collectSegmentsWith } from "../core/segment-memory.ts";
 
 /**
- * One full collection after the start: reading a config and compiling a policy leaves tens of megabytes behind that V8 would
- * otherwise keep until the heap grows. From then on the young generation is collected by the bytes that were relayed.
+ * One thorough collection after the start: what is loaded and joined once leaves megabytes behind that V8 would otherwise keep
+ * until the heap grows. `last-resort` also gives back the young generation, which has grown meanwhile, and the code of functions
+ * that will not be called again. From then on the young generation is collected by the bytes that were relayed.
  */
 export function collectGarbageOfStart(): void {
   const collect = exposedCollector();
-  collect?.();
+  collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
   collectSegmentsWith(collect === null ? null : () => collect({ type: "minor" }));
 }
 
-type Collector = (options?: { readonly type: "minor" }) => void;
+type Collector = (
+  options:
+    | { readonly type: "minor" }
+    | { readonly type: "major"; readonly execution: "sync"; readonly flavor: "last-resort" },
+) => void;
 
 /** `gc` exists only behind a flag, which is taken back at once. */
 function exposedCollector(): Collector | null {

@@ -26,9 +26,11 @@ export function loadNamed<Config>(
  * The config, or the end of the command with everything that is wrong with it on standard error.
  * @throws CommandFailure with exit code 2
  */
-export function configOf<Config>(loaded: Loaded<Config>): Extract<Loaded<Config>, { ok: true }> {
+export function configOf<Right extends { readonly ok: true }>(loaded: Right | Wrong): Right {
   if (loaded.ok) return loaded;
   const { problems } = loaded;
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   throw new CommandFailure([...problems.map(problemLine), `${count}: nothing was done`].join("\n"), EXIT.usage);
 }
+
+type Wrong = Extract<Loaded<never>, { readonly ok: false }>;

@@ -14,6 +14,7 @@ import { demoConfig } from "./dev/demo-config.ts";
 import { startDemoUpstream } from "./dev/demo-upstream.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem, systemClock } from "./edge/system.ts";
+import { ready } from "./read-config/prepare.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
@@ -54,9 +55,8 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal, s
     mkdirSync(join(folder, "private"), { mode: 0o700 });
     const configFile = join(folder, "postern.yaml");
     writeFileSync(configFile, demoConfig({ port: await freePort(wantedPort), upstreamPort: upstream.port }));
-    const { config, digest } = configOf(loadConfig(configFile));
     const system = realSystem(version());
-    const edge = await startEdge(config, digest, {
+    const edge = await startEdge(ready(configOf(loadConfig(configFile))), {
       ...system,
       ca: guestCa,
       environment: { ...system.environment, POSTERN_DEMO_TOKEN: token },

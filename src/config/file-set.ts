@@ -9,7 +9,7 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE----
 /** The files that a config names: relative ones count from the config file; what is read is read once and remembered. */
 export class FileSet {
   readonly baseDir: string;
-  readonly #depended = new Set<string>();
+  readonly #depended = new Map<string, string>();
   readonly #roots = new Map<string, string | Advice>();
 
   constructor(baseDir: string) {
@@ -23,13 +23,19 @@ export class FileSet {
   /** The absolute path of a file that the config depends on: when it changes, the config is to be read again. */
   depend(path: string): string {
     const absolute = this.absolute(path);
-    this.#depended.add(absolute);
+    // Before anything is read of it: a change that comes between will show.
+    if (!this.#depended.has(absolute)) this.#depended.set(absolute, fingerprint(absolute));
     return absolute;
   }
 
   /** Every file that was depended on. */
   get depended(): readonly string[] {
-    return [...this.#depended];
+    return [...this.#depended.keys()];
+  }
+
+  /** What each of them looked like when it was first named. */
+  get seen(): ReadonlyMap<string, string> {
+    return this.#depended;
   }
 
   /** What was read, by path: part of what the config means. */
@@ -68,6 +74,16 @@ function readRoots(path: string): string | Advice {
     }
   }
   return `${blocks.join("\n")}\n`;
+}
+
+/** Changes whenever the file does: contents, inode or the target of a link. */
+export function fingerprint(file: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  } catch (error) {
+    return reason(error);
+  }
 }
 
 /** The system's word for it, without the path that it repeats. */

@@ -4,7 +4,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { CustodyConfig, PosternConfig } from "./config.ts";
 import { custodyConfig } from "./custody.ts";
-import { FileSet, reason } from "./file-set.ts";
+import { FileSet, fingerprint, reason } from "./file-set.ts";
 import { longList } from "./long-list.ts";
 import { longPosternConfig, posternConfig, type Taken } from "./postern.ts";
 import { type Finding, MOST_PROBLEMS, pathText, type Problem } from "./problem.ts";
@@ -19,6 +19,8 @@ export type Loaded<Config> =
       readonly digest: string;
       /** Absolute paths of the file itself and of all others that it depends on: what is to be watched. */
       readonly files: readonly string[];
+      /** `fingerprint` of each of them, taken before it was read. */
+      readonly seen: ReadonlyMap<string, string>;
     }
   | {
       readonly ok: false;
@@ -26,6 +28,7 @@ export type Loaded<Config> =
       readonly problems: readonly Problem[];
       /** As above: a fault may be mended in any of them. */
       readonly files: readonly string[];
+      readonly seen: ReadonlyMap<string, string>;
     };
 
 /** What another folder finds wrong with a config that is right by itself; told with line and column like all else. */
@@ -73,7 +76,7 @@ function parseLong(text: string, baseDir: string, verify: Verify | undefined): L
   try {
     const config = longPosternConfig(file, files);
     if (config === null || (verify?.(config).length ?? 0) > 0) return null;
-    return { ok: true, config, digest: digestOf(text, files), files: files.depended };
+    return { ok: true, config, digest: digestOf(text, files), files: files.depended, seen: files.seen };
   } catch (error) {
     // Read whole, it will say where.
     if (error instanceof YAMLException) return null;
@@ -86,14 +89,22 @@ function load<Config>(
   parseText: (text: string, fileName: string, baseDir: string) => Loaded<Config>,
 ): Loaded<Config> {
   const absolute = resolve(path);
+  const seen = fingerprint(absolute);
   let text: string;
   try {
     text = readText(absolute);
   } catch (error) {
-    return { ok: false, problems: [fileProblem(path, readMessage(error))], files: [absolute] };
+    return { ok: false, problems: [fileProblem(path, readMessage(error))], ...watched(absolute, seen) };
   }
   const loaded = parseText(text, path, dirname(absolute));
-  return { ...loaded, files: [absolute, ...loaded.files] };
+  return { ...loaded, ...watched(absolute, seen, loaded) };
+}
+
+type Watched = Pick<Loaded<never>, "files" | "seen">;
+const NOTHING: Watched = { files: [], seen: new Map() };
+
+function watched(path: string, seen: string, others: Watched = NOTHING): Watched {
+  return { files: [path, ...others.files], seen: new Map([[path, seen], ...others.seen]) };
 }
 
 function readText(path: string): string {
@@ -125,13 +136,13 @@ function parse<Config>(
       path: "",
       message: reading.fault.message,
     };
-    return { ok: false, problems: [problem], files: [] };
+    return { ok: false, problems: [problem], ...NOTHING };
   }
   const { config, findings } = take(reading.value, files);
   const all = [...reading.findings, ...findings];
   if (config === null || all.length > 0)
-    return { ok: false, problems: problemsOf(all, text, fileName, reading), files: files.depended };
-  return { ok: true, config, digest: digestOf(text, files), files: files.depended };
+    return { ok: false, problems: problemsOf(all, text, fileName, reading), files: files.depended, seen: files.seen };
+  return { ok: true, config, digest: digestOf(text, files), files: files.depended, seen: files.seen };
 }
 
 function digestOf(text: string, files: FileSet): string {

@@ -1,8 +1,10 @@
-import { type FSWatcher, realpathSync, statSync, watch } from "node:fs";
+import { type FSWatcher, realpathSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import { reason } from "./file-set.ts";
+import { fingerprint, reason } from "./file-set.ts";
 
 export interface WatchOptions {
+  /** As of `follow`. */
+  readonly seen?: ReadonlyMap<string, string>;
   /** Quiet time after the last event before the files are looked at, `ms`: an editor writes in several steps. */
   readonly settleMs?: number;
   /** How often the files are looked at without any event, `ms`: network file systems and long chains of links send none. */
@@ -12,8 +14,11 @@ export interface WatchOptions {
 }
 
 export interface ConfigWatch {
-  /** Watches other files from now on: a new config may depend on others. */
-  follow(files: readonly string[]): void;
+  /**
+   * Watches other files from now on: a new config may depend on others.
+   * @param seen what the new ones looked like when they were read (`fingerprint`), so that no change since then is missed
+   */
+  follow(files: readonly string[], seen?: ReadonlyMap<string, string>): void;
   close(): void;
 }
 
@@ -26,7 +31,7 @@ export interface ConfigWatch {
  */
 export function watchConfig(files: readonly string[], onChange: () => void, options: WatchOptions = {}): ConfigWatch {
   const watcher = new Watcher(onChange, options);
-  watcher.follow(files);
+  watcher.follow(files, options.seen);
   return watcher;
 }
 
@@ -53,12 +58,16 @@ class Watcher implements ConfigWatch {
     this.#poll = setInterval(() => this.#look(), pollMs).unref();
   }
 
-  follow(files: readonly string[]): void {
+  follow(files: readonly string[], seen?: ReadonlyMap<string, string>): void {
     this.#files = [...new Set(files)];
     for (const file of this.#seen.keys()) if (!files.includes(file)) this.#seen.delete(file);
     // A file that stays keeps what was seen of it, so that a change made meanwhile is not missed.
-    for (const file of this.#files) if (!this.#seen.has(file)) this.#seen.set(file, fingerprint(file));
+    for (const file of this.#files) {
+      if (!this.#seen.has(file)) this.#seen.set(file, seen?.get(file) ?? fingerprint(file));
+    }
     this.#watchDirectories();
+    // Changed since it was read, and no event will come of that.
+    if (this.#files.some((file) => fingerprint(file) !== this.#seen.get(file))) this.#stir();
   }
 
   close(): void {
@@ -126,16 +135,6 @@ class Watcher implements ConfigWatch {
     if (why === "ENOENT" || this.#told.has(path)) return;
     this.#told.add(path);
     this.#onDegraded(`${path} cannot be watched (${why}): its files are looked at now and then`);
-  }
-}
-
-/** Changes whenever the file does: contents, inode or the target of a link. */
-function fingerprint(file: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
-  } catch (error) {
-    return reason(error);
   }
 }
 

@@ -12,11 +12,11 @@ import {
 import { Denial } from "../core/denial.ts";
 import type { Material } from "../core/material.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { materialFitsWire } from "./material-text.ts";
 import { mintStatic } from "./minters/static.ts";
 import { resourceRef } from "./reference.ts";
 import { SourceError, type SourceReading } from "./sources/source.ts";
 import { within } from "./within.ts";
-import { materialFitsWire } from "./wire.ts";
 import { secretOf } from "../core/material.ts";
 
 /** Who asks for a lease, as the transport proved it. */

@@ -1,5 +1,13 @@
 import { z } from "zod";
 import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
+import {
+  FIELD_TEXT,
+  MOST_FIELD_CHARS,
+  MOST_PASSWORD_CHARS,
+  MOST_USERNAME_CHARS,
+  NO_COLON,
+  VISIBLE_LINE,
+} from "./material-text.ts";
 
 /**
  * What goes between edge and custody as JSON. Both sides parse strictly: an unknown key, a missing key or a value out of
@@ -7,27 +15,12 @@ import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core
  */
 export const WIRE_SCHEMAS = z.registry<{ readonly id: string; readonly description?: string }>();
 
-/**
- * One line of visible text: no control characters, so that nothing can break a log line or a field apart;
- * no lone surrogates, which change on their way through UTF-8.
- */
-export const line = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .regex(/^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]*$/u);
+/** One line of visible text, so that nothing can break a log line or a field apart. */
+const line = (max: number) => z.string().min(1).max(max).regex(VISIBLE_LINE);
 
-/** What may be put into a field value: visible ASCII and inner blanks (RFC 9110 §5.5 without obs-text). */
-export const fieldText = z
-  .string()
-  .min(1)
-  .max(16_384)
-  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/);
-
-/** RFC 7617 §2: no control characters, and no colon in the user name. */
-export const username = line(1024).regex(/^[^:]*$/);
-export const password = line(16_384);
+const fieldText = z.string().min(1).max(MOST_FIELD_CHARS).regex(FIELD_TEXT);
+const username = line(MOST_USERNAME_CHARS).regex(NO_COLON);
+const password = line(MOST_PASSWORD_CHARS);
 
 const printable = z
   .string()

@@ -2,15 +2,7 @@ import type { z } from "zod";
 import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Material } from "../core/material.ts";
 import { Secret } from "../core/secret.ts";
-import {
-  fieldText,
-  type LeaseGrantJson,
-  leaseGrantSchema,
-  type LeaseRequestJson,
-  leaseRequestSchema,
-  password,
-  username,
-} from "./wire-schema.ts";
+import { type LeaseGrantJson, leaseGrantSchema, type LeaseRequestJson, leaseRequestSchema } from "./wire-schema.ts";
 
 /** @returns the request, or `null` when it is not one */
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
@@ -67,18 +59,6 @@ export function encodeLeaseGrant(grant: LeaseGrant): LeaseGrantJson {
       };
     case "header":
       return { ...base, kind: "header", material: { value: material.value.reveal() } };
-  }
-}
-
-/** Whether material fits its wire form, which is what can go into a field. Custody checks a root before it issues it. */
-export function materialFitsWire(material: Material): boolean {
-  switch (material.kind) {
-    case "token":
-      return fieldText.safeParse(material.token.reveal()).success;
-    case "userpass":
-      return username.safeParse(material.username).success && password.safeParse(material.password.reveal()).success;
-    case "header":
-      return fieldText.safeParse(material.value.reveal()).success;
   }
 }
 

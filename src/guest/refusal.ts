@@ -1,5 +1,7 @@
-import { STATUS_CODES } from "node:http";
 import { type Denial, type DenialCode, DENIALS } from "../core/denial.ts";
+
+// An `import` of node:http would touch its lazy exports, WebSocket among them, and load 3 MB of undici for one table.
+const { STATUS_CODES } = process.getBuiltinModule("node:http");
 
 /**
  * A denial on the wire: fixed text, the code in `x-deny-reason`, RFC 9209 `proxy-status`, RFC 9457 problem+json with code and

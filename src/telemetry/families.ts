@@ -1,4 +1,6 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
+import Counter from "prom-client/lib/counter.js";
+import Gauge from "prom-client/lib/gauge.js";
 
 /** One series of a family: its label values and what it stands at. */
 export type Series = readonly [labels: Readonly<Record<string, string>>, value: number];

@@ -1,10 +1,11 @@
-import { collectDefaultMetrics, Registry } from "prom-client";
+import Registry from "prom-client/lib/registry.js";
 import type { ExchangeRecord } from "../core/record.ts";
 import type { MeterSink } from "./account.ts";
 import { ConnectionMetrics } from "./connection-metrics.ts";
 import { ExchangeMetrics } from "./exchange-metrics.ts";
 import { counterFamily, gaugeFamily } from "./families.ts";
 import { LeaseMetrics } from "./lease-metrics.ts";
+import { registerProcessMetrics } from "./process-metrics.ts";
 import { type MetricSources, registerSources } from "./source-metrics.ts";
 
 /**
@@ -83,12 +84,4 @@ export class Metrics implements MeterSink {
   get contentType(): string {
     return this.registry.contentType;
   }
-}
-
-/** Gauges of the library whose names say that they are counters; the same figures are there by type, well named. */
-const MISNAMED = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
-
-function registerProcessMetrics(registry: Registry): void {
-  collectDefaultMetrics({ register: registry });
-  for (const name of MISNAMED) registry.removeSingleMetric(name);
 }

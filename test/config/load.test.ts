@@ -216,6 +216,7 @@ describe("files", () => {
       ok: false,
       problems: [{ file: path, line: 0, column: 0, path: "", message }],
       files: [path],
+      seen: new Map([[path, expect.any(String)]]),
     });
   });
 

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { fingerprint } from "../../src/config/file-set.ts";
 import { type ConfigWatch, watchConfig } from "../../src/config/watch.ts";
 
 /** Real files, real events. Every wait ends with the event that is waited for; no test measures time. */
@@ -128,6 +129,16 @@ test("a change between reading and `follow` is not missed", async () => {
   const watch = watching([file]);
   writeFileSync(file, "b");
   watch.follow([file]);
+  await changed();
+});
+
+test("a file that has changed since it was read, before it was ever followed", async () => {
+  const [old = "", fresh = ""] = ["a", "b"].map((name) => join(dir, name));
+  writeFileSync(fresh, "a");
+  const seen = new Map([[fresh, fingerprint(fresh)]]);
+  const watch = watching([old]);
+  writeFileSync(fresh, "b, longer");
+  watch.follow([old, fresh], seen);
   await changed();
 });
 

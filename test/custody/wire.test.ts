@@ -6,15 +6,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { LEASE_REFUSALS, type LeaseGrant, type LeaseRefusalReason, type LeaseRequest } from "../../src/core/custody.ts";
 import type { Material } from "../../src/core/material.ts";
 import { Secret } from "../../src/core/secret.ts";
+import { materialFitsWire } from "../../src/custody/material-text.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
 import { secretOf } from "../../src/core/material.ts";
-import {
-  decodeLeaseGrant,
-  decodeLeaseRequest,
-  encodeLeaseGrant,
-  encodeLeaseRequest,
-  materialFitsWire,
-} from "../../src/custody/wire.ts";
+import { decodeLeaseGrant, decodeLeaseRequest, encodeLeaseGrant, encodeLeaseRequest } from "../../src/custody/wire.ts";
 import { healthSchema, leaseGrantSchema, leaseRequestSchema, problemSchema } from "../../src/custody/wire-schema.ts";
 
 const SECRET = "wire-secret-9b1e";

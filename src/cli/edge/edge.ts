@@ -2,7 +2,6 @@ import { DeadlineSweep } from "../../core/deadline.ts";
 import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
-import type { PosternConfig } from "../../config/config.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
 import { GuestListener } from "../../guest/listener.ts";
 import type { Line } from "../../line/line.ts";
@@ -17,6 +16,7 @@ import { LeafCache } from "../../tls/leaf-cache.ts";
 import { LeafMinter } from "../../tls/leaf-minter.ts";
 import { UpstreamPools } from "../../upstream/pools.ts";
 import { UpstreamTrust } from "../../upstream/trust.ts";
+import type { Ready } from "../read-config/prepare.ts";
 import { openAdmin } from "./admin.ts";
 import { loadCaOf } from "./ca.ts";
 import { Custodies } from "./custodies.ts";
@@ -46,10 +46,22 @@ export interface Edge {
 
 /**
  * Joins the house: the only place where the folders meet.
- * @param digest of the config, for the record
- * @throws Error with a next step when anything that the edge relies on is not there; nothing is invented in its place
+ * @throws Error with a next step when anything that the edge relies on is not there; nothing is invented in its place, and
+ * nothing stays open
  */
-export async function startEdge(config: PosternConfig, digest: string, system: EdgeSystem): Promise<Edge> {
+export async function startEdge(ready: Ready, system: EdgeSystem): Promise<Edge> {
+  const undo = new AsyncDisposableStack();
+  try {
+    return await joinEdge(ready, system, undo);
+  } catch (error) {
+    await undo.disposeAsync();
+    throw error;
+  }
+}
+
+/** @param undo is given what has to be closed again when the start fails half-way */
+async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableStack): Promise<Edge> {
+  const { config } = ready;
   const { clock, randomBytes } = system;
   const { timeouts, limits } = config;
   const log = new Log({
@@ -58,6 +70,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     ...(system.logDestination === null ? {} : { destination: system.logDestination }),
   });
   const logger = log.logger;
+  undo.defer(() => log.close());
   const ca = loadCaOf(config, system);
   for (const warning of ca?.warnings ?? []) logger.warn({ warning }, "CA");
   const audit = await AuditTrail.open({
@@ -68,9 +81,11 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
+  undo.defer(() => audit.close());
   let draining = false;
   const sweep = new DeadlineSweep();
   const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), SWEEP_MS);
+  undo.defer(() => clearInterval(sweeper));
   const leaves =
     ca === null
       ? null
@@ -87,6 +102,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
         });
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
+  undo.defer(() => custodies.close());
   const attach = createAttachPort();
   const metrics = new Metrics({
     version: system.version,
@@ -109,6 +125,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     tickMs: 1000,
     events: metrics.keeper,
   });
+  undo.defer(() => keeper.close());
   const policy = new EdgePolicy({ holder, keeper, custodies, attach, audit, metrics, logger, clock, running: config });
   const listeners: GuestListener[] = [];
   const own = ownListenersOf(config, listeners);
@@ -147,7 +164,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       events: metrics.upstream,
     }),
   };
-  await policy.take(config, digest);
+  await policy.take(ready);
   const boot = randomBytes(6).toString("hex");
   let ids = 0;
   for (const { name, address } of config.listeners) {
@@ -170,6 +187,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       },
     );
     await listener.listen();
+    undo.defer(() => listener.drain());
     listeners.push(listener);
   }
   const admin = await openAdmin(config, {
@@ -182,16 +200,19 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     isDraining: () => draining,
     onError: (error) => logger.error({ err: error }, "admin"),
   });
+  undo.defer(() => admin?.close());
   own.add(admin);
-  await audit.privileged({ type: "edge_started", facts: { version: system.version, config: digest } });
+  await audit.privileged({ type: "edge_started", facts: { version: system.version, config: ready.digest } });
+  const names = config.listeners.map(({ name }) => name);
   return {
-    listeners: new Map(listeners.map((listener, i) => [config.listeners[i]?.name ?? "", listener.boundText])),
+    listeners: new Map(listeners.map((listener, i) => [names[i] ?? "", listener.boundText])),
     admin: admin?.address ?? null,
     log,
     anchorPem: ca?.anchorPem ?? null,
     policy,
     drain: async () => {
       draining = true;
+      policy.close();
       logger.info({ drain_ms: timeouts.drainMs }, "draining");
       await Promise.all(listeners.map((listener) => listener.drain()));
       account.flush();

@@ -3,13 +3,12 @@ import type { Logger } from "pino";
 import type { Attachments } from "../../attach/attach.ts";
 import type { AuditTrail } from "../../audit/trail.ts";
 import type { PosternConfig } from "../../config/config.ts";
-import type { Loaded } from "../../config/load.ts";
 import { problemLine } from "../../config/problem.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { LeaseKeeper } from "../../custody/keeper.ts";
-import { compilePolicy } from "../../policy/compile.ts";
 import type { PolicyHolder } from "../../policy/holder.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Prepared, Ready } from "../read-config/prepare.ts";
 import type { Custodies } from "./custodies.ts";
 
 interface Parts {
@@ -21,7 +20,7 @@ interface Parts {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** The config that the edge was started with: what else it says is taken over by a restart only. */
+  /** The config that the edge was started with. */
   readonly running: PosternConfig;
 }
 
@@ -30,23 +29,26 @@ const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
 
 /** The policy of a running edge: taken over whole or not at all. */
 export class EdgePolicy {
-  readonly #parts: Parts;
+  readonly #parts: Omit<Parts, "running">;
+  /** What a restart alone takes over, by key. The allow-list is let go of: the policy holds what is needed of it. */
+  readonly #fixed: ReadonlyMap<string, unknown>;
   #custodies: PosternConfig["custodies"];
   #reloading: Promise<void> = Promise.resolve();
+  #waiting = false;
+  #closed = false;
 
-  constructor(parts: Parts) {
+  constructor({ running, ...parts }: Parts) {
     this.#parts = parts;
-    this.#custodies = parts.running.custodies;
+    this.#fixed = new Map(Object.entries(running).filter(([key]) => !RELOADABLE.has(key)));
+    this.#custodies = running.custodies;
   }
 
   /**
    * Puts a checked config's destinations and credentials in force.
-   * @throws Error when the rules do not compile or the record cannot be made durable; the old policy then stays
+   * @throws Error when the record cannot be made durable; the old policy then stays
    */
-  async take(config: PosternConfig, digest: string): Promise<void> {
+  async take({ config, digest, policy }: Ready): Promise<void> {
     const { holder, keeper, custodies, attach, audit, metrics, logger, clock } = this.#parts;
-    const { policy, problems } = compilePolicy(config.destinations);
-    if (problems !== null) throw new Error(problems.map(({ message }) => message).join("\n"));
     await audit.privileged({
       type: "policy_loaded",
       facts: { config: digest, destinations: config.destinations.length },
@@ -64,27 +66,46 @@ export class EdgePolicy {
   }
 
   /**
-   * A config was read anew: takes it over, or keeps the old one and says so loudly; one after the other, so that the last
-   * one read is the one in force. Never rejects.
+   * Reads a config anew and takes it over, or keeps the old one and says so loudly. One after the other, so that the last one
+   * read is the one in force; who asks while another one waits for its turn is served by that one. Never rejects.
    */
-  reload(loaded: Loaded<PosternConfig>): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reload(loaded));
+  reload(read: () => Promise<Prepared>): Promise<void> {
+    if (!this.#waiting) {
+      this.#waiting = true;
+      this.#reloading = this.#reloading.then(() => {
+        this.#waiting = false;
+        return this.#reload(read);
+      });
+    }
     return this.#reloading;
   }
 
-  async #reload(loaded: Loaded<PosternConfig>): Promise<void> {
+  /** Nothing is taken over any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #reload(read: () => Promise<Prepared>): Promise<void> {
+    if (this.#closed) return;
     try {
-      if (!loaded.ok) throw new Error(loaded.problems.map(problemLine).join("\n"));
-      if (loaded.digest.startsWith(this.#parts.holder.state.version ?? "-")) return;
-      const restart = Object.entries(this.#parts.running)
-        .filter(([key, value]) => !RELOADABLE.has(key) && !isDeepStrictEqual(value, Reflect.get(loaded.config, key)))
+      const prepared = await read();
+      if (!prepared.ok) throw new Error(prepared.problems.map(problemLine).join("\n"));
+      if (this.#closed || this.#isInForce(prepared.digest)) return;
+      const restart = [...this.#fixed]
+        .filter(([key, value]) => !isDeepStrictEqual(value, Reflect.get(prepared.config, key)))
         .map(([key]) => key);
-      await this.take(loaded.config, loaded.digest);
+      await this.take(prepared);
       if (restart.length > 0)
         this.#parts.logger.warn({ sections: restart }, "restart the edge to take over these sections");
     } catch (error) {
-      await this.#rejected(error instanceof Error ? error.message : String(error));
+      if (!this.#closed) await this.#rejected(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** A fault that was mended by writing the old text again is over, which only taking it over anew will tell. */
+  #isInForce(digest: string): boolean {
+    const { version, problem } = this.#parts.holder.state;
+    return problem === null && version !== null && digest.startsWith(version);
   }
 
   async #rejected(why: string): Promise<void> {
@@ -101,8 +122,10 @@ export class EdgePolicy {
 }
 
 /** Every stand-in of the config: none of them may leave unreplaced, whatever the destination. */
-function* standInsOf(config: PosternConfig): Generator<string> {
+function standInsOf(config: PosternConfig): string[] {
+  const found: string[] = [];
   for (const { destination } of config.destinations) {
-    for (const attachment of destination.attachments) if (attachment.as === "placeholder") yield attachment.value;
+    for (const attachment of destination.attachments) if (attachment.as === "placeholder") found.push(attachment.value);
   }
+  return found;
 }

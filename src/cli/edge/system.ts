@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { getCACertificates } from "node:tls";
 import type { Clock } from "../../core/clock.ts";
 import type { PosternConfig } from "../../config/config.ts";
 import { lookupBySystem, type Lookup } from "../../policy/resolver.ts";
 import type { CertificateAuthority } from "../../tls/certificate-authority.ts";
 import { staticHosts } from "../../policy/static-hosts.ts";
+import { systemRoots } from "../system-roots.ts";
 
 /** Everything that an edge takes from the machine that it runs on; tests and `postern dev` bring their own. */
 export interface EdgeSystem {
@@ -46,10 +46,4 @@ export function realSystem(version: string): EdgeSystem {
     ca: null,
     logDestination: null,
   };
-}
-
-/** The system's own store; where there is none (slim images), the roots that the runtime was built with. */
-function systemRoots(): readonly string[] {
-  const system = getCACertificates("system");
-  return system.length > 0 ? system : getCACertificates("bundled");
 }

@@ -1,7 +1,6 @@
 import type { CredentialKind } from "../../core/credential.ts";
 import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
-import { readHelperAnswer } from "./helper-answer.ts";
 import { runHelper } from "./run-helper.ts";
 import type { CredentialSource, SourceContext, SourceReading } from "./source.ts";
 
@@ -58,13 +57,17 @@ export class ExecSource implements CredentialSource {
 
   async #run(): Promise<SourceReading> {
     const where = `helper "${this.#command[0]}"`;
-    const output = await runHelper({
-      command: this.#command,
-      timeoutMs: this.timeoutMs,
-      environment: this.#environment,
-      where,
-      signal: this.#closing.signal,
-    });
+    const [output, { readHelperAnswer }] = await Promise.all([
+      runHelper({
+        command: this.#command,
+        timeoutMs: this.timeoutMs,
+        environment: this.#environment,
+        where,
+        signal: this.#closing.signal,
+      }),
+      // Its schemas are 14 MB that an edge without helpers has no use for.
+      import("./helper-answer.ts"),
+    ]);
     const reading = readHelperAnswer(output, this.#kind, where, this.#clock);
     const { expiresAtMs } = reading;
     const nowMs = this.#clock.monotonicMs();
