@@ -12,18 +12,12 @@ import { ConnectionAccount } from "./connection-account.ts";
 import { ConnectionLife } from "./connection-life.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
+import { Linger } from "./linger.ts";
 import { openExchange } from "./open-exchange.ts";
 import type { BodyOwner } from "./request-body.ts";
 import type { ConnectionPlace, TunnelOpener } from "./place.ts";
 import { grammarDenial, readRequest, type ReadRequest } from "./request.ts";
 import { watchTunnel } from "./tunnel-watch.ts";
-
-/**
- * Bytes that are thrown away from a guest that was answered and still sends; the state's timeout bounds it as well. Megabytes
- * are on the way in socket buffers alone, and many clients read nothing before they have sent everything: a reset would take
- * the answer from them.
- */
-const LINGER_BYTES = 67_108_864;
 
 /**
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
@@ -37,9 +31,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
   readonly #account: ConnectionAccount;
   readonly #openTunnel: TunnelOpener | null;
   readonly #stopReading: () => void;
+  readonly #closing: Linger;
   #pending: Buffer | null = null;
   #exchange: Http1GuestExchange | null = null;
-  #lingered = 0;
   #inputEnded = false;
   #wasCut = false;
 
@@ -50,6 +44,7 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.#environment = environment;
     this.#openTunnel = openTunnel;
     this.#account = new ConnectionAccount(environment, place);
+    this.#closing = new Linger(socket);
     this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -113,13 +108,9 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
       }
       return;
     }
-    if (this.#life.state === "lingering") {
-      this.#lingered += segment.length;
-      if (this.#lingered > LINGER_BYTES) this.socket.destroy();
-      return;
-    }
-    if (this.#life.state === "closed") return;
-    this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
+    const { state } = this.#life;
+    if (state === "lingering") this.#closing.take(segment);
+    else if (state !== "closed") this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
   }
 
   #guarded(step: () => void): void {
@@ -390,15 +381,11 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     this.#linger();
   }
 
-  /** Answered and closing (RFC 9112 §9.6): sends FIN, reads a little longer so that no reset overtakes the answer. */
   #linger(): void {
     if (this.#life.state === "closed") return;
     this.#exchange = null;
     this.#pending = null;
     if (this.#life.state !== "lingering") this.#life.enter("lingering");
-    // Node builds an error, stack and all, for a second end.
-    if (!this.socket.writableEnded) this.socket.end();
-    if (this.#inputEnded) this.socket.destroySoon();
-    else this.socket.resume();
+    this.#closing.begin(this.#inputEnded);
   }
 }
