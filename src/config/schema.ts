@@ -83,7 +83,12 @@ export const limitsSchema = z.strictObject({
   trailer_bytes: whole(0, 1_048_576, 16_384, "Largest trailer section, bytes; 0 refuses trailers."),
   connections: whole(1, 1_000_000, 10_000, "Guest connections in all."),
   connections_per_guest: whole(1, 1_000_000, 2000, "Guest connections of one guest address."),
-  upstream_connections_per_destination: whole(1, 65_535, 256, "Connections to one pinned upstream of a destination."),
+  upstream_connections_per_destination: whole(
+    1,
+    65_535,
+    256,
+    "Connections to one host and port of a destination on one set of addresses: the hosts of a wildcard, and the addresses that a name changes to, are counted each on their own.",
+  ),
   interim_responses: whole(0, 1000, 16, "Most 1xx answers ahead of a final one."),
 });
 

@@ -10,6 +10,7 @@ import { Batch } from "../http1/batch.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import { CHUNK_END, chunkStart, chunkedEnd, requestHeadText } from "../http1/writer.ts";
 import { AnswerReader, type AnswerLimits } from "./answer-reader.ts";
+import { readOutFirst } from "./read-out.ts";
 import { UPSTREAM_STATES, type UpstreamState, type UpstreamTimeouts } from "./states.ts";
 import { watchEnd } from "./tls-end.ts";
 
@@ -51,6 +52,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#context = context;
     this.#keepaliveMs = context.timeouts.upstreamKeepaliveMs;
     this.#reader = new AnswerReader(context.limits);
+    readOutFirst(socket);
     this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -205,10 +207,10 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   /** The next request can follow this answer. */
   get #isClean(): boolean {
-    const { destroyed, writableLength } = this.#socket;
+    const { writable, writableLength } = this.#socket;
     // An upstream that answered before all of the request had left may take the rest for the next one.
     const isSent = this.#requestComplete && writableLength === 0;
-    return this.#reader.reusable && isSent && !destroyed && this.#keepaliveMs > 0;
+    return this.#reader.reusable && isSent && writable && this.#keepaliveMs > 0;
   }
 
   /** 101: from here on the socket belongs to the joined streams. */
@@ -232,7 +234,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   readonly #onEnd = (): void => {
     const sink = this.#sink;
-    if (sink !== null && this.#isEndTrue?.() === true) {
+    // Not after a write has failed: then a reset came before this end.
+    if (sink !== null && this.#socket.writable && this.#isEndTrue?.() === true) {
       this.#guarded(() => this.#finish(sink));
       return;
     }

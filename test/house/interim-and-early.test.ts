@@ -78,11 +78,11 @@ describe.each(WAYS)("%s", (way) => {
     guest.destroy();
   });
 
-  test("an upstream that answers early and resets: its answer, or a refusal by name; never silence", async () => {
-    const result = await house.curl(way, "/early?close=1", "-H", "Expect:", "-T", file);
-    expect(result.code).toBe(0);
-    // The reset may overtake the answer in the kernel (RFC 9112 §9.6): a client without an edge loses it, too.
-    expect(result.stdout).toMatch(/^too large\n$|"code":"upstream_unreachable"/);
+  test("an upstream that answers early and resets: its answer, which came ahead of the reset", async () => {
+    for (let i = 0; i < 5; i++) {
+      const result = await house.curl(way, "/early?close=1", "-H", "Expect:", "-T", file);
+      expect(result).toMatchObject({ code: 0, stdout: "too large\n" });
+    }
   });
 
   test.each(["/reset?bytes=100000&after=50000", "/reset?chunked=1&after=50000", "/reset?after=0"])(

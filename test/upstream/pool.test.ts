@@ -92,6 +92,16 @@ describe("a full pool", () => {
   });
 });
 
+test("a full pool is full for its own upstream alone: another host of the same destination is served", async () => {
+  await start((socket, text) => text.includes("Host: b.test") && socket.write(OK), { maxConnections: 1 });
+  const [a, b] = [await newGuest(), await newGuest()];
+  a.send(request("GET", "/stays"));
+  await eventually(() => upstream.received[0]?.endsWith("\r\n\r\n") === true, "the first");
+  b.send(request("GET", "/").replaceAll("api.test", "b.test"));
+  expect(await b.until(/ok$/)).toMatch(/^HTTP\/1\.1 200 /);
+  expect(upstream.sockets).toHaveLength(2);
+});
+
 describe("a connection is not used again", () => {
   test.each([
     ["bytes follow its answer at once", `${OK}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen`, ""],
