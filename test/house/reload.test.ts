@@ -97,6 +97,13 @@ describe("a bad config", () => {
     expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 1$/m);
   });
 
+  test("is forgotten once the file says again what is in force", async () => {
+    await edge.rewrite({ destinations: named("c.test") });
+    await expect.poll(async () => (await readyz()).body, patience).not.toContain("was rejected");
+    expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 0$/m);
+    expect(await ask("c.test")).toBeNull();
+  });
+
   test.each([
     ["no YAML", () => writeFile(edge.configFile, "destinations: [")],
     ["nothing", () => rm(edge.configFile)],

@@ -75,7 +75,9 @@ export class EdgePolicy {
   async #reload(loaded: Loaded<PosternConfig>): Promise<void> {
     try {
       if (!loaded.ok) throw new Error(loaded.problems.map(problemLine).join("\n"));
-      if (loaded.digest.startsWith(this.#parts.holder.state.version ?? "-")) return;
+      const { version, problem } = this.#parts.holder.state;
+      // A bad file that was put back to what is in force must clear the problem as well.
+      if (problem === null && loaded.digest.startsWith(version ?? "-")) return;
       const restart = Object.entries(this.#parts.running)
         .filter(([key, value]) => !RELOADABLE.has(key) && !isDeepStrictEqual(value, Reflect.get(loaded.config, key)))
         .map(([key]) => key);
