@@ -1,36 +1,56 @@
-import { readFileSync, statSync } from "node:fs";
 import type { Command } from "commander";
 import { issueAudit } from "../audit/privileged.ts";
 import { AuditTrail } from "../audit/trail.ts";
-import type { CustodyConfig, CustodyListen } from "../config/config.ts";
+import type { CustodyConfig } from "../config/config.ts";
 import { loadCustodyConfig } from "../config/load.ts";
 import { Catalogue } from "../custody/catalogue.ts";
 import { Issuer } from "../custody/issuer.ts";
-import { CustodyServer, type CustodyServerEvents, type CustodyServerOptions } from "../custody/server.ts";
+import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import { Log } from "../telemetry/log.ts";
-import { CommandFailure, EXIT, type Terminal } from "./command.ts";
+import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
+import { CustodyReload } from "./custody/reload.ts";
+import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { runUntilStopped } from "./run-until-stopped.ts";
+import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
 const DRAIN_MS = 10_000;
 
-/** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT. */
+/** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT; SIGHUP and a changed file reload it. */
 export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(async ({ config: path }: { config: string }) => {
-      const { config, digest } = configOf(loadCustodyConfig(path));
+      const { config, digest, files } = configOf(loadCustodyConfig(path));
       const custody = await startCustody(config, digest, realSystem(version()));
-      await runUntilStopped(() => custody.stop());
+      const { logger } = custody;
+      const watch = watchConfig(files, () => reload("the config changed"), {
+        onDegraded: (why) =>
+          logger.warn({ why }, "a directory of the config cannot be watched: looking at it every few seconds"),
+      });
+      const reload = (why: string): void => {
+        logger.info({ why }, "reading the config anew");
+        const loaded = loadCustodyConfig(path);
+        watch.follow(loaded.files);
+        // Never rejects: a config that is not taken over is told in log, audit and health.
+        void custody.reload.reload(loaded);
+      };
+      process.on("SIGHUP", () => reload("SIGHUP"));
+      await runUntilStopped(async () => {
+        watch.close();
+        await custody.stop();
+      });
     });
 }
 
 export interface RunningCustody {
   /** `unix:/path` or `host:port`. */
   readonly address: string;
+  readonly logger: Log["logger"];
+  readonly reload: CustodyReload;
   /** Drains, closes the audit and zeroes what sources hold. */
   readonly stop: () => Promise<void>;
 }
@@ -42,7 +62,7 @@ export interface RunningCustody {
  */
 export async function startCustody(config: CustodyConfig, digest: string, system: EdgeSystem): Promise<RunningCustody> {
   const { clock, randomBytes, environment, uid, logDestination } = system;
-  const tls = readTls(config.listen.tls);
+  const tls = readCustodyTls(config.listen.tls);
   const destination = logDestination === null ? {} : { destination: logDestination };
   const log = new Log({ level: config.log.level, clock, ...destination });
   const { logger } = log;
@@ -55,8 +75,9 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
+  const sources = { clock, environment, uid, warn };
   const issuer = new Issuer({
-    catalogue: Catalogue.open(config.credentials, { clock, environment, uid, warn }),
+    catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
     clock,
     newId: () => randomBytes(16).toString("base64url"),
@@ -70,9 +91,14 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     });
     const { address } = config.listen;
     const events = eventsTo(log);
-    const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events });
+    const health = () => reload.health;
+    const reload = new CustodyReload(
+      { issuer, server: () => server, sources, audit, logger, clock, running: config, digest },
+      tls,
+    );
+    const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
     logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-    return { address: server.address, stop: () => stop(server, issuer, audit, log) };
+    return { address: server.address, logger, reload, stop: () => stop(server, issuer, audit, log) };
   } catch (error) {
     issuer.close();
     await audit.close();
@@ -103,26 +129,4 @@ function eventsTo({ logger }: Log): CustodyServerEvents {
     },
     broken: (code) => logger.info({ code }, "broken connection"),
   };
-}
-
-function readTls(files: CustodyListen["tls"]): CustodyServerOptions["tls"] {
-  if (files === null) return null;
-  const { certificate, key, clientCa } = files;
-  return { certificate: readPem(certificate), key: readKey(key), clientCa: readPem(clientCa) };
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new CommandFailure(`${path}: cannot be read (${code ?? "unknown error"}): check path and owner`, EXIT.usage);
-  }
-}
-
-/** A key that others can read is not a secret any more. */
-function readKey(path: string): string {
-  const text = readPem(path);
-  if ((statSync(path).mode & 0o007) === 0) return text;
-  throw new CommandFailure(`${path}: the key is open to everybody: chmod 0600 it, and think of a new one`, EXIT.usage);
 }

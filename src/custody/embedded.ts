@@ -1,4 +1,4 @@
-import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Caller, Issuer } from "./issuer.ts";
 
 const EMBEDDED: Caller = { name: "embedded", tenants: null };
@@ -18,8 +18,9 @@ export class EmbeddedCustody implements CustodyPort {
     return this.#issuer.issue(EMBEDDED, request, signal);
   }
 
-  async health(_signal: AbortSignal): Promise<void> {
-    // In the same process it is there whenever it can be asked.
+  /** In the same process it is there whenever it can be asked, and a reload of the edge is told by the policy. */
+  async health(_signal: AbortSignal): Promise<CustodyHealth> {
+    return { catalogue: null, problem: null };
   }
 
   /** Zeroes what sources hold and ends what they run. */
