@@ -14,7 +14,7 @@ import { demoConfig } from "./dev/demo-config.ts";
 import { startDemoUpstream } from "./dev/demo-upstream.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem, systemClock } from "./edge/system.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { runUntilStopped, stopAsked } from "./run-until-stopped.ts";
 import { version } from "./version.ts";
 
 interface Options {
@@ -29,16 +29,16 @@ export function register(command: Command, terminal: Terminal): void {
       if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) {
         throw new CommandFailure(`--port ${port}: write a port from 0 to 65535`, EXIT.usage);
       }
+      // Before there is anything to leave behind: a Ctrl-C while it starts is heard once it has started.
+      const asked = stopAsked(["SIGHUP"]);
       const folder = mkdtempSync(join(tmpdir(), "postern-dev-"));
-      try {
-        await runDemo(folder, Number(port), terminal);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
-      }
+      // However it ends, by a second Ctrl-C as well.
+      process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+      await runDemo(folder, Number(port), terminal, asked);
     });
 }
 
-async function runDemo(folder: string, wantedPort: number, terminal: Terminal): Promise<void> {
+async function runDemo(folder: string, wantedPort: number, terminal: Terminal, asked: Promise<void>): Promise<void> {
   const nowMs = systemClock.wallMs();
   const guestCa = createThrowAwayCa({ nowMs, randomBytes });
   const upstreamCa = createThrowAwayCa({ nowMs, randomBytes });
@@ -65,7 +65,7 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal): 
     await runUntilStopped(async () => {
       terminal.out("\nstopping\n");
       await edge.drain();
-    }, ["SIGHUP"]);
+    }, asked);
   } finally {
     await upstream.close();
   }
