@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { type AuditTrail } from "../../audit/trail.ts";
 import { issueAudit } from "../../audit/privileged.ts";
 import type { CustodyBinding, RemoteTlsFiles } from "../../config/config.ts";
@@ -7,6 +6,7 @@ import { Catalogue } from "../../custody/catalogue.ts";
 import { EmbeddedCustody } from "../../custody/embedded.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
+import { readKeyFile, readPemFile } from "../private-file.ts";
 import type { EdgeSystem } from "./system.ts";
 
 /** Makes the custodies of a config and closes those of the config before it. */
@@ -65,9 +65,9 @@ export class Custodies {
 
 function readTls({ ca, certificate, key, serverName }: RemoteTlsFiles): RemoteTls {
   return {
-    ca: readFileSync(ca, "utf8"),
-    certificate: readFileSync(certificate, "utf8"),
-    key: readFileSync(key, "utf8"),
+    ca: readPemFile(ca),
+    certificate: readPemFile(certificate),
+    key: readKeyFile(key),
     serverName,
   };
 }
