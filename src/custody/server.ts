@@ -92,7 +92,10 @@ export class CustodyServer {
     if (address.kind === "unix") await listenOnUnixSocket(custody.#server, address.path);
     else {
       custody.#server.listen({ host: address.host, port: address.port });
-      await once(custody.#server, "listening");
+      await once(custody.#server, "listening").catch((error: NodeJS.ErrnoException) => {
+        const place = `listen.address: ${address.host}:${address.port} cannot be bound (${error.code ?? "unknown error"})`;
+        throw new Error(`${place}: stop what listens there or choose another one`, { cause: error });
+      });
     }
     return custody;
   }

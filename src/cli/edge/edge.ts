@@ -3,7 +3,10 @@ import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
 import type { PosternConfig } from "../../config/config.ts";
+import type { ListenAddress } from "../../config/listen-address.ts";
+import { Undo } from "../../core/undo.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
+import { clearStaleSocket } from "../../custody/unix-socket.ts";
 import { GuestListener } from "../../guest/listener.ts";
 import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
@@ -50,13 +53,26 @@ export interface Edge {
  * @throws Error with a next step when anything that the edge relies on is not there; nothing is invented in its place
  */
 export async function startEdge(config: PosternConfig, digest: string, system: EdgeSystem): Promise<Edge> {
-  const { clock, randomBytes } = system;
-  const { timeouts, limits } = config;
   const log = new Log({
     level: config.log.level,
-    clock,
+    clock: system.clock,
     ...(system.logDestination === null ? {} : { destination: system.logDestination }),
   });
+  const undo = new Undo();
+  undo.add(() => log.close());
+  try {
+    return await join(config, digest, system, log, undo);
+  } catch (error) {
+    // A start that failed must end: what is half there would serve guests, and keep the process from being started again.
+    await undo.all((failure) => log.logger.error({ err: failure }, "closing after a start that failed"));
+    throw error;
+  }
+}
+
+/** @param undo is given what ends each part that was begun */
+async function join(config: PosternConfig, digest: string, system: EdgeSystem, log: Log, undo: Undo): Promise<Edge> {
+  const { clock, randomBytes } = system;
+  const { timeouts, limits } = config;
   const logger = log.logger;
   const ca = loadCaOf(config, system);
   for (const warning of ca?.warnings ?? []) logger.warn({ warning }, "CA");
@@ -68,9 +84,11 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
+  undo.add(() => audit.close());
   let draining = false;
   const sweep = new DeadlineSweep();
   const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), SWEEP_MS);
+  undo.add(() => clearInterval(sweeper));
   const leaves =
     ca === null
       ? null
@@ -87,6 +105,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
         });
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
+  undo.add(() => custodies.close());
   const attach = createAttachPort();
   const metrics = new Metrics({
     version: system.version,
@@ -109,6 +128,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     tickMs: 1000,
     events: metrics.keeper,
   });
+  undo.add(() => keeper.close());
   const policy = new EdgePolicy({ holder, keeper, custodies, attach, audit, metrics, logger, clock, running: config });
   const listeners: GuestListener[] = [];
   const own = ownListenersOf(config, listeners);
@@ -169,7 +189,8 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
         isDraining: () => draining,
       },
     );
-    await listener.listen();
+    await bind(listener, name, address);
+    undo.add(() => listener.drain());
     listeners.push(listener);
   }
   const admin = await openAdmin(config, {
@@ -182,6 +203,7 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
     isDraining: () => draining,
     onError: (error) => logger.error({ err: error }, "admin"),
   });
+  undo.add(() => admin?.close());
   own.add(admin);
   await audit.privileged({ type: "edge_started", facts: { version: system.version, config: digest } });
   return {
@@ -206,6 +228,20 @@ export async function startEdge(config: PosternConfig, digest: string, system: E
       log.close();
     },
   };
+}
+
+/** @throws Error that names the listener and the next step when its address cannot be had */
+async function bind(listener: GuestListener, name: string, address: ListenAddress): Promise<void> {
+  try {
+    // What a process that was killed left behind would be in the way for ever.
+    if (address.kind === "unix") await clearStaleSocket(address.path);
+    await listener.listen();
+  } catch (error) {
+    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const next =
+      why === "EADDRINUSE" ? "something else listens there: stop it or choose another one" : "choose another one";
+    throw new Error(`listener ${name}: ${address.text} cannot be bound (${why}): ${next}`, { cause: error });
+  }
 }
 
 /** Without a CA there is no destination that is inspected over TLS: the config has made sure of that. */
