@@ -3,7 +3,8 @@ import { issueAudit } from "../audit/privileged.ts";
 import { AuditTrail } from "../audit/trail.ts";
 import type { CustodyConfig } from "../config/config.ts";
 import { loadCustodyConfig } from "../config/load.ts";
-import { Catalogue } from "../custody/catalogue.ts";
+import { Catalogue, filesOf } from "../custody/catalogue.ts";
+import { FileWatch } from "../custody/file-watch.ts";
 import { Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import { Log } from "../telemetry/log.ts";
@@ -84,6 +85,10 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     salt: randomBytes(32),
     warn,
   });
+  const files = new FileWatch({
+    onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
+  });
+  files.follow(filesOf(config.credentials));
   try {
     await audit.privileged({
       type: "custody_started",
@@ -93,13 +98,14 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     const events = eventsTo(log);
     const health = () => reload.health;
     const reload = new CustodyReload(
-      { issuer, server: () => server, sources, audit, logger, clock, running: config, digest },
+      { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
       tls,
     );
     const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
     logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-    return { address: server.address, logger, reload, stop: () => stop(server, issuer, audit, log) };
+    return { address: server.address, logger, reload, stop: () => stop(server, issuer, files, audit, log) };
   } catch (error) {
+    files.close();
     issuer.close();
     await audit.close();
     log.close();
@@ -107,9 +113,16 @@ export async function startCustody(config: CustodyConfig, digest: string, system
   }
 }
 
-async function stop(server: CustodyServer, issuer: Issuer, audit: AuditTrail, log: Log): Promise<void> {
+async function stop(
+  server: CustodyServer,
+  issuer: Issuer,
+  files: FileWatch,
+  audit: AuditTrail,
+  log: Log,
+): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
   await server.close(DRAIN_MS);
+  files.close();
   issuer.close();
   try {
     await audit.privileged({ type: "custody_stopping", facts: {} });

@@ -13,7 +13,9 @@ const sourceEnv = z.strictObject({
 });
 
 const sourceFile = z.strictObject({
-  file: pathText.describe("File that holds it, relative to the config file; a final line break is cut; watched."),
+  file: pathText.describe(
+    "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
+  ),
 });
 
 const sourceExec = z.strictObject({

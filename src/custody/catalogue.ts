@@ -8,6 +8,11 @@ export interface CatalogueItem {
   readonly source: CredentialSource;
 }
 
+/** The files that credentials are read from, for the watch on them. */
+export function filesOf(entries: readonly CredentialEntry[]): string[] {
+  return entries.flatMap(({ source }) => (source.from === "file" ? [source.path] : []));
+}
+
 /** The credentials that one custody may issue, by name. */
 export class Catalogue {
   readonly #items: ReadonlyMap<string, CatalogueItem>;

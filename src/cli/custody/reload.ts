@@ -6,6 +6,8 @@ import type { Loaded } from "../../config/load.ts";
 import { problemLine } from "../../config/problem.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { CustodyHealth } from "../../core/custody.ts";
+import { filesOf } from "../../custody/catalogue.ts";
+import type { FileWatch } from "../../custody/file-watch.ts";
 import type { Issuer } from "../../custody/issuer.ts";
 import type { CustodyServer } from "../../custody/server.ts";
 import type { SourceContext } from "../../custody/sources/source.ts";
@@ -15,6 +17,7 @@ export interface CustodyReloadParts {
   readonly issuer: Issuer;
   readonly server: () => CustodyServer;
   readonly sources: SourceContext;
+  readonly files: FileWatch;
   readonly audit: AuditTrail;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -45,7 +48,8 @@ export class CustodyReload {
   }
 
   get health(): CustodyHealth {
-    return { catalogue: this.#digest.slice(0, 12), problem: this.#problem };
+    // A file that was rotated changes what may be leased as much as the config does.
+    return { catalogue: `${this.#digest.slice(0, 12)}.${this.#parts.files.revision}`, problem: this.#problem };
   }
 
   /**
@@ -71,7 +75,7 @@ export class CustodyReload {
   }
 
   async #take(config: CustodyConfig, digest: string, tls: ReturnType<typeof readCustodyTls>): Promise<void> {
-    const { issuer, server, sources, audit, logger, running } = this.#parts;
+    const { issuer, server, sources, files, audit, logger, running } = this.#parts;
     const next = issuer.catalogue.succeededBy(config.credentials, sources);
     const credentials = config.credentials.length;
     await audit.privileged({ type: "catalogue_loaded", facts: { config: digest, credentials } });
@@ -80,6 +84,7 @@ export class CustodyReload {
     this.#tls = tls;
     server().useCallers(config.clients);
     issuer.useCatalogue(next);
+    files.follow(filesOf(config.credentials));
     this.#digest = digest;
     this.#problem = null;
     logger.info({ version: digest.slice(0, 12), credentials }, "catalogue loaded");
