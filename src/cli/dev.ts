@@ -87,8 +87,13 @@ function freePort(wanted: number): Promise<number> {
   });
 }
 
+/** A path as a shell reads it back: a temporary directory may have blanks in its name. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function instructions(proxy: string, caFile: string, upstreamPort: number, configFile: string): string {
-  const curl = `curl -sS -i --proxy http://${proxy} --cacert ${caFile}`;
+  const curl = `curl -sS -i --proxy http://${proxy} --cacert ${shellWord(caFile)}`;
   return `Postern ${version()} is ready on http://${proxy}. Paste these into another terminal; Ctrl-C ends it.
 
 # 200 OK: the edge attaches a credential that the guest never sees; the upstream tells which one it saw, masked

@@ -14,7 +14,7 @@ let demo: ChildProcess;
 let output = "";
 
 beforeAll(async () => {
-  temporary = await mkdtemp(join(tmpdir(), "postern-dev-test-"));
+  temporary = await mkdtemp(join(tmpdir(), "postern-dev test's-"));
   const env = { ...bareEnv(temporary), TMPDIR: temporary };
   demo = spawn(process.execPath, [join(root, "src/main.ts"), "dev", "--port", "0"], {
     env,
