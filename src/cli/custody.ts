@@ -13,6 +13,7 @@ import { configOf } from "./config-option.ts";
 import { CustodyReload } from "./custody/reload.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
+import { Hangups } from "./hangups.ts";
 import { runUntilStopped } from "./run-until-stopped.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
@@ -25,6 +26,7 @@ export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(async ({ config: path }: { config: string }) => {
+      const hangups = new Hangups();
       const { config, digest, files } = configOf(loadCustodyConfig(path));
       const custody = await startCustody(config, digest, realSystem(version()));
       const { logger } = custody;
@@ -39,7 +41,7 @@ export function register(command: Command, _terminal: Terminal): void {
         // Never rejects: a config that is not taken over is told in log, audit and health.
         void custody.reload.reload(loaded);
       };
-      process.on("SIGHUP", () => reload("SIGHUP"));
+      hangups.handTo(() => reload("SIGHUP"));
       await runUntilStopped(async () => {
         watch.close();
         await custody.stop();

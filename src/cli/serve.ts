@@ -6,6 +6,7 @@ import { addConfigOption, configOf } from "./config-option.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem } from "./edge/system.ts";
 import { policyFindings } from "./policy-findings.ts";
+import { Hangups } from "./hangups.ts";
 import { runUntilStopped } from "./run-until-stopped.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
@@ -13,6 +14,7 @@ import { version } from "./version.ts";
 /** `postern serve`: the edge, until SIGTERM or SIGINT; SIGHUP and a changed file reload the policy. */
 export function register(command: Command, terminal: Terminal): void {
   addConfigOption(command, terminal).action(async ({ config: path }: { config: string }) => {
+    const hangups = new Hangups();
     const { config, digest, files } = configOf(loadConfig(path, policyFindings));
     const edge = await startEdge(config, digest, realSystem(version()));
     const { logger } = edge.log;
@@ -30,7 +32,7 @@ export function register(command: Command, terminal: Terminal): void {
       // Never rejects: a config that is not taken over is told in log, metrics and readiness.
       void edge.policy.reload(loaded);
     };
-    process.on("SIGHUP", () => reload("SIGHUP"));
+    hangups.handTo(() => reload("SIGHUP"));
     await runUntilStopped(async () => {
       watch.close();
       await edge.drain();

@@ -1,8 +1,10 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { freePorts, root, startPostern } from "./support/postern-process.ts";
 import { run, type RunResult } from "./support/run.ts";
@@ -89,4 +91,21 @@ test("a socket that a killed edge left behind is no hindrance", async () => {
   expect(third.stderr).toContain("in use");
   await second.stop();
   expect(second.exit?.code).toBe(0);
+});
+
+test("a SIGHUP that comes while it is starting does not end it, and is a reload once it has started", async () => {
+  const [guests, admin] = await freePorts(2);
+  const name = "hup";
+  const file = await config({ guests: `127.0.0.1:${guests}`, admin: `127.0.0.1:${admin}` }, name);
+  const child = spawn(process.execPath, [join(root, "src/main.ts"), "serve", "--config", file], { stdio: "pipe" });
+  let output = "";
+  child.stdout.on("data", (chunk) => (output += String(chunk)));
+  const ended = once(child, "close");
+  // The audit is opened at the beginning of the start, and the ports at its end.
+  await vi.waitFor(() => access(join(directory, `${name}.jsonl`)), { timeout: 30_000, interval: 1 });
+  child.kill("SIGHUP");
+  await vi.waitFor(() => expect(output).toContain('"why":"SIGHUP"'), { timeout: 30_000, interval: 20 });
+  expect(output.indexOf('"msg":"ready"')).toBeLessThan(output.indexOf('"why":"SIGHUP"'));
+  child.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
 });
