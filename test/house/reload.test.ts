@@ -79,6 +79,8 @@ describe("a new config", () => {
   test("is read on SIGHUP", async () => {
     edge.process.signal("SIGHUP");
     await expect.poll(() => edge.process.output(), patience).toContain('"why":"SIGHUP"');
+    // Nothing changed: it says so, and what a reload would not have taken over.
+    await expect.poll(() => edge.process.output(), patience).toContain("in force already; renewed files of ca");
     expect(await ask("c.test")).toBeNull();
   });
 });

@@ -25,6 +25,9 @@ interface Parts {
   readonly running: PosternConfig;
 }
 
+/** Files were renewed, or a signal came without a change. */
+const NOTHING_NEW = "the policy is in force already; renewed files of ca and custody.*.remote.tls need a restart";
+
 /** What a reload takes over. */
 const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
 
@@ -77,7 +80,10 @@ export class EdgePolicy {
       if (!loaded.ok) throw new Error(loaded.problems.map(problemLine).join("\n"));
       const { version, problem } = this.#parts.holder.state;
       // A bad file that was put back to what is in force must clear the problem as well.
-      if (problem === null && loaded.digest.startsWith(version ?? "-")) return;
+      if (problem === null && loaded.digest.startsWith(version ?? "-")) {
+        this.#parts.logger.info({ version }, NOTHING_NEW);
+        return;
+      }
       const restart = Object.entries(this.#parts.running)
         .filter(([key, value]) => !RELOADABLE.has(key) && !isDeepStrictEqual(value, Reflect.get(loaded.config, key)))
         .map(([key]) => key);
