@@ -7,7 +7,7 @@ export const MASKED = "[masked: looks like a secret]";
 
 /** Prefixes by which issuers mark their keys, for scanners like this one. */
 const ISSUED =
-  /^(?:sk|pk|rk|gh[oprsu]|glpat|xox[abeoprs]|xapp|hf|npm|pypi|dop_v1|shp(?:at|ca|pa|ss)|hv[bsr]|AIza|ya29|eyJ|SG|github_pat|sq0[a-z]{3}|lin_api|nvapi|gsk|r8|tvly|figd|dapi|key|tok)[-_.]?/;
+  /^(?:[spr]k[-_]|gh[oprsu]_|github_pat_|glpat-|xox[abeoprs]-|xapp-|hf_|npm_|pypi-|dop_v1_|shp(?:at|ca|pa|ss)_|hv[bsr]\.|AIza|ya29\.|eyJ|SG\.|sq0[a-z]{3}-|lin_api_|nvapi-|gsk_|r8_|tvly-|figd_|dapi)/;
 const AWS_KEY_ID = /^(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}$/;
 /** What keys are written with; a slash is of base64 and of paths, so a run is looked at whole and in its pieces. */
 const RUN = /[A-Za-z0-9+_=~.-]+(?:\/[A-Za-z0-9+_=~.-]+)*/g;

@@ -98,6 +98,15 @@ function* spoilings(value: unknown, key: string): Generator {
   }
 }
 
+test.each([
+  "npm-3f2a1b4c-9d8e-4f60-a1b2-c3d4e5f60718",
+  "key-8f14e45fceea167a5a36dedd4bea2543",
+  "d41d8cd98f00b204e9800998ecf8427e",
+])("%s may be a name that a program gave: it is masked in messages, and not refused", (name) => {
+  expect(isIssuedKey(name)).toBe(false);
+  expect(masked(name)).toBe(MASKED);
+});
+
 describe("a key as a name is refused, because names are logged", () => {
   const advice =
     "looks like a key, and names are logged: write a plain name, put the key where `source` says, and think of a new key";
