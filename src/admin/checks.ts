@@ -60,14 +60,23 @@ export function policyCheck(facts: () => PolicyFacts, clock: Clock): ReadinessCh
   };
 }
 
+/** What is known of a custody. */
+export interface CustodyFacts {
+  readonly up: boolean;
+  /** What it tells against itself, or `null`. */
+  readonly problem: string | null;
+}
+
 /** Custody that does not answer degrades the edge: destinations without a credential go on. */
-export function custodyCheck(custody: string, isUp: () => boolean): ReadinessCheck {
+export function custodyCheck(custody: string, facts: () => CustodyFacts): ReadinessCheck {
   return {
     name: `custody/${custody}`,
-    check: () =>
-      isUp()
-        ? { ok: true, detail: "answers" }
-        : { ok: true, degraded: true, detail: "does not answer; destinations that need it are refused" },
+    check: () => {
+      const { up, problem } = facts();
+      if (!up) return { ok: true, degraded: true, detail: "does not answer; destinations that need it are refused" };
+      if (problem !== null) return { ok: true, degraded: true, detail: `answers; ${firstLine(problem)}` };
+      return { ok: true, detail: "answers" };
+    },
   };
 }
 

@@ -18,6 +18,8 @@ export const PRIVILEGED_TYPES = [
   "custody_stopping",
   "policy_loaded",
   "policy_rejected",
+  "catalogue_loaded",
+  "catalogue_rejected",
   "lease_issued",
   "lease_refused",
   "lease_revoked",

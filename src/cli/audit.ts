@@ -64,14 +64,15 @@ async function verified(files: readonly string[], options: VerifyOptions): Promi
   try {
     return await verifyFiles(files, options);
   } catch (error) {
-    throw unreadable(error);
+    throw unreadable(error, files);
   }
 }
 
-function unreadable(error: unknown): unknown {
-  const { code, path } = error as NodeJS.ErrnoException;
+/** The system names no path when it is a directory that cannot be read as a file. */
+function unreadable(error: unknown, files: readonly string[]): unknown {
+  const { code, path = files.join(", ") } = error as NodeJS.ErrnoException;
   if (code === undefined) return error;
-  return new CommandFailure(`${path ?? "file"}: cannot be read (${code}): name audit files that exist`, EXIT.usage);
+  return new CommandFailure(`${path}: cannot be read (${code}): name audit files that exist`, EXIT.usage);
 }
 
 function described(report: VerifyReport): string {
@@ -95,7 +96,7 @@ async function lastLines(file: string, count: number): Promise<string[]> {
       if (kept.length > count) kept.shift();
     }
   } catch (error) {
-    throw unreadable(error);
+    throw unreadable(error, [file]);
   }
   return kept;
 }

@@ -1,31 +1,50 @@
-import { readFileSync, statSync } from "node:fs";
 import type { Command } from "commander";
 import { issueAudit } from "../audit/privileged.ts";
 import { AuditTrail } from "../audit/trail.ts";
-import type { CustodyConfig, CustodyListen } from "../config/config.ts";
+import type { CustodyConfig } from "../config/config.ts";
 import { loadCustodyConfig } from "../config/load.ts";
-import { Catalogue } from "../custody/catalogue.ts";
+import { Catalogue, filesOf } from "../custody/catalogue.ts";
+import { FileWatch } from "../custody/file-watch.ts";
 import { Issuer } from "../custody/issuer.ts";
-import { CustodyServer, type CustodyServerEvents, type CustodyServerOptions } from "../custody/server.ts";
+import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import { Log } from "../telemetry/log.ts";
-import { CommandFailure, EXIT, type Terminal } from "./command.ts";
+import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
+import { CustodyReload } from "./custody/reload.ts";
+import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
+import { Hangups } from "./hangups.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
 const DRAIN_MS = 10_000;
 
-/** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT. */
+/** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT; SIGHUP and a changed file reload it. */
 export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(async ({ config: path }: { config: string }) => {
       const stopped = stopSignal();
-      const { config, digest } = configOf(loadCustodyConfig(path));
+      const hangups = new Hangups();
+      const { config, digest, files } = configOf(loadCustodyConfig(path));
       const custody = await startCustody(config, digest, realSystem(version()));
+      const { logger } = custody;
+      const watch = watchConfig(files, () => reload("the config changed"), {
+        onDegraded: (why) =>
+          logger.warn({ why }, "a directory of the config cannot be watched: looking at it every few seconds"),
+      });
+      const reload = (why: string): void => {
+        logger.info({ why }, "reading the config anew");
+        const loaded = loadCustodyConfig(path);
+        watch.follow(loaded.files);
+        // Never rejects: a config that is not taken over is told in log, audit and health.
+        void custody.reload.reload(loaded);
+      };
+      hangups.handTo(() => reload("SIGHUP"));
       await stopped;
+      watch.close();
       await custody.stop();
     });
 }
@@ -33,6 +52,8 @@ export function register(command: Command, _terminal: Terminal): void {
 export interface RunningCustody {
   /** `unix:/path` or `host:port`. */
   readonly address: string;
+  readonly logger: Log["logger"];
+  readonly reload: CustodyReload;
   /** Drains, closes the audit and zeroes what sources hold. */
   readonly stop: () => Promise<void>;
 }
@@ -44,7 +65,7 @@ export interface RunningCustody {
  */
 export async function startCustody(config: CustodyConfig, digest: string, system: EdgeSystem): Promise<RunningCustody> {
   const { clock, randomBytes, environment, uid, logDestination } = system;
-  const tls = readTls(config.listen.tls);
+  const tls = readCustodyTls(config.listen.tls);
   const destination = logDestination === null ? {} : { destination: logDestination };
   const log = new Log({ level: config.log.level, clock, ...destination });
   const { logger } = log;
@@ -57,14 +78,19 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
+  const sources = { clock, environment, uid, warn };
   const issuer = new Issuer({
-    catalogue: Catalogue.open(config.credentials, { clock, environment, uid, warn }),
+    catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
     clock,
     newId: () => randomBytes(16).toString("base64url"),
     salt: randomBytes(32),
     warn,
   });
+  const files = new FileWatch({
+    onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
+  });
+  files.follow(filesOf(config.credentials));
   try {
     await audit.privileged({
       type: "custody_started",
@@ -72,10 +98,16 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     });
     const { address } = config.listen;
     const events = eventsTo(log);
-    const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events });
+    const health = () => reload.health;
+    const reload = new CustodyReload(
+      { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
+      tls,
+    );
+    const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
     logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-    return { address: server.address, stop: () => stop(server, issuer, audit, log) };
+    return { address: server.address, logger, reload, stop: () => stop(server, issuer, files, audit, log) };
   } catch (error) {
+    files.close();
     issuer.close();
     await audit.close();
     log.close();
@@ -83,9 +115,16 @@ export async function startCustody(config: CustodyConfig, digest: string, system
   }
 }
 
-async function stop(server: CustodyServer, issuer: Issuer, audit: AuditTrail, log: Log): Promise<void> {
+async function stop(
+  server: CustodyServer,
+  issuer: Issuer,
+  files: FileWatch,
+  audit: AuditTrail,
+  log: Log,
+): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
   await server.close(DRAIN_MS);
+  files.close();
   issuer.close();
   try {
     await audit.privileged({ type: "custody_stopping", facts: {} });
@@ -105,26 +144,4 @@ function eventsTo({ logger }: Log): CustodyServerEvents {
     },
     broken: (code) => logger.info({ code }, "broken connection"),
   };
-}
-
-function readTls(files: CustodyListen["tls"]): CustodyServerOptions["tls"] {
-  if (files === null) return null;
-  const { certificate, key, clientCa } = files;
-  return { certificate: readPem(certificate), key: readKey(key), clientCa: readPem(clientCa) };
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new CommandFailure(`${path}: cannot be read (${code ?? "unknown error"}): check path and owner`, EXIT.usage);
-  }
-}
-
-/** A key that others can read is not a secret any more. */
-function readKey(path: string): string {
-  const text = readPem(path);
-  if ((statSync(path).mode & 0o007) === 0) return text;
-  throw new CommandFailure(`${path}: the key is open to everybody: chmod 0600 it, and think of a new one`, EXIT.usage);
 }

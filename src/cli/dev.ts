@@ -30,13 +30,12 @@ export function register(command: Command, terminal: Terminal): void {
       if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) {
         throw new CommandFailure(`--port ${port}: write a port from 0 to 65535`, EXIT.usage);
       }
+      // Before there is anything to leave behind: a Ctrl-C while it starts is heard once it has started.
       const stopped = stopSignal(["SIGHUP"]);
       const folder = mkdtempSync(join(tmpdir(), "postern-dev-"));
-      try {
-        await runDemo(folder, Number(port), terminal, stopped);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
-      }
+      // However it ends, by a second Ctrl-C as well.
+      process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+      await runDemo(folder, Number(port), terminal, stopped);
     });
 }
 
@@ -87,8 +86,13 @@ function freePort(wanted: number): Promise<number> {
   });
 }
 
+/** A path as a shell reads it back: a temporary directory may have blanks in its name. */
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function instructions(proxy: string, caFile: string, upstreamPort: number, configFile: string): string {
-  const curl = `curl -sS -i --proxy http://${proxy} --cacert ${caFile}`;
+  const curl = `curl -sS -i --proxy http://${proxy} --cacert ${shellWord(caFile)}`;
   return `Postern ${version()} is ready on http://${proxy}. Paste these into another terminal; Ctrl-C ends it.
 
 # 200 OK: the edge attaches a credential that the guest never sees; the upstream tells which one it saw, masked

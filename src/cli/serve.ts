@@ -6,6 +6,7 @@ import { addConfigOption, configOf } from "./config-option.ts";
 import type { Edge } from "./edge/edge.ts";
 import { type Prepared, prepare } from "./read-config/prepare.ts";
 import { readConfig } from "./read-config/reader.ts";
+import { Hangups } from "./hangups.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
@@ -16,12 +17,7 @@ export function register(command: Command, terminal: Terminal): void {
 
 async function serve(path: string): Promise<void> {
   const stopped = stopSignal();
-  // One that comes before there is a policy to reload is kept: by default it would end the process.
-  let hupIsDue = false;
-  let onHup = (): void => {
-    hupIsDue = true;
-  };
-  process.on("SIGHUP", () => onHup());
+  const hangups = new Hangups();
   const stopping = new AbortController();
   const { edge, files, seen } = await start(path, stopping.signal);
   const { logger } = edge.log;
@@ -43,8 +39,7 @@ async function serve(path: string): Promise<void> {
   collectGarbageOfStart();
   // What runs is logged, so that `ready` is one JSON line like all others.
   logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
-  onHup = () => reload("SIGHUP");
-  if (hupIsDue) onHup();
+  hangups.handTo(() => reload("SIGHUP"));
   await stopped;
   watch.close();
   stopping.abort();

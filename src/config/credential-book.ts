@@ -3,7 +3,9 @@ import type { CredentialRef } from "../core/destination.ts";
 import type { CustodyBinding } from "./config.ts";
 import { nearest } from "./nearest.ts";
 import { type Path, quoted } from "./problem.ts";
+import { NO_KEY } from "./primitives.ts";
 import type { Report } from "./report.ts";
+import { isIssuedKey } from "./secret-look.ts";
 
 /** A reference that was understood; `entry` is `null` when a remote custody knows it alone. */
 export interface FoundCredential {
@@ -45,7 +47,11 @@ export class CredentialBook {
       return null;
     }
     const ref = Object.freeze({ custody, name });
-    if (entries === null) return { ref, entry: null };
+    if (entries === null) {
+      // A remote custody is asked by this name, and both sides write it down.
+      if (isIssuedKey(name)) report.add(path, `${quoted(text)}: ${NO_KEY}`);
+      return { ref, entry: null };
+    }
     const entry = entries.get(name);
     if (entry !== undefined) return { ref, entry };
     const near = nearest(name, entries.keys());

@@ -1,17 +1,21 @@
 import { z } from "zod";
-import { boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
+import { boundedText, claimText, NO_KEY, nameText, pathText, whole } from "./primitives.ts";
+import { isIssuedKey } from "./secret-look.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
 
 const sourceEnv = z.strictObject({
   env: z
     .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "write the name of an environment variable")
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { message: "write the name of an environment variable", abort: true })
+    .refine((text) => !isIssuedKey(text), NO_KEY)
     .describe("Environment variable that holds it, read when a lease is issued."),
 });
 
 const sourceFile = z.strictObject({
-  file: pathText.describe("File that holds it, relative to the config file; a final line break is cut; watched."),
+  file: pathText.describe(
+    "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
+  ),
 });
 
 const sourceExec = z.strictObject({

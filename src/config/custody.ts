@@ -5,6 +5,7 @@ import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { isLocal, parseListenAddress } from "./listen-address.ts";
+import { mixedUp } from "./mixed-up.ts";
 import type { Taken } from "./postern.ts";
 import { quoted } from "./problem.ts";
 import { independent, pruned } from "./prune.ts";
@@ -15,6 +16,8 @@ export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConf
   const parsed = custodyFileSchema.safeParse(value);
   const report = new Report();
   if (!parsed.success) {
+    const mistaken = mixedUp(value, "custody");
+    if (mistaken !== null) return { config: null, findings: mistaken };
     const shape = findingsOf(custodyFileSchema, value, parsed.error.issues);
     const sound = pruned(custodyFileSchema, value);
     if (sound !== null) assemble(sound, files, report);

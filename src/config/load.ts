@@ -7,6 +7,7 @@ import { custodyConfig } from "./custody.ts";
 import { FileSet, fingerprint, reason } from "./file-set.ts";
 import { longList } from "./long-list.ts";
 import { longPosternConfig, posternConfig, type Taken } from "./postern.ts";
+import { masked } from "./secret-look.ts";
 import { type Finding, MOST_PROBLEMS, pathText, type Problem } from "./problem.ts";
 import { MOST_BYTES, readYaml, type YamlReading } from "./yaml.ts";
 
@@ -134,7 +135,7 @@ function parse<Config>(
       file: fileName,
       ...placeOf(text, reading.fault.offset),
       path: "",
-      message: reading.fault.message,
+      message: masked(reading.fault.message),
     };
     return { ok: false, problems: [problem], ...NOTHING };
   }
@@ -167,7 +168,7 @@ function problemsOf(
     file: fileName,
     ...placeOf(text, offset),
     path: pathText(finding.path),
-    message: finding.message,
+    message: masked(finding.message),
   }));
   const more = findings.length - problems.length;
   if (more > 0) problems.push(fileProblem(fileName, `and ${more} more: mend these first`));

@@ -10,6 +10,7 @@ import { findingsOf } from "./issues.ts";
 import { parseRemoteAddress } from "./listen-address.ts";
 import { adminConfig, listenerConfigs } from "./listener.ts";
 import type { LongList } from "./long-list.ts";
+import { mixedUp } from "./mixed-up.ts";
 import { resolverConfig } from "./resolver.ts";
 import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
 import type { Finding, Path } from "./problem.ts";
@@ -35,6 +36,8 @@ export function posternConfig(value: unknown, files: FileSet): Taken<PosternConf
   const parsed = posternSchema.safeParse(value);
   const report = new Report();
   if (!parsed.success) {
+    const mistaken = mixedUp(value, "edge");
+    if (mistaken !== null) return { config: null, findings: mistaken };
     const shape = findingsOf(posternSchema, value, parsed.error.issues);
     sectionsOf(soundParts(value), files, report);
     return { config: null, findings: [...shape, ...independent(report.findings, shape)] };

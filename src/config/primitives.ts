@@ -1,13 +1,22 @@
 import { z } from "zod";
+import { isIssuedKey } from "./secret-look.ts";
 
 /** The small texts and figures that the schemas are made of. Every message ends in what to write. */
+
+/** Said of a key that stands where everybody may read it. */
+export const NO_KEY =
+  "looks like a key, and names are logged: write a plain name, put the key where `source` says, and think of a new key";
 
 /** Names go into metric labels, audit records and references: short and plain. */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export const nameText = z
   .string()
-  .regex(NAME, "write 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first");
+  .regex(NAME, {
+    message: "write 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first",
+    abort: true,
+  })
+  .refine((text) => !isIssuedKey(text), NO_KEY);
 
 /** Values of session claims: they go into logs and lease scopes, so no control characters and no blanks at the ends. */
 export const claimText = z

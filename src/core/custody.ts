@@ -60,8 +60,16 @@ export interface CustodyPort {
    * @throws Denial `custody_unavailable` when there was no answer, or none that follows the wire
    */
   lease(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant>;
-  /** Whether custody answers at all. @throws Denial `custody_unavailable` */
-  health(signal: AbortSignal): Promise<void>;
+  /** Whether custody answers at all, and what it tells of itself. @throws Denial `custody_unavailable` */
+  health(signal: AbortSignal): Promise<CustodyHealth>;
+}
+
+/** What a custody that answers tells of itself. */
+export interface CustodyHealth {
+  /** Another one each time that what may be leased has changed; `null` when custody does not tell. */
+  readonly catalogue: string | null;
+  /** Why it goes on with less than its operator wanted, or `null`. For operators; never secret. */
+  readonly problem: string | null;
 }
 
 /** Every refusal that custody itself gives, and the denial that it becomes. Unavailable is not the same as refused. */

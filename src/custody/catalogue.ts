@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { CredentialEntry } from "../core/credential.ts";
 import { openSource } from "./sources/open.ts";
 import type { CredentialSource, SourceContext } from "./sources/source.ts";
@@ -5,6 +6,11 @@ import type { CredentialSource, SourceContext } from "./sources/source.ts";
 export interface CatalogueItem {
   readonly entry: CredentialEntry;
   readonly source: CredentialSource;
+}
+
+/** The files that credentials are read from, for the watch on them. */
+export function filesOf(entries: readonly CredentialEntry[]): string[] {
+  return entries.flatMap(({ source }) => (source.from === "file" ? [source.path] : []));
 }
 
 /** The credentials that one custody may issue, by name. */
@@ -20,10 +26,21 @@ export class Catalogue {
    * @throws TypeError when two entries share a name, which a checked config cannot bring about
    */
   static open(entries: readonly CredentialEntry[], context: SourceContext): Catalogue {
+    return new Catalogue(new Map()).succeededBy(entries, context);
+  }
+
+  /**
+   * The catalogue that follows this one. An entry that says the same as before keeps its item, and with it what its source
+   * holds; `closeExcept` ends the others once it is in force.
+   * @throws TypeError as `open`
+   */
+  succeededBy(entries: readonly CredentialEntry[], context: SourceContext): Catalogue {
     const items = new Map<string, CatalogueItem>();
     for (const entry of entries) {
       if (items.has(entry.name)) throw new TypeError(`credential "${entry.name}" is named twice`);
-      items.set(entry.name, { entry, source: openSource(entry, context) });
+      const known = this.#items.get(entry.name);
+      const stays = known !== undefined && isDeepStrictEqual(known.entry, entry);
+      items.set(entry.name, stays ? known : { entry, source: openSource(entry, context) });
     }
     return new Catalogue(items);
   }
@@ -35,6 +52,11 @@ export class Catalogue {
   /** Longest time that reading one root may take, `ms`. */
   get longestReadMs(): number {
     return Math.max(0, ...[...this.#items.values()].map(({ source }) => source.timeoutMs));
+  }
+
+  /** Zeroes what sources hold and ends what they run, but for those that `next` goes on with. */
+  closeExcept(next: Catalogue): void {
+    for (const [name, item] of this.#items) if (next.find(name) !== item) item.source.close();
   }
 
   /** Zeroes what sources hold and ends what they run. */

@@ -1,4 +1,4 @@
-import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Caller, Issuer } from "./issuer.ts";
 
 const EMBEDDED: Caller = { name: "embedded", tenants: null };
@@ -7,10 +7,15 @@ const EMBEDDED: Caller = { name: "embedded", tenants: null };
 export class EmbeddedCustody implements CustodyPort {
   readonly timeoutMs: number;
   readonly #issuer: Issuer;
+  readonly #catalogue: () => string | null;
 
-  /** The wait is what the slowest source may take and a second for its record, at least 2 s. */
-  constructor(issuer: Issuer) {
+  /**
+   * The wait is what the slowest source may take and a second for its record, at least 2 s.
+   * @param catalogue version of what may be leased; a reload of the edge makes another custody
+   */
+  constructor(issuer: Issuer, catalogue: () => string | null = () => null) {
     this.#issuer = issuer;
+    this.#catalogue = catalogue;
     this.timeoutMs = Math.max(2_000, issuer.longestIssueMs + 1_000);
   }
 
@@ -18,8 +23,9 @@ export class EmbeddedCustody implements CustodyPort {
     return this.#issuer.issue(EMBEDDED, request, signal);
   }
 
-  async health(_signal: AbortSignal): Promise<void> {
-    // In the same process it is there whenever it can be asked.
+  /** In the same process it is there whenever it can be asked, and a reload of the edge is told by the policy. */
+  async health(_signal: AbortSignal): Promise<CustodyHealth> {
+    return { catalogue: this.#catalogue(), problem: null };
   }
 
   /** Zeroes what sources hold and ends what they run. */

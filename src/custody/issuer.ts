@@ -34,6 +34,7 @@ export type SessionCheck = (caller: Caller, session: LeaseSession) => LeaseRefus
 export const edgeVouches: SessionCheck = () => null;
 
 export interface IssuerOptions {
+  /** The first one in force. */
   readonly catalogue: Catalogue;
   readonly audit: IssueAudit;
   readonly clock: Clock;
@@ -52,9 +53,25 @@ const SHORTEST_LEASE_MS = 1_000;
 /** Issues leases in one fixed order: session, tenant, scope, mint, record, answer. Each step can only refuse. */
 export class Issuer {
   readonly #options: IssuerOptions;
+  #catalogue: Catalogue;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
+    this.#catalogue = options.catalogue;
+  }
+
+  /**
+   * Puts another catalogue in force, for what is being issued at the moment as well. Leases that were issued live on at the
+   * edges: they ask anew once they see that the catalogue has changed, at the latest before the lease runs out.
+   */
+  useCatalogue(next: Catalogue): void {
+    const before = this.#catalogue;
+    this.#catalogue = next;
+    before.closeExcept(next);
+  }
+
+  get catalogue(): Catalogue {
+    return this.#catalogue;
   }
 
   /**
@@ -79,11 +96,11 @@ export class Issuer {
 
   /** Zeroes what the catalogue holds. */
   close(): void {
-    this.#options.catalogue.close();
+    this.#catalogue.close();
   }
 
   get longestIssueMs(): number {
-    return this.#options.catalogue.longestReadMs;
+    return this.#catalogue.longestReadMs;
   }
 
   /** Session, tenant and scope. @throws LeaseRefusal */
@@ -92,7 +109,7 @@ export class Issuer {
     const unknown = (this.#options.sessions ?? edgeVouches)(caller, session);
     if (unknown !== null) throw new LeaseRefusal(unknown);
     if (!allows(caller.tenants, session.tenant)) throw new LeaseRefusal("caller_not_allowed");
-    const item = this.#options.catalogue.find(credential);
+    const item = this.#catalogue.find(credential);
     if (item === undefined) throw new LeaseRefusal("credential_unknown");
     if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
     const authority = Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null);
@@ -111,6 +128,7 @@ export class Issuer {
       (late) => late.secret.zero(),
     );
     try {
+      this.#mustBeInForce(item);
       const ttlMs = this.#lifeMs(item, reading);
       const material = usable(mintStatic(entry, reading), entry.name);
       return {
@@ -132,6 +150,17 @@ export class Issuer {
       reading.secret.zero();
       throw error;
     }
+  }
+
+  /** A reload came while the root was read: what the old entry allowed says nothing any more. */
+  #mustBeInForce(item: CatalogueItem): void {
+    const { name } = item.entry;
+    const now = this.#catalogue.find(name);
+    if (now === item) return;
+    if (now === undefined) throw new LeaseRefusal("credential_unknown");
+    throw new SourceError(
+      `credential "${name}" was changed by a reload in this very moment: the next lease is of the new one`,
+    );
   }
 
   /** The credential's own expiry cuts the lease short. */

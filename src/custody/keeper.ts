@@ -224,6 +224,14 @@ export class LeaseKeeper implements LeasePort {
 
   #keep(name: string, port: CustodyPort): KeptCustody {
     const breaker = new Breaker(this.#breakerFailures, this.#breakerOpenMs * (0.75 + 0.25 * this.#random()));
-    return new KeptCustody(name, port, this.#clock, breaker, (open) => this.#events.breaker?.(name, open));
+    return new KeptCustody(name, port, this.#clock, breaker, {
+      breaker: (open) => this.#events.breaker?.(name, open),
+      catalogueChanged: () => this.#askAnew(name),
+    });
+  }
+
+  /** Each lease is asked for again at its next use, and goes on meanwhile; a refusal ends it. */
+  #askAnew(custody: string): void {
+    for (const slot of this.#shelf.slots()) if (slot.custody === custody) slot.refreshAtMs = 0;
   }
 }

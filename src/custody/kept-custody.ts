@@ -1,5 +1,11 @@
 import type { Clock } from "../core/clock.ts";
-import { type CustodyPort, type LeaseGrant, LeaseRefusal, type LeaseRequest } from "../core/custody.ts";
+import {
+  type CustodyHealth,
+  type CustodyPort,
+  type LeaseGrant,
+  LeaseRefusal,
+  type LeaseRequest,
+} from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { Breaker } from "./breaker.ts";
 import { within } from "./within.ts";
@@ -11,9 +17,17 @@ export interface CustodyState {
   /** The last contact, of whatever kind, was good and the breaker is closed. `false` until the first contact. */
   readonly up: boolean;
   readonly breakerOpen: boolean;
+  /** What custody tells against itself while it answers, or `null`. */
+  readonly problem: string | null;
   /** Monotonic ms of the last good contact, or `null`. */
   readonly lastOkMonoMs: number | null;
   readonly liveLeases: number;
+}
+
+export interface KeptCustodyEvents {
+  breaker(open: boolean): void;
+  /** What may be leased is not what it was: leases that are held may have lost their right. */
+  catalogueChanged(): void;
 }
 
 /** One custody as the keeper uses it: time-boxed calls behind a breaker, and a health check that finds it again. */
@@ -22,19 +36,20 @@ export class KeptCustody {
   readonly port: CustodyPort;
   readonly #clock: Clock;
   readonly #breaker: Breaker;
-  readonly #onBreaker: (open: boolean) => void;
+  readonly #events: KeptCustodyEvents;
+  #health: CustodyHealth = { catalogue: null, problem: null };
   #reachable = false;
   #lastOkMs: number | null = null;
   #checkedAtMs: number | null = null;
   #checking = false;
   #toldOpen = false;
 
-  constructor(name: string, port: CustodyPort, clock: Clock, breaker: Breaker, onBreaker: (open: boolean) => void) {
+  constructor(name: string, port: CustodyPort, clock: Clock, breaker: Breaker, events: KeptCustodyEvents) {
     this.name = name;
     this.port = port;
     this.#clock = clock;
     this.#breaker = breaker;
-    this.#onBreaker = onBreaker;
+    this.#events = events;
   }
 
   /** Whether a call may start. Each `true` must be followed by one `ask`. */
@@ -81,13 +96,14 @@ export class KeptCustody {
     this.#checking = true;
     this.#checkedAtMs = nowMs;
     try {
-      await within(
+      const health = await within(
         this.port.timeoutMs,
         cancelled,
         (signal) => this.port.health(signal),
         () => undefined,
       );
       this.#contact(true);
+      this.#tell(health);
       // Health proves that custody is there, not that it leases: the breaker lets one call try at once, no more.
       this.#breaker.hint(this.#clock.monotonicMs());
     } catch {
@@ -103,6 +119,7 @@ export class KeptCustody {
       custody: this.name,
       up: this.#isUp,
       breakerOpen: this.#breaker.isOpen,
+      problem: this.#isUp ? this.#health.problem : null,
       lastOkMonoMs: this.#lastOkMs,
       liveLeases,
     };
@@ -116,7 +133,15 @@ export class KeptCustody {
   #tellBreaker(): void {
     if (this.#breaker.isOpen === this.#toldOpen) return;
     this.#toldOpen = this.#breaker.isOpen;
-    this.#onBreaker(this.#toldOpen);
+    this.#events.breaker(this.#toldOpen);
+  }
+
+  /** The first version that is told changes nothing: leases that are held came from it or from one before. */
+  #tell(health: CustodyHealth): void {
+    const before = this.#health.catalogue;
+    // A custody that says nothing once is not one that has another catalogue.
+    this.#health = { ...health, catalogue: health.catalogue ?? before };
+    if (before !== null && before !== this.#health.catalogue) this.#events.catalogueChanged();
   }
 
   #contact(good: boolean): void {

@@ -1,6 +1,6 @@
 import { checkServerIdentity } from "node:tls";
 import { Pool } from "undici";
-import type { CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { decodeProblem } from "./problem.ts";
@@ -71,9 +71,11 @@ export class RemoteCustody implements CustodyPort {
     return grant;
   }
 
-  async health(signal: AbortSignal): Promise<void> {
-    const answer = await this.#call("GET", "/v1/health", null, signal);
-    if (!healthSchema.safeParse(answer).success) throw unreadable("does not follow the health schema");
+  async health(signal: AbortSignal): Promise<CustodyHealth> {
+    const answer = healthSchema.safeParse(await this.#call("GET", "/v1/health", null, signal));
+    if (!answer.success) throw unreadable("does not follow the health schema");
+    const { status, catalogue = null, detail = "it does not say why" } = answer.data;
+    return { catalogue, problem: status === "degraded" ? detail : null };
   }
 
   /** Ends every connection; calls that run are refused. */

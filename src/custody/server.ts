@@ -1,16 +1,17 @@
 import { once } from "node:events";
-import { createServer as createHttpServer, type Server } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { Server as TlsServer } from "node:tls";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Clock } from "../core/clock.ts";
-import { LeaseRefusal, type LeaseRefusalReason, type LeaseRequest } from "../core/custody.ts";
+import { type CustodyHealth, LeaseRefusal, type LeaseRefusalReason, type LeaseRequest } from "../core/custody.ts";
 import { BadInput } from "./bad-input.ts";
 import { Callers, type KnownCaller } from "./callers.ts";
 import type { Caller, Issuer } from "./issuer.ts";
 import { encodeProblem, PROBLEM_TYPE } from "./problem.ts";
+import { type CustodyServerTls, HANDSHAKE_MS, makeServer, secureContextOf } from "./server-tls.ts";
 import { listenOnUnixSocket } from "./unix-socket.ts";
-import { decodeLeaseRequest, encodeLeaseGrant } from "./wire.ts";
+import { decodeLeaseRequest, encodeHealth, encodeLeaseGrant } from "./wire.ts";
 import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
 import { within } from "./within.ts";
 import { secretOf } from "../core/material.ts";
@@ -21,7 +22,9 @@ export interface CustodyServerOptions {
     | { readonly kind: "unix"; readonly path: string }
     | { readonly kind: "tcp"; readonly host: string; readonly port: number };
   /** Mutual TLS, PEM texts; `null` only with a unix socket. */
-  readonly tls: { readonly certificate: string; readonly key: string; readonly clientCa: string } | null;
+  readonly tls: CustodyServerTls | null;
+  /** What `GET /v1/health` tells. */
+  readonly health: () => CustodyHealth;
   /** Edges by certificate name; not looked at on a unix socket without TLS. */
   readonly callers: readonly KnownCaller[];
   readonly clock: Clock;
@@ -50,9 +53,11 @@ export class CustodyServer {
   readonly #options: CustodyServerOptions;
   readonly #app: FastifyInstance;
   readonly #server: Server;
-  readonly #callers: Callers;
   readonly #badInput: BadInput;
-  readonly #issueLimitMs: number;
+  #callers: Callers;
+  /** Connections that were opened under the certificates in force. */
+  #current = new WeakSet<Socket>();
+  #tlsSinceMs = Number.NEGATIVE_INFINITY;
   #issuing = 0;
   #draining = false;
 
@@ -60,11 +65,10 @@ export class CustodyServer {
     this.#options = options;
     this.#callers = new Callers(options.callers);
     this.#badInput = new BadInput(options.clock);
-    this.#issueLimitMs = options.issuer.longestIssueMs + 2_000;
     this.#app = fastify({
       logger: false,
       bodyLimit: BODY_BYTES,
-      serverFactory: (handler) => makeServer(options, handler),
+      serverFactory: (handler) => makeServer(options.tls, handler),
       // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
       clientErrorHandler: ({ code }, socket) => {
         options.events.broken(code ?? "unknown");
@@ -88,7 +92,10 @@ export class CustodyServer {
     if (address.kind === "unix") await listenOnUnixSocket(custody.#server, address.path);
     else {
       custody.#server.listen({ host: address.host, port: address.port });
-      await once(custody.#server, "listening");
+      await once(custody.#server, "listening").catch((error: NodeJS.ErrnoException) => {
+        const place = `listen.address: ${address.host}:${address.port} cannot be bound (${error.code ?? "unknown error"})`;
+        throw new Error(`${place}: stop what listens there or choose another one`, { cause: error });
+      });
     }
     return custody;
   }
@@ -98,6 +105,24 @@ export class CustodyServer {
     const bound = this.#server.address() as AddressInfo | string | null;
     if (bound === null || typeof bound === "string") return `unix:${bound ?? ""}`;
     return bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
+  }
+
+  /** Who may ask from now on, on connections that are open as well. */
+  useCallers(known: readonly KnownCaller[]): void {
+    this.#callers = new Callers(known);
+  }
+
+  /**
+   * Takes other certificates for connections to come; those that are open end after the answer that they wait for, because
+   * what they proved was proved to other roots.
+   * @throws Error of OpenSSL when they do not fit together; the ones before then stay
+   */
+  useTls(tls: CustodyServerTls): void {
+    if (!(this.#server instanceof TlsServer)) throw new TypeError("this custody was started without TLS");
+    this.#server.setSecureContext(secureContextOf(tls));
+    this.#current = new WeakSet();
+    this.#tlsSinceMs = this.#options.clock.monotonicMs();
+    this.#server.closeIdleConnections();
   }
 
   /** Accepts nothing more, lets running requests end for up to `drainMs`, then closes every connection. */
@@ -131,8 +156,8 @@ export class CustodyServer {
       return undefined;
     });
     // A connection that finishes its request during a drain would else stay open until the hard end.
-    this.#app.addHook("onSend", async (_request, reply) => {
-      if (this.#draining) reply.header("connection", "close");
+    this.#app.addHook("onSend", async ({ raw }, reply) => {
+      if (this.#draining || !this.#current.has(raw.socket)) reply.header("connection", "close");
     });
   }
 
@@ -156,8 +181,9 @@ export class CustodyServer {
     const gone = new AbortController();
     const onClose = () => gone.abort();
     reply.raw.once("close", onClose);
+    const limitMs = this.#options.issuer.longestIssueMs + 2_000;
     const grant = await within(
-      Math.min(waitMs ?? this.#issueLimitMs, this.#issueLimitMs),
+      Math.min(waitMs ?? limitMs, limitMs),
       gone.signal,
       (signal) => this.#options.issuer.issue(caller, asked, signal),
       (late) => secretOf(late.material).zero(),
@@ -171,7 +197,10 @@ export class CustodyServer {
   async #health({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const caller = this.#callers.of(raw.socket);
     this.#answered(reply, caller, 200, null);
-    return reply.code(200).type("application/json").send('{"status":"ok"}');
+    return reply
+      .code(200)
+      .type("application/json")
+      .send(JSON.stringify(encodeHealth(this.#options.health())));
   }
 
   async #malformed({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -196,33 +225,13 @@ export class CustodyServer {
 
   #watchSockets(): void {
     this.#server.maxConnections = MAX_CONNECTIONS;
+    const { tls, clock } = this.#options;
+    this.#server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => {
+      // A handshake that was under way when the certificates changed was made with those before.
+      if (clock.monotonicMs() - this.#tlsSinceMs > HANDSHAKE_MS) this.#current.add(socket);
+    });
     this.#server.on("tlsClientError", ({ code }: NodeJS.ErrnoException) =>
       this.#options.events.broken(code ?? "unknown"),
     );
   }
-}
-
-function makeServer({ tls }: CustodyServerOptions, handler: Parameters<typeof createHttpServer>[1]): Server {
-  const limits = {
-    connectionsCheckingInterval: 1_000,
-    headersTimeout: 5_000,
-    requestTimeout: 5_000,
-    keepAliveTimeout: 65_000,
-    maxHeaderSize: 8 * 1024,
-  };
-  if (tls === null) return createHttpServer(limits, handler);
-  const { certificate: cert, key, clientCa: ca } = tls;
-  return createHttpsServer(
-    {
-      ...limits,
-      cert,
-      key,
-      ca,
-      requestCert: true,
-      rejectUnauthorized: true,
-      minVersion: "TLSv1.3",
-      handshakeTimeout: 5_000,
-    },
-    handler,
-  );
 }

@@ -10,7 +10,7 @@ const SOCKET_MODE = 0o660;
  * @throws Error with a next step when the path is taken by something that is alive or no socket
  */
 export async function listenOnUnixSocket(server: Server, path: string): Promise<void> {
-  await clearStale(path);
+  await clearStaleSocket(path);
   const before = process.umask(0o777 & ~SOCKET_MODE);
   try {
     // The bind happens inside this call, under the mask.
@@ -22,8 +22,11 @@ export async function listenOnUnixSocket(server: Server, path: string): Promise<
   await chmod(path, SOCKET_MODE);
 }
 
-/** A socket that nobody answers on was left by a process that died. */
-async function clearStale(path: string): Promise<void> {
+/**
+ * Removes a socket that nobody answers on: it was left by a process that died.
+ * @throws Error with a next step when the path is taken by something that is alive or no socket
+ */
+export async function clearStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw error;

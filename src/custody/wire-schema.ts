@@ -100,7 +100,21 @@ export const leaseGrantSchema = z
   .discriminatedUnion("kind", [tokenGrantSchema, userpassGrantSchema, headerGrantSchema])
   .register(WIRE_SCHEMAS, { id: "LeaseGrant", description: "One scoped, short lease. Never to be stored." });
 
-export const healthSchema = z.strictObject({ status: z.literal("ok") }).register(WIRE_SCHEMAS, { id: "Health" });
+export const MOST_DETAIL_CHARS = 400;
+
+export const healthSchema = z
+  .strictObject({
+    status: z
+      .enum(["ok", "degraded"])
+      .describe("`degraded`: the last reload was rejected, the catalogue before it serves."),
+    catalogue: printable
+      .optional()
+      .describe(
+        "Version of the catalogue in force. An edge that sees another one asks anew for the leases that it holds.",
+      ),
+    detail: line(MOST_DETAIL_CHARS).optional().describe("Why it is degraded, for operators."),
+  })
+  .register(WIRE_SCHEMAS, { id: "Health" });
 
 export const problemSchema = z
   .strictObject({
@@ -114,4 +128,5 @@ export const problemSchema = z
 
 export type LeaseRequestJson = z.output<typeof leaseRequestSchema>;
 export type LeaseGrantJson = z.output<typeof leaseGrantSchema>;
+export type HealthJson = z.output<typeof healthSchema>;
 export type ProblemJson = z.output<typeof problemSchema>;

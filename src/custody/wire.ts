@@ -1,8 +1,15 @@
 import type { z } from "zod";
-import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Material } from "../core/material.ts";
 import { Secret } from "../core/secret.ts";
-import { type LeaseGrantJson, leaseGrantSchema, type LeaseRequestJson, leaseRequestSchema } from "./wire-schema.ts";
+import {
+  type HealthJson,
+  type LeaseGrantJson,
+  leaseGrantSchema,
+  type LeaseRequestJson,
+  leaseRequestSchema,
+  MOST_DETAIL_CHARS,
+} from "./wire-schema.ts";
 
 /** @returns the request, or `null` when it is not one */
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
@@ -16,6 +23,20 @@ export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | nu
   const { id, tenant, workspace, subject } = session;
   const body = { session: { id, tenant, workspace, subject }, credential, host, port, destination, purpose };
   return leaseRequestSchema.safeParse(body).success ? body : null;
+}
+
+/** The health for the wire: its problem as one bounded line. */
+export function encodeHealth({ catalogue, problem }: CustodyHealth): HealthJson {
+  return {
+    status: problem === null ? "ok" : "degraded",
+    ...(catalogue === null ? {} : { catalogue }),
+    ...(problem === null ? {} : { detail: oneLine(problem) }),
+  };
+}
+
+function oneLine(text: string): string {
+  const line = text.replaceAll(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+/gu, " ").trim();
+  return line.length > MOST_DETAIL_CHARS ? `${line.slice(0, MOST_DETAIL_CHARS - 3)}...` : line || "unknown";
 }
 
 /** @returns the grant, or the place (a path of known keys, never a value) at which the JSON is not one */

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from "node:fs";
+import { exposureOf, type FileReader } from "../core/private-file.ts";
 import { Secret } from "../core/secret.ts";
 import { CaError } from "./ca-error.ts";
 import { CertificateAuthority } from "./certificate-authority.ts";
@@ -54,9 +55,19 @@ function readPrivate(path: string, what: string): string {
 
 /** Judged by the open file, not by its name: a symbolic link counts as what it leads to, and nobody can swap it meanwhile. */
 function refuseExposed(path: string, stats: Stats): void {
-  if (process.platform === "win32" || (stats.mode & 0o077) === 0) return;
+  const reader = currentReader();
+  if (exposureOf(stats, reader) === "nobody") return;
   const mode = (stats.mode & 0o777).toString(8).padStart(4, "0");
-  throw new CaError("ca_file_exposed", `${path}: others than its owner may use it (mode ${mode})`, `chmod 600 ${path}`);
+  // Where root owns it, this process could not read it any more with 600.
+  const handedOver = `chmod 440 ${path}, with a group that this process is in (Kubernetes: defaultMode: 0400 and an fsGroup)`;
+  const next = stats.uid === 0 && reader?.uid !== 0 ? handedOver : `chmod 600 ${path}`;
+  throw new CaError("ca_file_exposed", `${path}: others than its owner may use it (mode ${mode})`, next);
+}
+
+/** This process, as `exposureOf` asks; `null` where the system has no users. */
+export function currentReader(): FileReader | null {
+  if (process.geteuid === undefined || process.getegid === undefined || process.getgroups === undefined) return null;
+  return { uid: process.geteuid(), groups: new Set([process.getegid(), ...process.getgroups()]) };
 }
 
 const PASSPHRASE_FILE = "passphrase file";
@@ -95,6 +106,6 @@ function unreadable(cause: unknown, path: string, what: string): unknown {
       : "make a CA with postern ca init --out DIR, or correct the path";
     return new CaError("ca_file_missing", `${path}: there is no ${what}`, next, { cause });
   }
-  const next = "let the user that runs postern own it, mode 600";
+  const next = "let the user that runs postern own it, mode 600, or root, mode 440, with a group that postern is in";
   return new CaError("ca_file_unreadable", `${path}: the ${what} cannot be read (${code})`, next, { cause });
 }

@@ -40,9 +40,15 @@ describe("readiness checks", () => {
   });
 
   test("custody that does not answer degrades, it does not end", () => {
-    expect(custodyCheck("main", () => true)).toMatchObject({ name: "custody/main" });
-    expect(custodyCheck("main", () => true).check()).toMatchObject({ ok: true });
-    expect(custodyCheck("main", () => false).check()).toMatchObject({ ok: true, degraded: true });
+    const up = { up: true, problem: null };
+    expect(custodyCheck("main", () => up)).toMatchObject({ name: "custody/main" });
+    expect(custodyCheck("main", () => up).check()).toEqual({ ok: true, detail: "answers" });
+    expect(custodyCheck("main", () => ({ ...up, up: false })).check()).toMatchObject({ ok: true, degraded: true });
+    expect(custodyCheck("main", () => ({ ...up, problem: "its reload was rejected" })).check()).toEqual({
+      ok: true,
+      degraded: true,
+      detail: "answers; its reload was rejected",
+    });
   });
 
   test("draining is unready, audit says for itself", () => {

@@ -88,6 +88,12 @@ describe("postern audit verify", () => {
     expect(await audit("verify", file, "--expect-hash", "abc")).toMatchObject({ code: 2 });
   });
 
+  test("2 for a directory, by its name", async () => {
+    const place = scratch();
+    const err = `${place}: cannot be read (EISDIR): name audit files that exist`;
+    for (const word of ["verify", "show"]) expect(await audit(word, place)).toMatchObject({ code: 2, err });
+  });
+
   test("the real program has the command", () => {
     const { status, stdout } = spawnSync(process.execPath, [MAIN, "audit", "verify", "--help"], { encoding: "utf8" });
     expect(status).toBe(0);

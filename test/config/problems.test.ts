@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { parseCustodyConfig } from "../../src/config/load.ts";
 import { ALL, destination, edgeFile, messagesOf, problemsOf } from "./support/edge-file.ts";
 
 /** Every way to get a config wrong gets one line that says where and what to write instead. */
@@ -43,6 +44,19 @@ test("all problems are told at once, in the order of the file, with line and col
     "22:23: limits.head_bytes: 1: write a value of at least 1024",
     '23:1: logs: unknown key: write "log"',
   ]);
+});
+
+test("the config of the other process is called so, once", () => {
+  const custody = "listen: { address: unix:c.sock }\ncredentials: []\naudit: { file: a.jsonl }";
+  expect(problemsOf(custody)).toEqual([
+    "1:1: this is the config of a custody process: `postern custody --config FILE` runs it, `postern check --custody --config FILE` checks it",
+  ]);
+  const loaded = parseCustodyConfig(edgeFile(), "custody.yaml", "/etc/postern");
+  expect(loaded.ok ? [] : loaded.problems.map(({ message }) => message)).toEqual([
+    "this is the config of an edge: `postern serve --config FILE` runs it, `postern check --config FILE` checks it",
+  ]);
+  // With a key of its own it is what it was taken for, with faults.
+  expect(problemsOf(`${custody}\nlisteners: []`).length).toBeGreaterThan(1);
 });
 
 describe("the text", () => {

@@ -3,7 +3,7 @@ import { connect, type NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { IssueEvent } from "../../src/core/custody.ts";
+import { type IssueEvent, LeaseRefusal } from "../../src/core/custody.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { secretOf } from "../../src/core/material.ts";
 import { freePorts, type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
@@ -15,6 +15,7 @@ import { requestOf } from "./support/permits.ts";
 /** `postern custody` as a real process. */
 
 const ROOT = "root-of-the-command-41cc";
+const patience = { timeout: 20_000, interval: 20 };
 const calm = () => new AbortController().signal;
 
 let directory = "";
@@ -145,6 +146,81 @@ describe("over mutual TLS", () => {
     const result = await postern("custody", "--config", path);
     expect(result.code).toBe(2);
     expect(result.stderr).toContain("chmod 0600");
+  });
+});
+
+describe("reads its config anew", () => {
+  const key = { name: "key", kind: "token", source: { env: "ROOT" }, hosts: ["api.example.com:443"] };
+  const other = { ...key, name: "other" };
+  const health = async (custody: RemoteCustody) => (await custody.health(calm())).problem;
+
+  test("when its file changes, and on SIGHUP: whole, or not at all", async () => {
+    const path = join(directory, "c.sock");
+    const listen = { address: `unix:${path}` };
+    const file = await config(listen);
+    const running = await start(file, { path });
+    const custody = edge({ address: { kind: "unix", path }, tls: null, timeoutMs: 20_000 });
+    const ask = async (credential: string): Promise<string> => {
+      const answer = await custody.lease(requestOf({ credential }), calm()).catch((thrown: unknown) => thrown);
+      return answer instanceof LeaseRefusal ? answer.reason : "granted";
+    };
+    // From here on it watches its file.
+    await expect.poll(() => running.output(), patience).toContain('"msg":"ready"');
+    const version = (await custody.health(calm())).catalogue;
+    expect([await ask("key"), await ask("other")]).toEqual(["granted", "credential_unknown"]);
+
+    await config(listen, { credentials: [other] });
+    await expect.poll(() => ask("other"), patience).toBe("granted");
+    expect(await ask("key")).toBe("credential_unknown");
+    expect((await custody.health(calm())).catalogue).not.toBe(version);
+
+    await config(listen, { credentials: [key, { ...other, hosts: [] }] });
+    await expect.poll(() => health(custody), patience).toMatch(/rejected: .*credentials\[1\]\.hosts/);
+    expect([await ask("key"), await ask("other")]).toEqual(["credential_unknown", "granted"]);
+    await expect.poll(() => running.output(), patience).toContain("the old catalogue stays in force");
+
+    // Put back to what is in force: nothing is wrong any more.
+    await config(listen, { credentials: [other] });
+    await expect.poll(() => health(custody), patience).toBeNull();
+
+    await config(listen, { credentials: [key], log: { level: "info" } });
+    running.signal("SIGHUP");
+    await expect.poll(() => ask("key"), patience).toBe("granted");
+    await expect.poll(() => running.output(), patience).toContain('"why":"SIGHUP"');
+    await expect.poll(() => running.output(), patience).toContain('"sections":["log"]');
+    const types = (await records()).map(({ type }) => type);
+    expect(types.filter((type) => type === "catalogue_loaded").length).toBeGreaterThanOrEqual(3);
+    expect(types).toContain("catalogue_rejected");
+  });
+
+  test("takes over certificates that were renewed in place", async () => {
+    const tls = await makeCustodyTls();
+    closers.push(() => tls.remove());
+    const [port = 0] = await freePorts(1);
+    const files = { certificate: "s.crt", key: "s.key", client_ca: "clients.crt" };
+    const put = async (certificate: string, keyPem: string, clientCa: string): Promise<void> => {
+      await writeFile(join(directory, files.certificate), certificate);
+      await writeFile(join(directory, files.key), keyPem, { mode: 0o600 });
+      await writeFile(join(directory, files.client_ca), clientCa);
+    };
+    await put(tls.server.certificate, tls.server.key, tls.ca.certificate);
+    const path = await config({ address: `127.0.0.1:${port}`, tls: files }, { clients: [{ name: "edge-1.internal" }] });
+    const running = await start(path, { port, host: "127.0.0.1" });
+    await expect.poll(() => running.output(), patience).toContain('"msg":"ready"');
+    const address = { kind: "tcp", host: "127.0.0.1", port } as const;
+    const before = edge({ address, tls: tls.client, timeoutMs: 20_000 });
+    expect(await health(before)).toBeNull();
+
+    await put(tls.forgedServer.certificate, tls.server.key, tls.otherCa.certificate);
+    await expect.poll(() => health(before), patience).toContain("rejected");
+
+    await put(tls.forgedServer.certificate, tls.forgedServer.key, tls.otherCa.certificate);
+    const { certificate, key: keyPem } = tls.forgedEdge;
+    const renewed = { ...tls.client, ca: tls.otherCa.certificate, certificate, key: keyPem };
+    await expect
+      .poll(() => health(edge({ address, tls: renewed, timeoutMs: 20_000 })).catch(() => "refused"), patience)
+      .toBeNull();
+    expect(await denialOf(() => before.health(calm()))).toMatchObject({ code: "custody_unavailable" });
   });
 });
 

@@ -202,3 +202,52 @@ describe("user names", () => {
     expect((await denialOf(issue)).detail).toContain('write "username:"');
   });
 });
+
+describe("a catalogue that is replaced", () => {
+  const context = (environment: Record<string, string | undefined>, clock: ManualClock) => ({
+    clock,
+    environment,
+    uid: null,
+    warn: () => undefined,
+  });
+
+  test("is in force at once: what was added is issued, what was taken out is refused", async () => {
+    const { issuer, issue, environment, clock } = start({ environment: { ROOT, OTHER: "other-root" } });
+    await issue();
+    const other = entryOf({ name: "other", source: { from: "env", variable: "OTHER" } });
+    issuer.useCatalogue(issuer.catalogue.succeededBy([other], context(environment, clock)));
+    expect(await denialOf(() => issue())).toMatchObject({ reason: "credential_unknown" });
+    expect(secretOf((await issue({ credential: "other" })).material).reveal()).toBe("other-root");
+  });
+
+  test("keeps the sources of entries that stay as they are, and ends those of the others", async () => {
+    const { issuer, environment, clock } = start({
+      entries: [entryOf(), entryOf({ name: "b" }), entryOf({ name: "c" })],
+    });
+    const [key, b, c] = ["key", "b", "c"].map((name) => issuer.catalogue.find(name));
+    const closed: string[] = [];
+    for (const item of [key, b, c]) if (item !== undefined) item.source.close = () => void closed.push(item.entry.name);
+    const entries = [entryOf({ hosts: ["other.example.com:443"] }), entryOf({ name: "b" })];
+    issuer.useCatalogue(issuer.catalogue.succeededBy(entries, context(environment, clock)));
+    expect(issuer.catalogue.find("b")).toBe(b);
+    expect(issuer.catalogue.find("key")).not.toBe(key);
+    expect(closed).toEqual(["key", "c"]);
+  });
+
+  test.each([
+    ["taken out", [], { reason: "credential_unknown", code: "lease_denied" }],
+    ["changed", [entryOf({ tenants: ["globex"] })], { reason: "source_unavailable", code: "custody_unavailable" }],
+  ])("while the root is read, of a credential that is then %s: nothing is issued", async (_, entries, refusal) => {
+    const { issuer, issue, audit, environment, clock } = start();
+    const root = Secret.of(ROOT);
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    item.source.read = async () => {
+      issuer.useCatalogue(issuer.catalogue.succeededBy(entries, context(environment, clock)));
+      return { username: null, secret: root, expiresAtMs: null };
+    };
+    expect(await denialOf(() => issue())).toMatchObject(refusal);
+    expect(audit.events.map(({ type }) => type)).toEqual(["lease_refused"]);
+    expect(root.isZeroed).toBe(true);
+  });
+});

@@ -658,13 +658,47 @@ describe("a custody that is down", () => {
     keeper.tick();
     await settle();
     expect(keeper.state()[0]).toMatchObject({ up: false, breakerOpen: true });
-    custody.healthy = async () => undefined;
+    custody.healthy = async () => ({ catalogue: null, problem: null });
     custody.behave = (request) => grantOf(request);
     clock.advance(1_000);
     keeper.tick();
     await settle();
     expect((await keeper.lease(permitOf())).credential).toBe("key");
     expect(keeper.state()[0]).toMatchObject({ up: true, breakerOpen: false });
+  });
+
+  test("another catalogue: leases go on, are asked for anew at their next use, and end when they are refused", async () => {
+    const custody = new FakeCustody();
+    const { keeper, clock } = keep(custody);
+    const told = async (catalogue: string | null, problem: string | null = null): Promise<void> => {
+      custody.healthy = async () => ({ catalogue, problem });
+      clock.advance(5_000);
+      keeper.tick();
+      await settle();
+    };
+    const lease = await keeper.lease(permitOf());
+    await told("v1");
+    await told("v1", "its reload was rejected");
+    expect(keeper.state()[0]).toMatchObject({ up: true, problem: "its reload was rejected" });
+    await told(null);
+    await told("v1");
+    expect(keeper.state()[0]?.problem).toBeNull();
+    expect(keeper.lease(permitOf())).toBe(lease);
+    await settle();
+    expect(custody.requests).toHaveLength(1);
+    // Unavailable says nothing about the right to it: the lease goes on.
+    await told("v2");
+    custody.behave = down;
+    expect(keeper.lease(permitOf())).toBe(lease);
+    await settle();
+    expect(custody.requests.map(({ purpose }) => purpose)).toEqual(["request", "refresh"]);
+    expect(keeper.lease(permitOf())).toBe(lease);
+    custody.behave = () => Promise.reject(new LeaseRefusal("credential_unknown"));
+    await told("v3");
+    expect(keeper.lease(permitOf())).toBe(lease);
+    await settle();
+    expect(lease.isLive(clock.monotonicMs())).toBe(false);
+    expect(await denialOf(() => keeper.lease(permitOf()))).toMatchObject({ code: "lease_denied" });
   });
 
   test("health at rest tells up and down without a lease", async () => {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { access, rename, stat, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
-import { request as httpsRequest, type RequestOptions } from "node:https";
+import { Agent, request as httpsRequest, type RequestOptions } from "node:https";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import * as fc from "fast-check";
@@ -9,6 +9,7 @@ import { Pool } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { RemoteCustody, type RemoteTls } from "../../src/custody/remote.ts";
 import { CustodyServer } from "../../src/custody/server.ts";
+import { encodeLeaseRequest } from "../../src/custody/wire.ts";
 import { listenOnUnixSocket } from "../../src/custody/unix-socket.ts";
 import { ManualClock, realClock } from "./support/clocks.ts";
 import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
@@ -124,7 +125,8 @@ describe("who may ask", () => {
     const { issuer } = issuing({ clock: realClock });
     const address = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
     const events = { answered: () => undefined, broken: () => undefined };
-    const start = CustodyServer.start({ issuer, address, tls: null, callers: [], clock: realClock, events });
+    const health = () => ({ catalogue: null, problem: null });
+    const start = CustodyServer.start({ issuer, address, tls: null, callers: [], clock: realClock, events, health });
     await expect(start).rejects.toThrow("mutual TLS");
     expect(() => new RemoteCustody({ address, tls: null, timeoutMs: 1_000 })).toThrow("mutual TLS");
   });
@@ -347,5 +349,60 @@ describe("draining", () => {
     await new Promise((done) => setTimeout(done, 50));
     await served.server.close(50);
     await ended;
+  });
+});
+
+describe("changed while it runs", () => {
+  test("clients: who was taken out is refused on an open connection as well", async () => {
+    const { server, port } = await serve();
+    const custody = edge(port);
+    await custody.lease(requestOf(), calm());
+    server.useCallers([{ name: "edge-1.internal", tenants: ["globex"] }]);
+    expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "caller_not_allowed" });
+    server.useCallers([{ name: "edge-2.internal", tenants: null }]);
+    expect(await denialOf(() => custody.health(calm()))).toMatchObject({ reason: "caller_not_allowed" });
+  });
+
+  test("certificates: the next connection meets the new ones, and an open one does not outlive them", async () => {
+    const { server, port } = await serve();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    closers.push(() => agent.destroy());
+    const health = () => ask(port, { path: "/v1/health", agent });
+    expect([(await health()).status, (await health()).headers.connection]).toEqual([200, "keep-alive"]);
+    const { certificate, key } = tls.forgedServer;
+    server.useTls({ certificate, key, clientCa: tls.otherCa.certificate });
+    await expect(health()).rejects.toThrow();
+    const { forgedEdge, otherCa } = tls;
+    const after = edge(port, { ca: otherCa.certificate, certificate: forgedEdge.certificate, key: forgedEdge.key });
+    expect((await after.lease(requestOf(), calm())).credential).toBe("key");
+  });
+
+  test("an answer that is under way when certificates change is the last on its connection", async () => {
+    const { server, port, issuer } = await serve();
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    const read = item.source.read.bind(item.source);
+    const reading = gate();
+    const go = gate();
+    item.source.read = async (fresh) => {
+      reading.open();
+      await go.opened;
+      return read(fresh);
+    };
+    const agent = new Agent({ keepAlive: true });
+    closers.push(() => agent.destroy());
+    const body = JSON.stringify(encodeLeaseRequest(requestOf()));
+    const answer = ask(port, { method: "POST", path: "/v1/leases", headers: json, agent }, body);
+    await reading.opened;
+    server.useTls({ certificate: tls.server.certificate, key: tls.server.key, clientCa: tls.ca.certificate });
+    go.open();
+    expect(await answer).toMatchObject({ status: 200, headers: { connection: "close" } });
+  });
+
+  test("certificates that do not fit together change nothing", async () => {
+    const { server, port } = await serve();
+    const { certificate } = tls.forgedServer;
+    expect(() => server.useTls({ certificate, key: tls.server.key, clientCa: tls.ca.certificate })).toThrow();
+    expect((await edge(port).lease(requestOf(), calm())).credential).toBe("key");
   });
 });

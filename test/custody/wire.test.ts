@@ -9,7 +9,13 @@ import { Secret } from "../../src/core/secret.ts";
 import { materialFitsWire } from "../../src/custody/material-text.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
 import { secretOf } from "../../src/core/material.ts";
-import { decodeLeaseGrant, decodeLeaseRequest, encodeLeaseGrant, encodeLeaseRequest } from "../../src/custody/wire.ts";
+import {
+  decodeLeaseGrant,
+  decodeLeaseRequest,
+  encodeLeaseGrant,
+  encodeLeaseRequest,
+  encodeHealth,
+} from "../../src/custody/wire.ts";
 import { healthSchema, leaseGrantSchema, leaseRequestSchema, problemSchema } from "../../src/custody/wire-schema.ts";
 
 const SECRET = "wire-secret-9b1e";
@@ -209,7 +215,22 @@ describe("the document says what the code does", () => {
       problemSchema,
       fc.constantFrom(...(Object.keys(LEASE_REFUSALS) as LeaseRefusalReason[])).map(encodeProblem),
     ],
-    ["Health", healthSchema, fc.constant({ status: "ok" })],
+    [
+      "Health",
+      healthSchema,
+      fc
+        .record({
+          catalogue: fc.constantFrom(null, "0f3a9c41cc07"),
+          problem: fc.constantFrom(
+            null,
+            "one line",
+            "two\nlines",
+            "\u0000",
+            `${"x".repeat(396)}\ud83d\ude00${"y".repeat(9)}`,
+          ),
+        })
+        .map(encodeHealth),
+    ],
   ] as const)("document and code agree on every twisted %s", (name, schema, base) => {
     const isDocumented = documented(name);
     const verdicts = new Set<boolean>();

@@ -14,7 +14,7 @@ let demo: ChildProcess;
 let output = "";
 
 beforeAll(async () => {
-  temporary = await mkdtemp(join(tmpdir(), "postern-dev-test-"));
+  temporary = await mkdtemp(join(tmpdir(), "postern-dev test's-"));
   const env = { ...bareEnv(temporary), TMPDIR: temporary };
   demo = spawn(process.execPath, [join(root, "src/main.ts"), "dev", "--port", "0"], {
     env,
@@ -76,5 +76,17 @@ describe("the demo", () => {
     expect(await once(demo, "close")).toEqual([0, null]);
     expect(await readdir(temporary)).toEqual([]);
     expect(output).not.toMatch(/error|warning/i);
+  });
+
+  test("so does a Ctrl-C while it is starting", async () => {
+    const early = spawn(process.execPath, [join(root, "src/main.ts"), "dev", "--port", "0"], {
+      env: { ...bareEnv(temporary), TMPDIR: temporary },
+      stdio: "ignore",
+    });
+    const ended = once(early, "close");
+    await vi.waitFor(async () => expect(await readdir(temporary)).toHaveLength(1), { timeout: 30_000, interval: 1 });
+    early.kill("SIGINT");
+    expect(await ended).toEqual([0, null]);
+    expect(await readdir(temporary)).toEqual([]);
   });
 });

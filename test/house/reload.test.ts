@@ -79,6 +79,8 @@ describe("a new config", () => {
   test("is read on SIGHUP", async () => {
     edge.process.signal("SIGHUP");
     await expect.poll(() => edge.process.output(), patience).toContain('"why":"SIGHUP"');
+    // Nothing changed: it says so, and what a reload would not have taken over.
+    await expect.poll(() => edge.process.output(), patience).toContain("in force already; renewed files of ca");
     expect(await ask("c.test")).toBeNull();
   });
 });
@@ -95,6 +97,13 @@ describe("a bad config", () => {
     await expect.poll(() => edge.process.output().match(/old policy stays in force/g), patience).toHaveLength(1);
     expect(await edge.metrics()).toMatch(/^postern_policy_reloads_total\{result="rejected"\} 1$/m);
     expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 1$/m);
+  });
+
+  test("is forgotten once the file says again what is in force", async () => {
+    await edge.rewrite({ destinations: named("c.test") });
+    await expect.poll(async () => (await readyz()).body, patience).not.toContain("was rejected");
+    expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 0$/m);
+    expect(await ask("c.test")).toBeNull();
   });
 
   test.each([

@@ -32,6 +32,8 @@ printf '{"token":"exec-token-%s","expires_in_s":600}' "$(wc -l < "${directory}/r
   const sources = {
     env: { env: "THE_TOKEN" },
     file: { file: at("token") },
+    watched: { file: at("watched") },
+    brief: { file: at("brief") },
     gone: { file: at("gone") },
     open: { file: at("open") },
     ...Object.fromEntries(HELPED.map((name) => [name, { exec: [at("helper.sh"), name] }])),
@@ -40,6 +42,8 @@ printf '{"token":"exec-token-%s","expires_in_s":600}' "$(wc -l < "${directory}/r
   };
   await put("gone", "x");
   await put("open", "x");
+  await put("watched", "watched-token-1");
+  await put("brief", "brief-token");
   const names = Object.keys(sources);
   edge = await startEdge({
     hosts: Object.fromEntries(names.map((name) => [`${name}.test`, ["127.0.0.1"]])),
@@ -49,6 +53,7 @@ printf '{"token":"exec-token-%s","expires_in_s":600}' "$(wc -l < "${directory}/r
       kind: "token",
       source,
       hosts: [`${name}.test:${upstream.port}`],
+      ...(name === "brief" ? { ttl_seconds: 1 } : {}),
     })),
     destinations: names.map((name) =>
       destinationFor(upstream, `${name}.test`, {
@@ -108,6 +113,31 @@ describe("a credential", () => {
   });
 });
 
+describe("a file that changes while leases of it are held", () => {
+  test("rotated: its new value is sent without a restart, and long before the lease is over", async () => {
+    await curl("watched", "/a");
+    expect(bearers()).toEqual(["Bearer watched-token-1"]);
+    await put("watched", "watched-token-2");
+    const last = async (): Promise<string | undefined> => {
+      await curl("watched", "/b");
+      return bearers().at(-1);
+    };
+    await expect.poll(last, { timeout: 30_000, interval: 200 }).toBe("Bearer watched-token-2");
+  });
+
+  test("opened to everybody: once the lease is over nothing is sent any more, until it is private again", async () => {
+    const denial = async (): Promise<string | null> => denialIn((await curl("brief", "/a")).stdout);
+    expect(await denial()).toBeNull();
+    await chmod(at("brief"), 0o644);
+    await expect.poll(denial, { timeout: 20_000, interval: 200 }).toBe("custody_unavailable");
+    upstream.reset();
+    expect(await denial()).toBe("custody_unavailable");
+    expect(upstream.connections).toBe(0);
+    await chmod(at("brief"), 0o600);
+    await expect.poll(denial, { timeout: 20_000, interval: 200 }).toBeNull();
+  });
+});
+
 describe("401", () => {
   test("a GET is sent once more, with a fresh lease", async () => {
     const result = await curl("get", "/unauthorized-once?key=get");
@@ -147,6 +177,8 @@ describe("401", () => {
 test("nothing of it is written down", async () => {
   const records = await readFile(join(edge.directory, "audit.jsonl"), "utf8");
   for (const text of [records, edge.process.output(), await edge.metrics()]) {
-    expect(text).not.toMatch(/env-token-1|first-file-token|second-file-token|exec-token-\d|no credential today/);
+    expect(text).not.toMatch(
+      /env-token-1|first-file-token|second-file-token|exec-token-\d|watched-token-\d|brief-token|no credential today/,
+    );
   }
 });

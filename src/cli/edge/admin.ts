@@ -1,5 +1,12 @@
 import { type Admin, startAdmin } from "../../admin/admin.ts";
-import { auditCheck, caCheck, custodyCheck, drainingCheck, policyCheck } from "../../admin/checks.ts";
+import {
+  auditCheck,
+  caCheck,
+  type CustodyFacts,
+  custodyCheck,
+  drainingCheck,
+  policyCheck,
+} from "../../admin/checks.ts";
 import type { AuditTrail } from "../../audit/trail.ts";
 import type { PosternConfig } from "../../config/config.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -24,7 +31,8 @@ export interface AdminParts {
 export async function openAdmin(config: PosternConfig, parts: AdminParts): Promise<Admin | null> {
   if (config.admin === null) return null;
   const { metrics, keeper, holder, audit, ca, clock, isDraining, onError } = parts;
-  const isUp = (name: string): boolean => keeper.state().find(({ custody }) => custody === name)?.up ?? false;
+  const custodyFacts = (name: string): CustodyFacts =>
+    keeper.state().find(({ custody }) => custody === name) ?? { up: false, problem: null };
   return startAdmin({
     address: config.admin.address,
     metrics,
@@ -33,7 +41,7 @@ export async function openAdmin(config: PosternConfig, parts: AdminParts): Promi
       policyCheck(() => holder.state, clock),
       auditCheck(() => audit.health()),
       caCheck(() => ca?.notAfterMs ?? null, clock),
-      ...config.custodies.map(({ name }) => custodyCheck(name, () => isUp(name))),
+      ...config.custodies.map(({ name }) => custodyCheck(name, () => custodyFacts(name))),
     ],
     onError,
   });

@@ -1,12 +1,13 @@
-import { readFileSync } from "node:fs";
 import { type AuditTrail } from "../../audit/trail.ts";
 import { issueAudit } from "../../audit/privileged.ts";
 import type { CustodyBinding, RemoteTlsFiles } from "../../config/config.ts";
 import type { CustodyPort } from "../../core/custody.ts";
-import { Catalogue } from "../../custody/catalogue.ts";
+import { Catalogue, filesOf } from "../../custody/catalogue.ts";
 import { EmbeddedCustody } from "../../custody/embedded.ts";
+import { FileWatch } from "../../custody/file-watch.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
+import { readKeyFile, readPemFile } from "../private-file.ts";
 import type { EdgeSystem } from "./system.ts";
 
 /** Makes the custodies of a config and closes those of the config before it. */
@@ -15,6 +16,7 @@ export class Custodies {
   readonly #audit: AuditTrail;
   readonly #warn: (text: string) => void;
   readonly #salt: Buffer;
+  readonly #files: FileWatch;
   #open: (EmbeddedCustody | RemoteCustody)[] = [];
 
   constructor(system: EdgeSystem, audit: AuditTrail, warn: (text: string) => void) {
@@ -22,12 +24,18 @@ export class Custodies {
     this.#audit = audit;
     this.#warn = warn;
     this.#salt = system.randomBytes(32);
+    this.#files = new FileWatch({
+      onChange: (path) => warn(`file "${path}" has changed: its leases are asked for anew`),
+    });
   }
 
   /** @returns the custodies by name; those opened before stay open until `retire` is called with them */
   async open(bindings: readonly CustodyBinding[]): Promise<ReadonlyMap<string, CustodyPort>> {
     const made = await Promise.all(bindings.map(async (binding) => [binding.name, await this.#make(binding)] as const));
     this.#open.push(...made.map(([, custody]) => custody));
+    this.#files.follow(
+      bindings.flatMap((binding) => (binding.kind === "embedded" ? filesOf(binding.credentials) : [])),
+    );
     return new Map(made);
   }
 
@@ -39,6 +47,7 @@ export class Custodies {
   }
 
   close(): void {
+    this.#files.close();
     this.retire(new Map());
   }
 
@@ -59,15 +68,16 @@ export class Custodies {
         salt: this.#salt,
         warn: this.#warn,
       }),
+      () => String(this.#files.revision),
     );
   }
 }
 
 function readTls({ ca, certificate, key, serverName }: RemoteTlsFiles): RemoteTls {
   return {
-    ca: readFileSync(ca, "utf8"),
-    certificate: readFileSync(certificate, "utf8"),
-    key: readFileSync(key, "utf8"),
+    ca: readPemFile(ca),
+    certificate: readPemFile(certificate),
+    key: readKeyFile(key),
     serverName,
   };
 }

@@ -2,7 +2,10 @@ import { DeadlineSweep } from "../../core/deadline.ts";
 import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
+import type { ListenAddress } from "../../config/listen-address.ts";
+import { Undo } from "../../core/undo.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
+import { clearStaleSocket } from "../../custody/unix-socket.ts";
 import { GuestListener } from "../../guest/listener.ts";
 import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
@@ -50,27 +53,29 @@ export interface Edge {
  * nothing stays open
  */
 export async function startEdge(ready: Ready, system: EdgeSystem): Promise<Edge> {
-  const undo = new AsyncDisposableStack();
+  const { config } = ready;
+  const log = new Log({
+    level: config.log.level,
+    clock: system.clock,
+    ...(system.logDestination === null ? {} : { destination: system.logDestination }),
+  });
+  const undo = new Undo();
+  undo.add(() => log.close());
   try {
-    return await joinEdge(ready, system, undo);
+    return await join(ready, system, log, undo);
   } catch (error) {
-    await undo.disposeAsync();
+    // A start that failed must end: what is half there would serve guests, and keep the process from being started again.
+    await undo.all((failure) => log.logger.error({ err: failure }, "closing after a start that failed"));
     throw error;
   }
 }
 
-/** @param undo is given what has to be closed again when the start fails half-way */
-async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableStack): Promise<Edge> {
+/** @param undo is given what ends each part that was begun */
+async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Promise<Edge> {
   const { config } = ready;
   const { clock, randomBytes } = system;
   const { timeouts, limits } = config;
-  const log = new Log({
-    level: config.log.level,
-    clock,
-    ...(system.logDestination === null ? {} : { destination: system.logDestination }),
-  });
   const logger = log.logger;
-  undo.defer(() => log.close());
   const ca = loadCaOf(config, system);
   for (const warning of ca?.warnings ?? []) logger.warn({ warning }, "CA");
   const audit = await AuditTrail.open({
@@ -81,11 +86,11 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
-  undo.defer(() => audit.close());
+  undo.add(() => audit.close());
   let draining = false;
   const sweep = new DeadlineSweep();
   const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), SWEEP_MS);
-  undo.defer(() => clearInterval(sweeper));
+  undo.add(() => clearInterval(sweeper));
   const leaves =
     ca === null
       ? null
@@ -102,7 +107,7 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
         });
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
-  undo.defer(() => custodies.close());
+  undo.add(() => custodies.close());
   const attach = createAttachPort();
   const metrics = new Metrics({
     version: system.version,
@@ -125,7 +130,7 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
     tickMs: 1000,
     events: metrics.keeper,
   });
-  undo.defer(() => keeper.close());
+  undo.add(() => keeper.close());
   const policy = new EdgePolicy({ holder, keeper, custodies, attach, audit, metrics, logger, clock, running: config });
   const listeners: GuestListener[] = [];
   const own = ownListenersOf(config, listeners);
@@ -186,8 +191,8 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
         isDraining: () => draining,
       },
     );
-    await listener.listen();
-    undo.defer(() => listener.drain());
+    await bind(listener, name, address);
+    undo.add(() => listener.drain());
     listeners.push(listener);
   }
   const admin = await openAdmin(config, {
@@ -200,7 +205,7 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
     isDraining: () => draining,
     onError: (error) => logger.error({ err: error }, "admin"),
   });
-  undo.defer(() => admin?.close());
+  undo.add(() => admin?.close());
   own.add(admin);
   await audit.privileged({ type: "edge_started", facts: { version: system.version, config: ready.digest } });
   const names = config.listeners.map(({ name }) => name);
@@ -228,6 +233,20 @@ async function joinEdge(ready: Ready, system: EdgeSystem, undo: AsyncDisposableS
       log.close();
     },
   };
+}
+
+/** @throws Error that names the listener and the next step when its address cannot be had */
+async function bind(listener: GuestListener, name: string, address: ListenAddress): Promise<void> {
+  try {
+    // What a process that was killed left behind would be in the way for ever.
+    if (address.kind === "unix") await clearStaleSocket(address.path);
+    await listener.listen();
+  } catch (error) {
+    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const next =
+      why === "EADDRINUSE" ? "something else listens there: stop it or choose another one" : "choose another one";
+    throw new Error(`listener ${name}: ${address.text} cannot be bound (${why}): ${next}`, { cause: error });
+  }
 }
 
 /** Without a CA there is no destination that is inspected over TLS: the config has made sure of that. */

@@ -24,6 +24,9 @@ interface Parts {
   readonly running: PosternConfig;
 }
 
+/** Files were renewed, or a signal came without a change. */
+const NOTHING_NEW = "the policy is in force already; renewed files of ca and custody.*.remote.tls need a restart";
+
 /** What a reload takes over. */
 const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
 
@@ -90,7 +93,11 @@ export class EdgePolicy {
     try {
       const prepared = await read();
       if (!prepared.ok) throw new Error(prepared.problems.map(problemLine).join("\n"));
-      if (this.#closed || this.#isInForce(prepared.digest)) return;
+      if (this.#closed) return;
+      if (this.#isInForce(prepared.digest)) {
+        this.#parts.logger.info({ version: prepared.digest.slice(0, 12) }, NOTHING_NEW);
+        return;
+      }
       const restart = [...this.#fixed]
         .filter(([key, value]) => !isDeepStrictEqual(value, Reflect.get(prepared.config, key)))
         .map(([key]) => key);

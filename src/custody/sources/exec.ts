@@ -1,8 +1,7 @@
 import type { CredentialKind } from "../../core/credential.ts";
 import type { Clock } from "../../core/clock.ts";
-import { Secret } from "../../core/secret.ts";
 import { runHelper } from "./run-helper.ts";
-import type { CredentialSource, SourceContext, SourceReading } from "./source.ts";
+import { copyOf, type CredentialSource, type SourceContext, type SourceReading } from "./source.ts";
 
 /** What a helper may see of the environment; the roots of other credentials are not among it. */
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -81,11 +80,6 @@ export class ExecSource implements CredentialSource {
     this.#held?.reading.secret.zero();
     this.#held = next;
   }
-}
-
-/** Each reader zeroes what it got, so each gets its own. */
-function copyOf(reading: SourceReading): SourceReading {
-  return { ...reading, secret: Secret.of(reading.secret.reveal()) };
 }
 
 function pick(environment: SourceContext["environment"]): Record<string, string> {

@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { Secret } from "../../core/secret.ts";
 import { rootOf } from "./root-text.ts";
 import {
+  copyOf,
   type CredentialSource,
   MAX_ROOT_BYTES,
   type SourceContext,
@@ -13,6 +14,9 @@ import {
 /**
  * A root in a file. It is read for every lease and never held, so a rotated file counts from the next lease on and a removed
  * one gives none. Symbolic links are followed: mounted secrets are made of them.
+ *
+ * One read of a file runs at a time: a disk that hangs then holds one of the few threads that the process has for all of its
+ * files and lookups, and not one a waiting guest. Whoever comes meanwhile shares the next read, which begins after they asked.
  */
 export class FileSource implements CredentialSource {
   readonly reference: string;
@@ -21,6 +25,8 @@ export class FileSource implements CredentialSource {
   readonly #uid: number | null;
   readonly #warn: (text: string) => void;
   #warnedOf = "";
+  #running: Promise<SourceReading> | null = null;
+  #queued: Promise<SourceReading> | null = null;
 
   /** @param path absolute */
   constructor(path: string, context: Pick<SourceContext, "uid" | "warn">) {
@@ -31,6 +37,38 @@ export class FileSource implements CredentialSource {
   }
 
   async read(_fresh: boolean): Promise<SourceReading> {
+    return copyOf(await (this.#running === null ? this.#start() : this.#next(this.#running)));
+  }
+
+  close(): void {
+    // Nothing is held.
+  }
+
+  #start(): Promise<SourceReading> {
+    this.#running = this.#shared().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  async #shared(): Promise<SourceReading> {
+    const reading = await this.#read();
+    // By then everybody who waited for this read has made a copy.
+    setImmediate(() => reading.secret.zero());
+    return reading;
+  }
+
+  #next(running: Promise<SourceReading>): Promise<SourceReading> {
+    const begin = (): Promise<SourceReading> => {
+      this.#queued = null;
+      return this.#running ?? this.#start();
+    };
+    // What became of the read before is of no interest to this one.
+    this.#queued ??= running.then(begin, begin);
+    return this.#queued;
+  }
+
+  async #read(): Promise<SourceReading> {
     const file = await this.#open();
     try {
       const stat = await file.stat({ bigint: true });
@@ -39,10 +77,6 @@ export class FileSource implements CredentialSource {
     } finally {
       await file.close();
     }
-  }
-
-  close(): void {
-    // Nothing is held.
   }
 
   get #where(): string {

@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
-import type { Secret } from "../../core/secret.ts";
+import { Secret } from "../../core/secret.ts";
 
 /** Where custody reads the root of a credential. One contract test holds every source to this. */
 export interface CredentialSource {
@@ -24,6 +24,11 @@ export interface SourceReading {
   readonly secret: Secret;
   /** Monotonic ms from which on the root is dead, or `null` when the source tells none. */
   readonly expiresAtMs: number | null;
+}
+
+/** Each reader zeroes what it got: those who share one reading get a copy each. */
+export function copyOf(reading: SourceReading): SourceReading {
+  return { ...reading, secret: Secret.of(reading.secret.reveal()) };
 }
 
 /** What a source needs from outside. */

@@ -1,4 +1,4 @@
-import type { CustodyPort, LeaseGrant, LeaseRequest } from "../../../src/core/custody.ts";
+import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../../../src/core/custody.ts";
 import { grantOf } from "./permits.ts";
 
 /** A custody in memory that does what the test says and remembers what it was asked and what it gave. */
@@ -9,7 +9,7 @@ export class FakeCustody implements CustodyPort {
   /** What the next calls do; an honest grant unless a test says otherwise. */
   behave: (request: LeaseRequest, signal: AbortSignal) => LeaseGrant | Promise<LeaseGrant> = (request) =>
     grantOf(request);
-  healthy: () => Promise<void> = async () => undefined;
+  healthy: () => Promise<CustodyHealth> = async () => ({ catalogue: null, problem: null });
 
   constructor(timeoutMs = 5_000) {
     this.timeoutMs = timeoutMs;
@@ -22,7 +22,7 @@ export class FakeCustody implements CustodyPort {
     return grant;
   }
 
-  health(): Promise<void> {
+  health(): Promise<CustodyHealth> {
     return this.healthy();
   }
 }

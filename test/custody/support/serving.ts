@@ -37,6 +37,7 @@ export async function serving({ on, callers, ...options }: ServingOptions): Prom
     issuer: parts.issuer,
     callers: callers ?? [{ name: "edge-1.internal", tenants: null }],
     clock: options.clock ?? realClock,
+    health: () => ({ catalogue: "v1", problem: null }),
     events: {
       answered: ({ caller, status, reason }) => {
         answers.push({ caller, status, reason });

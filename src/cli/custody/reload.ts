@@ -1,0 +1,108 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Logger } from "pino";
+import type { AuditTrail } from "../../audit/trail.ts";
+import type { CustodyConfig } from "../../config/config.ts";
+import type { Loaded } from "../../config/load.ts";
+import { problemLine } from "../../config/problem.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { CustodyHealth } from "../../core/custody.ts";
+import { filesOf } from "../../custody/catalogue.ts";
+import type { FileWatch } from "../../custody/file-watch.ts";
+import type { Issuer } from "../../custody/issuer.ts";
+import type { CustodyServer } from "../../custody/server.ts";
+import type { SourceContext } from "../../custody/sources/source.ts";
+import { readCustodyTls } from "./tls-files.ts";
+
+export interface CustodyReloadParts {
+  readonly issuer: Issuer;
+  readonly server: () => CustodyServer;
+  readonly sources: SourceContext;
+  readonly files: FileWatch;
+  readonly audit: AuditTrail;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** The config that the custody was started with: what else it says is taken over by a restart only. */
+  readonly running: CustodyConfig;
+  readonly digest: string;
+}
+
+/** What a reload takes over. */
+const RELOADABLE: ReadonlySet<string> = new Set(["credentials", "clients"]);
+
+/**
+ * The catalogue, the clients and the certificates of a running custody: taken over whole or not at all. Leases that were
+ * issued stay; an edge asks anew for them once it sees in the health that the catalogue is another one.
+ */
+export class CustodyReload {
+  readonly #parts: CustodyReloadParts;
+  #digest: string;
+  #tls: ReturnType<typeof readCustodyTls>;
+  #problem: string | null = null;
+  #reloading: Promise<void> = Promise.resolve();
+
+  /** @param tls the certificates that the listener was started with */
+  constructor(parts: CustodyReloadParts, tls: ReturnType<typeof readCustodyTls>) {
+    this.#parts = parts;
+    this.#digest = parts.digest;
+    this.#tls = tls;
+  }
+
+  get health(): CustodyHealth {
+    // A file that was rotated changes what may be leased as much as the config does.
+    return { catalogue: `${this.#digest.slice(0, 12)}.${this.#parts.files.revision}`, problem: this.#problem };
+  }
+
+  /**
+   * A config was read anew: takes it over, or keeps the old one and says so loudly; one after the other, so that the last
+   * one read is the one in force. Never rejects.
+   */
+  reload(loaded: Loaded<CustodyConfig>): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload(loaded));
+    return this.#reloading;
+  }
+
+  async #reload(loaded: Loaded<CustodyConfig>): Promise<void> {
+    try {
+      if (!loaded.ok) throw new Error(loaded.problems.map(problemLine).join("\n"));
+      const tls = readCustodyTls(this.#parts.running.listen.tls);
+      const isSame = loaded.digest === this.#digest && isDeepStrictEqual(tls, this.#tls);
+      // What was put back to what is in force clears the problem as well.
+      if (isSame && this.#problem === null) return;
+      await this.#take(loaded.config, loaded.digest, tls);
+    } catch (error) {
+      await this.#rejected(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #take(config: CustodyConfig, digest: string, tls: ReturnType<typeof readCustodyTls>): Promise<void> {
+    const { issuer, server, sources, files, audit, logger, running } = this.#parts;
+    const next = issuer.catalogue.succeededBy(config.credentials, sources);
+    const credentials = config.credentials.length;
+    await audit.privileged({ type: "catalogue_loaded", facts: { config: digest, credentials } });
+    // The one step that can still fail comes first; nothing is awaited between here and the end.
+    if (tls !== null && !isDeepStrictEqual(tls, this.#tls)) server().useTls(tls);
+    this.#tls = tls;
+    server().useCallers(config.clients);
+    issuer.useCatalogue(next);
+    files.follow(filesOf(config.credentials));
+    this.#digest = digest;
+    this.#problem = null;
+    logger.info({ version: digest.slice(0, 12), credentials }, "catalogue loaded");
+    const restart = Object.entries(running)
+      .filter(([key, value]) => !RELOADABLE.has(key) && !isDeepStrictEqual(value, Reflect.get(config, key)))
+      .map(([key]) => key);
+    if (restart.length > 0) logger.warn({ sections: restart }, "restart the custody to take over these sections");
+  }
+
+  async #rejected(why: string): Promise<void> {
+    const { logger, audit, clock } = this.#parts;
+    const at = new Date(clock.wallMs()).toISOString();
+    this.#problem = `the reload at ${at} was rejected: ${why.split("\n", 1)[0]}`;
+    logger.error({ why }, "config not taken over: the old catalogue stays in force");
+    try {
+      await audit.privileged({ type: "catalogue_rejected", facts: { why } });
+    } catch (error) {
+      logger.error({ err: error }, "audit");
+    }
+  }
+}
