@@ -14,7 +14,7 @@ import { CustodyReload } from "./custody/reload.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { Hangups } from "./hangups.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { runUntilStopped, stopAsked } from "./run-until-stopped.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
@@ -26,6 +26,8 @@ export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(async ({ config: path }: { config: string }) => {
+      // Signals that come while it is starting are heard once it has started.
+      const asked = stopAsked();
       const hangups = new Hangups();
       const { config, digest, files } = configOf(loadCustodyConfig(path));
       const custody = await startCustody(config, digest, realSystem(version()));
@@ -45,7 +47,7 @@ export function register(command: Command, _terminal: Terminal): void {
       await runUntilStopped(async () => {
         watch.close();
         await custody.stop();
-      });
+      }, asked);
     });
 }
 

@@ -7,13 +7,15 @@ import { startEdge } from "./edge/edge.ts";
 import { realSystem } from "./edge/system.ts";
 import { policyFindings } from "./policy-findings.ts";
 import { Hangups } from "./hangups.ts";
-import { runUntilStopped } from "./run-until-stopped.ts";
+import { runUntilStopped, stopAsked } from "./run-until-stopped.ts";
 import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
 /** `postern serve`: the edge, until SIGTERM or SIGINT; SIGHUP and a changed file reload the policy. */
 export function register(command: Command, terminal: Terminal): void {
   addConfigOption(command, terminal).action(async ({ config: path }: { config: string }) => {
+    // Signals that come while it is starting are heard once it has started.
+    const asked = stopAsked();
     const hangups = new Hangups();
     const { config, digest, files } = configOf(loadConfig(path, policyFindings));
     const edge = await startEdge(config, digest, realSystem(version()));
@@ -36,6 +38,6 @@ export function register(command: Command, terminal: Terminal): void {
     await runUntilStopped(async () => {
       watch.close();
       await edge.drain();
-    });
+    }, asked);
   });
 }

@@ -4,7 +4,7 @@ import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
 import type { PosternConfig } from "../../config/config.ts";
 import type { ListenAddress } from "../../config/listen-address.ts";
-import { Undo } from "../../core/undo.ts";
+import { Undo } from "./undo.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
 import { clearStaleSocket } from "../../custody/unix-socket.ts";
 import { GuestListener } from "../../guest/listener.ts";
