@@ -187,6 +187,8 @@ describe("reads its config anew", () => {
     running.signal("SIGHUP");
     await expect.poll(() => ask("key"), patience).toBe("granted");
     await expect.poll(() => running.output(), patience).toContain('"why":"SIGHUP"');
+    running.signal("SIGHUP");
+    await expect.poll(() => running.output(), patience).toContain("the catalogue is in force already");
     await expect.poll(() => running.output(), patience).toContain('"sections":["log"]');
     const types = (await records()).map(({ type }) => type);
     expect(types.filter((type) => type === "catalogue_loaded").length).toBeGreaterThanOrEqual(3);

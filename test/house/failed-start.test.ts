@@ -93,19 +93,31 @@ test("a socket that a killed edge left behind is no hindrance", async () => {
   expect(second.exit?.code).toBe(0);
 });
 
-test("a SIGHUP that comes while it is starting does not end it, and is a reload once it has started", async () => {
+/** Starts an edge and gives it a signal in the midst of it. */
+async function signalled(name: string, signal: NodeJS.Signals) {
   const [guests, admin] = await freePorts(2);
-  const name = "hup";
   const file = await config({ guests: `127.0.0.1:${guests}`, admin: `127.0.0.1:${admin}` }, name);
   const child = spawn(process.execPath, [join(root, "src/main.ts"), "serve", "--config", file], { stdio: "pipe" });
-  let output = "";
-  child.stdout.on("data", (chunk) => (output += String(chunk)));
+  const seen = { output: "" };
+  child.stdout.on("data", (chunk) => (seen.output += String(chunk)));
   const ended = once(child, "close");
   // The audit is opened at the beginning of the start, and the ports at its end.
   await vi.waitFor(() => access(join(directory, `${name}.jsonl`)), { timeout: 30_000, interval: 1 });
-  child.kill("SIGHUP");
-  await vi.waitFor(() => expect(output).toContain('"why":"SIGHUP"'), { timeout: 30_000, interval: 20 });
-  expect(output.indexOf('"msg":"ready"')).toBeLessThan(output.indexOf('"why":"SIGHUP"'));
+  child.kill(signal);
+  return { child, seen, ended };
+}
+
+test("a SIGHUP that comes while it is starting does not end it, and is a reload once it has started", async () => {
+  const { child, seen, ended } = await signalled("hup", "SIGHUP");
+  await vi.waitFor(() => expect(seen.output).toContain('"why":"SIGHUP"'), { timeout: 30_000, interval: 20 });
+  expect(seen.output.indexOf('"msg":"ready"')).toBeLessThan(seen.output.indexOf('"why":"SIGHUP"'));
   child.kill("SIGTERM");
   expect(await ended).toEqual([0, null]);
+});
+
+test("a SIGTERM that comes while it is starting ends it in order", async () => {
+  const { ended } = await signalled("term", "SIGTERM");
+  expect(await ended).toEqual([0, null]);
+  const records = (await readFile(join(directory, "term.jsonl"), "utf8")).trimEnd().split("\n");
+  expect(JSON.parse(records.at(-1) ?? "")).toMatchObject({ type: "shutdown" });
 });

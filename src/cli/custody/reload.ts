@@ -67,7 +67,10 @@ export class CustodyReload {
       const tls = readCustodyTls(this.#parts.running.listen.tls);
       const isSame = loaded.digest === this.#digest && isDeepStrictEqual(tls, this.#tls);
       // What was put back to what is in force clears the problem as well.
-      if (isSame && this.#problem === null) return;
+      if (isSame && this.#problem === null) {
+        this.#parts.logger.info({ version: loaded.digest.slice(0, 12) }, "the catalogue is in force already");
+        return;
+      }
       await this.#take(loaded.config, loaded.digest, tls);
     } catch (error) {
       await this.#rejected(error instanceof Error ? error.message : String(error));

@@ -3,7 +3,7 @@ import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
 import type { ListenAddress } from "../../config/listen-address.ts";
-import { Undo } from "../../core/undo.ts";
+import { Undo } from "./undo.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
 import { clearStaleSocket } from "../../custody/unix-socket.ts";
 import { GuestListener } from "../../guest/listener.ts";
