@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { denialIn, openGuest } from "../hostile/raw-guest.ts";
@@ -125,6 +125,15 @@ describe("a bad config", () => {
     expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 0$/m);
     expect(await ask("c.test")).toBe("destination_not_allowed");
   });
+});
+
+test("a bad config is forgotten, too, once what stood there before is written again", async () => {
+  const good = await readFile(edge.configFile, "utf8");
+  await writeFile(edge.configFile, "destinations: [");
+  await expect.poll(async () => (await readyz()).body, patience).toContain("was rejected");
+  await writeFile(edge.configFile, good);
+  await expect.poll(async () => (await readyz()).body, patience).not.toContain("was rejected");
+  expect(await ask("d.test")).toBeNull();
 });
 
 test("every policy that was taken over or turned away is in the record", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { compilePolicy } from "../../src/policy/compile.ts";
+import { compilePolicy, compilePolicyInSlices } from "../../src/policy/compile.ts";
 import { rule } from "./fixture.ts";
 
 function problems(...rules: Parameters<typeof compilePolicy>[0]): string[] {
@@ -12,6 +12,26 @@ test("sound rules make a policy that counts them", () => {
   const compiled = compilePolicy([rule({ name: "a" }), rule({ name: "b", host: "*.example.com" })]);
   expect(compiled.problems).toBeNull();
   expect(compiled.policy?.size).toBe(2);
+});
+
+describe("a slice at a time", () => {
+  const many = Array.from({ length: 2001 }, (_, i) => rule({ name: `r${i}`, host: `h${i}.example.com` }));
+
+  test("makes the same, and pauses between slices only", async () => {
+    let pauses = 0;
+    const pause = async (): Promise<void> => void pauses++;
+    expect((await compilePolicyInSlices(many, pause)).policy?.size).toBe(2001);
+    expect(pauses).toBe(4);
+    expect((await compilePolicyInSlices(many.slice(0, 500), pause)).policy?.size).toBe(500);
+    expect(pauses).toBe(4);
+  });
+
+  test("finds the same problems, over the borders of slices", async () => {
+    const twins = [...many, rule({ name: "r0", host: "h1999.example.com" })];
+    const pause = (): Promise<void> => Promise.resolve();
+    expect(await compilePolicyInSlices(twins, pause)).toEqual(compilePolicy(twins));
+    expect(compilePolicy(twins).problems).toHaveLength(2);
+  });
 });
 
 describe("destinations that match alike are an error", () => {
