@@ -100,14 +100,20 @@ export const DENIAL_CODES = Object.keys(DENIALS) as readonly DenialCode[];
  */
 export class Denial extends Error {
   readonly code: DenialCode;
+  /** Name of the destination that was found and whose rules refuse; `null` when that is not what was refused. */
+  readonly destination: string | null;
 
-  /** @param options.cause what really happened, for operators */
-  constructor(code: DenialCode, options?: { readonly cause?: unknown }) {
+  /**
+   * @param options.cause what really happened, for operators
+   * @param options.destination whose rules refuse, for the account
+   */
+  constructor(code: DenialCode, options?: { readonly cause?: unknown; readonly destination?: string }) {
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(code, options);
     Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
+    this.destination = options?.destination ?? null;
   }
 
   get entry(): DenialEntry {

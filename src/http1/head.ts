@@ -42,7 +42,11 @@ const COLON = 58;
  */
 export function scanRequestHead(bytes: Buffer, limits: HeadLimits): RequestHead | null {
   const text = headText(bytes, limits);
-  if (text === null) return null;
+  if (text === null) {
+    // A TLS hello on the plain listener and other binary protocols are refused at once, not when their time is up.
+    if (bytes.length > 0 && TOKEN[bytes[0] as number] !== 1) throw new Http1Error("method");
+    return null;
+  }
   // method SP request-target SP HTTP-version CRLF, single blanks only (RFC 9112 §3)
   const methodEnd = text.indexOf(" ");
   let at = 0;

@@ -72,6 +72,7 @@ function refuse(guest: GuestExchange, denial: Denial): void {
   }
   record.denial = denial.code;
   record.detail = denial.detail;
+  if (denial.destination !== null) record.destination = denial.destination;
   if (guest.answered) {
     record.outcome = "upstream_aborted";
     guest.breakOff();

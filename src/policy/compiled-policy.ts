@@ -53,7 +53,7 @@ export class CompiledPolicy implements PolicyPort {
     }
     const refusal = plainestRefusal(entry.allow, method, target, fields);
     if (destination.mode === "report") return Permit.grant(session, authority, destination, "report", refusal);
-    throw new Denial(refusal, { cause: causeOf(refusal, target) });
+    throw new Denial(refusal, { cause: causeOf(refusal, target), destination: destination.name });
   }
 }
 

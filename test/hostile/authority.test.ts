@@ -212,6 +212,7 @@ describe("the edge itself", () => {
     ],
     ["CONNECT with content", "CONNECT api.test:{S} HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "request_malformed"],
     ["HTTP/2 with prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "request_malformed"],
+    ["the first bytes of a TLS hello on the plain listener", "\x16\x03\x01\x02\x00\x01\x00", "request_malformed"],
     ["a TLS hello on the plain listener", "\x16\x03\x01\x02\x00\x01\x00\n\r\n\r\n", "request_malformed"],
     ["SOCKS5", "\x05\x01\x00\n\r\n\r\n", "request_malformed"],
   ])("%s", async (_name, message, code) => {

@@ -18,7 +18,9 @@ const STATUS_LINE = /^(HTTP\/1\.[01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]
 const FIELD_LINE = new RegExp(`^(${TOKEN}):([\\t\\x20-\\x7e\\x80-\\xff]*)$`);
 
 export function referenceRequest(bytes: Buffer): Reference {
-  return referenceHead(bytes, REQUEST_LINE);
+  const read = referenceHead(bytes, REQUEST_LINE);
+  const cannotBegin = bytes.length > 0 && !new RegExp(`^${TOKEN}`).test(bytes.toString("latin1"));
+  return read.kind === "incomplete" && cannotBegin ? { kind: "refused" } : read;
 }
 
 export function referenceResponse(bytes: Buffer): Reference {

@@ -23,6 +23,22 @@ describe("deny is what happens when nothing else does", () => {
   });
 });
 
+describe("a refusal", () => {
+  test("by a destination's rules names the destination, for the account; one of the authority names none", () => {
+    const policy = policyOf(rule({ name: "narrow", allow: [{ paths: ["/v1"] }] }));
+    const refusal = (request: Ask): unknown => {
+      try {
+        return policy.decide(session, request);
+      } catch (thrown) {
+        return thrown;
+      }
+    };
+    expect(refusal(ask("/v2"))).toMatchObject({ code: "path_not_allowed", destination: "narrow" });
+    const elsewhere = { ...ask("/v1"), authority: authority("other.example.com") };
+    expect(refusal(elsewhere)).toMatchObject({ code: "destination_not_allowed", destination: null });
+  });
+});
+
 describe("a permit", () => {
   const destination = rule({ credential, allow: [{ methods: ["POST"] }, { methods: ["GET"] }, {}] });
   const policy = policyOf(destination);
