@@ -1,6 +1,5 @@
 import type { PosternConfig } from "../../config/config.ts";
 import { type Loaded, loadConfig } from "../../config/load.ts";
-import { policyFindings } from "../policy-findings.ts";
 import { systemRoots } from "../system-roots.ts";
 import type { Message, ReadOrder, Settings } from "./messages.ts";
 import { pagesOf } from "./rule-pages.ts";
@@ -8,7 +7,8 @@ import { pagesOf } from "./rule-pages.ts";
 /** The reading process itself, which `reader.ts` starts: reads one config, tells what became of it, and ends. */
 
 const { path, verify, roots } = JSON.parse(process.argv[2] ?? "") as ReadOrder;
-const loaded = loadConfig(path, verify ? policyFindings : undefined);
+// The compiler of the policy is loaded only where it is asked for its opinion.
+const loaded = loadConfig(path, verify ? (await import("../policy-findings.ts")).policyFindings : undefined);
 if (loaded.ok) for (const page of pagesOf(loaded.config.destinations)) tell({ kind: "page", page });
 // Without the channel nothing keeps the process.
 tell({ kind: "end", loaded: withoutRules(loaded), systemRoots: roots ? systemRoots() : [] }, () =>
