@@ -10,12 +10,11 @@ import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import { Log } from "../telemetry/log.ts";
 import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
-import { CustodyReload } from "./custody/reload.ts";
+import { CustodyCatalogue } from "./custody/catalogue.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
-import { Hangups } from "./hangups.ts";
+import { ReloadRequests } from "./reload-requests.ts";
 import { stopSignal } from "./stop-signal.ts";
-import { watchConfig } from "../config/watch.ts";
 import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
@@ -25,35 +24,31 @@ const DRAIN_MS = 10_000;
 export function register(command: Command, _terminal: Terminal): void {
   command
     .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
-    .action(async ({ config: path }: { config: string }) => {
-      const stopped = stopSignal();
-      const hangups = new Hangups();
-      const { config, digest, files } = configOf(loadCustodyConfig(path));
-      const custody = await startCustody(config, digest, realSystem(version()));
-      const { logger } = custody;
-      const watch = watchConfig(files, () => reload("the config changed"), {
-        onDegraded: (why) =>
-          logger.warn({ why }, "a directory of the config cannot be watched: looking at it every few seconds"),
-      });
-      const reload = (why: string): void => {
-        logger.info({ why }, "reading the config anew");
-        const loaded = loadCustodyConfig(path);
-        watch.follow(loaded.files);
-        // Never rejects: a config that is not taken over is told in log, audit and health.
-        void custody.reload.reload(loaded);
-      };
-      hangups.handTo(() => reload("SIGHUP"));
-      await stopped;
-      watch.close();
-      await custody.stop();
-    });
+    .action(({ config: path }: { config: string }) => serveCustody(path));
+}
+
+async function serveCustody(path: string): Promise<void> {
+  const stopped = stopSignal();
+  const requests = new ReloadRequests();
+  const { config, digest, ...read } = configOf(loadCustodyConfig(path));
+  const custody = await startCustody(config, digest, realSystem(version()));
+  const reload = (): void => {
+    const loaded = loadCustodyConfig(path);
+    requests.follow(loaded);
+    // Never rejects: a config that is not taken over is told in log, audit and health.
+    void custody.catalogue.reload(loaded);
+  };
+  requests.handTo(reload, read, custody.logger);
+  await stopped;
+  requests.close();
+  await custody.stop();
 }
 
 export interface RunningCustody {
   /** `unix:/path` or `host:port`. */
   readonly address: string;
   readonly logger: Log["logger"];
-  readonly reload: CustodyReload;
+  readonly catalogue: CustodyCatalogue;
   /** Drains, closes the audit and zeroes what sources hold. */
   readonly stop: () => Promise<void>;
 }
@@ -98,14 +93,14 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     });
     const { address } = config.listen;
     const events = eventsTo(log);
-    const health = () => reload.health;
-    const reload = new CustodyReload(
+    const health = () => catalogue.health;
+    const catalogue = new CustodyCatalogue(
       { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
       tls,
     );
     const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
     logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-    return { address: server.address, logger, reload, stop: () => stop(server, issuer, files, audit, log) };
+    return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
   } catch (error) {
     files.close();
     issuer.close();

@@ -1,12 +1,11 @@
 import type { Command } from "commander";
-import { watchConfig } from "../config/watch.ts";
 import { collectGarbageOfStart } from "./collect-garbage.ts";
 import type { Terminal } from "./command.ts";
 import { addConfigOption, configOf } from "./config-option.ts";
 import type { Edge } from "./edge/edge.ts";
-import { type Prepared, prepare } from "./read-config/prepare.ts";
+import { prepare } from "./read-config/prepare.ts";
 import { readConfig } from "./read-config/reader.ts";
-import { Hangups } from "./hangups.ts";
+import { type ReadFrom, ReloadRequests } from "./reload-requests.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
@@ -17,37 +16,33 @@ export function register(command: Command, terminal: Terminal): void {
 
 async function serve(path: string): Promise<void> {
   const stopped = stopSignal();
-  const hangups = new Hangups();
+  const requests = new ReloadRequests();
   const stopping = new AbortController();
-  const { edge, files, seen } = await start(path, stopping.signal);
-  const { logger } = edge.log;
-  const watch = watchConfig(files, () => reload("the config changed"), {
-    seen,
-    onDegraded: (why) =>
-      logger.warn({ why }, "a directory of the config cannot be watched: looking at it every few seconds"),
-  });
-  const reload = (why: string): void => {
-    logger.info({ why }, "reading the config anew");
-    // Never rejects: a config that is not taken over is told in log, metrics and readiness.
+  const { edge, read } = await start(path, stopping.signal);
+  // Never rejects: a config that is not taken over is told in log, metrics and readiness.
+  const reload = () =>
     void edge.policy.reload(async () => {
-      const read = (verify: boolean) => readConfig({ path, verify, roots: false, signal: stopping.signal });
-      const prepared = await prepare(async (verify) => (await read(verify)).loaded);
-      watch.follow(prepared.files, prepared.seen);
+      const prepared = await prepare(async (verify) => {
+        const { loaded } = await readConfig({ path, verify, roots: false, signal: stopping.signal });
+        return loaded;
+      });
+      requests.follow(prepared);
       return prepared;
     });
-  };
   collectGarbageOfStart();
   // What runs is logged, so that `ready` is one JSON line like all others.
+  const { logger } = edge.log;
   logger.info({ listeners: Object.fromEntries(edge.listeners), admin: edge.admin }, "ready");
-  hangups.handTo(() => reload("SIGHUP"));
+  requests.handTo(reload, read, logger);
   await stopped;
-  watch.close();
+  requests.close();
   stopping.abort();
   await edge.drain();
 }
 
-interface Started extends Pick<Prepared, "files" | "seen"> {
+interface Started {
   readonly edge: Edge;
+  readonly read: ReadFrom;
 }
 
 /** Of the config itself nothing is kept but what the edge keeps: a long allow-list would lie there twice. */
@@ -66,5 +61,5 @@ async function start(path: string, signal: AbortSignal): Promise<Started> {
   ]);
   const ready = configOf(prepared);
   const edge = await startEdge(ready, { ...realSystem(version()), systemRoots: () => systemRoots });
-  return { edge, files: ready.files, seen: ready.seen };
+  return { edge, read: { files: ready.files, seen: ready.seen } };
 }

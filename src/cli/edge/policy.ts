@@ -8,6 +8,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { LeaseKeeper } from "../../custody/keeper.ts";
 import type { PolicyHolder } from "../../policy/holder.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import { FixedSections } from "../fixed-sections.ts";
 import type { Prepared, Ready } from "../read-config/prepare.ts";
 import type { Custodies } from "./custodies.ts";
 
@@ -33,8 +34,7 @@ const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
 /** The policy of a running edge: taken over whole or not at all. */
 export class EdgePolicy {
   readonly #parts: Omit<Parts, "running">;
-  /** What a restart alone takes over, by key. The allow-list is let go of: the policy holds what is needed of it. */
-  readonly #fixed: ReadonlyMap<string, unknown>;
+  readonly #fixed: FixedSections;
   #custodies: PosternConfig["custodies"];
   #reloading: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -42,7 +42,7 @@ export class EdgePolicy {
 
   constructor({ running, ...parts }: Parts) {
     this.#parts = parts;
-    this.#fixed = new Map(Object.entries(running).filter(([key]) => !RELOADABLE.has(key)));
+    this.#fixed = new FixedSections(running, RELOADABLE);
     this.#custodies = running.custodies;
   }
 
@@ -98,9 +98,7 @@ export class EdgePolicy {
         this.#parts.logger.info({ version: prepared.digest.slice(0, 12) }, NOTHING_NEW);
         return;
       }
-      const restart = [...this.#fixed]
-        .filter(([key, value]) => !isDeepStrictEqual(value, Reflect.get(prepared.config, key)))
-        .map(([key]) => key);
+      const restart = this.#fixed.changedIn(prepared.config);
       await this.take(prepared);
       if (restart.length > 0)
         this.#parts.logger.warn({ sections: restart }, "restart the edge to take over these sections");

@@ -10,10 +10,12 @@ import { filesOf } from "../../custody/catalogue.ts";
 import type { FileWatch } from "../../custody/file-watch.ts";
 import type { Issuer } from "../../custody/issuer.ts";
 import type { CustodyServer } from "../../custody/server.ts";
+import type { CustodyServerTls } from "../../custody/server-tls.ts";
 import type { SourceContext } from "../../custody/sources/source.ts";
+import { FixedSections } from "../fixed-sections.ts";
 import { readCustodyTls } from "./tls-files.ts";
 
-export interface CustodyReloadParts {
+interface Parts {
   readonly issuer: Issuer;
   readonly server: () => CustodyServer;
   readonly sources: SourceContext;
@@ -21,7 +23,7 @@ export interface CustodyReloadParts {
   readonly audit: AuditTrail;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** The config that the custody was started with: what else it says is taken over by a restart only. */
+  /** The config that the custody was started with. */
   readonly running: CustodyConfig;
   readonly digest: string;
 }
@@ -33,16 +35,18 @@ const RELOADABLE: ReadonlySet<string> = new Set(["credentials", "clients"]);
  * The catalogue, the clients and the certificates of a running custody: taken over whole or not at all. Leases that were
  * issued stay; an edge asks anew for them once it sees in the health that the catalogue is another one.
  */
-export class CustodyReload {
-  readonly #parts: CustodyReloadParts;
+export class CustodyCatalogue {
+  readonly #parts: Parts;
+  readonly #fixed: FixedSections;
   #digest: string;
-  #tls: ReturnType<typeof readCustodyTls>;
+  #tls: CustodyServerTls | null;
   #problem: string | null = null;
   #reloading: Promise<void> = Promise.resolve();
 
   /** @param tls the certificates that the listener was started with */
-  constructor(parts: CustodyReloadParts, tls: ReturnType<typeof readCustodyTls>) {
+  constructor(parts: Parts, tls: CustodyServerTls | null) {
     this.#parts = parts;
+    this.#fixed = new FixedSections(parts.running, RELOADABLE);
     this.#digest = parts.digest;
     this.#tls = tls;
   }
@@ -77,8 +81,8 @@ export class CustodyReload {
     }
   }
 
-  async #take(config: CustodyConfig, digest: string, tls: ReturnType<typeof readCustodyTls>): Promise<void> {
-    const { issuer, server, sources, files, audit, logger, running } = this.#parts;
+  async #take(config: CustodyConfig, digest: string, tls: CustodyServerTls | null): Promise<void> {
+    const { issuer, server, sources, files, audit, logger } = this.#parts;
     const next = issuer.catalogue.succeededBy(config.credentials, sources);
     const credentials = config.credentials.length;
     await audit.privileged({ type: "catalogue_loaded", facts: { config: digest, credentials } });
@@ -91,9 +95,7 @@ export class CustodyReload {
     this.#digest = digest;
     this.#problem = null;
     logger.info({ version: digest.slice(0, 12), credentials }, "catalogue loaded");
-    const restart = Object.entries(running)
-      .filter(([key, value]) => !RELOADABLE.has(key) && !isDeepStrictEqual(value, Reflect.get(config, key)))
-      .map(([key]) => key);
+    const restart = this.#fixed.changedIn(config);
     if (restart.length > 0) logger.warn({ sections: restart }, "restart the custody to take over these sections");
   }
 
