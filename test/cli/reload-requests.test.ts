@@ -11,9 +11,11 @@ import { ReloadRequests } from "../../src/cli/reload-requests.ts";
 const logger = pino({ level: "silent" });
 const patience = { timeout: 20_000, interval: 5 };
 
+const signals: NodeJS.EventEmitter = process;
+
 let directory = "";
 let file = "";
-let others: NodeJS.SignalsListener[] = [];
+let others = new Set<unknown>();
 let requests: ReloadRequests;
 let asked = 0;
 
@@ -21,15 +23,15 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "postern-reload-"));
   file = join(directory, "postern.yaml");
   await writeFile(file, "one");
-  others = process.listeners("SIGHUP");
+  others = new Set(signals.listeners("SIGHUP"));
   requests = new ReloadRequests();
   asked = 0;
 });
 
 afterEach(async () => {
   requests.close();
-  for (const listener of process.listeners("SIGHUP"))
-    if (!others.includes(listener)) process.removeListener("SIGHUP", listener);
+  for (const listener of signals.listeners("SIGHUP"))
+    if (!others.has(listener)) signals.off("SIGHUP", listener as () => void);
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -39,8 +41,8 @@ function handTo(seen = fingerprint(file)): void {
 
 describe("SIGHUP", () => {
   test("that came before there was anything to reload asks once there is", () => {
-    process.emit("SIGHUP", "SIGHUP");
-    process.emit("SIGHUP", "SIGHUP");
+    signals.emit("SIGHUP", "SIGHUP");
+    signals.emit("SIGHUP", "SIGHUP");
     expect(asked).toBe(0);
     handTo();
     expect(asked).toBe(1);
@@ -49,10 +51,10 @@ describe("SIGHUP", () => {
   test("asks each time from then on, and no more after the end", () => {
     handTo();
     expect(asked).toBe(0);
-    process.emit("SIGHUP", "SIGHUP");
-    process.emit("SIGHUP", "SIGHUP");
+    signals.emit("SIGHUP", "SIGHUP");
+    signals.emit("SIGHUP", "SIGHUP");
     requests.close();
-    process.emit("SIGHUP", "SIGHUP");
+    signals.emit("SIGHUP", "SIGHUP");
     expect(asked).toBe(2);
   });
 });
