@@ -7,7 +7,7 @@ import { EmbeddedCustody } from "../../custody/embedded.ts";
 import { FileWatch } from "../../custody/file-watch.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
-import { readKeyFile, readPemFile } from "../private-file.ts";
+import { readKeyFile, readPemFile } from "../pem-files.ts";
 import type { EdgeSystem } from "./system.ts";
 
 /** Makes the custodies of a config and closes those of the config before it. */
