@@ -7,6 +7,7 @@ import { Catalogue, filesOf } from "../custody/catalogue.ts";
 import { FileWatch } from "../custody/file-watch.ts";
 import { Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
+import type { CustodyServerTls } from "../custody/server-tls.ts";
 import { Log } from "../telemetry/log.ts";
 import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
@@ -15,6 +16,7 @@ import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { ReloadRequests } from "./reload-requests.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { startWhole, type Undo } from "./undo.ts";
 import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
@@ -59,10 +61,23 @@ export interface RunningCustody {
  * @throws Error with a next step when a file cannot be read, the audit cannot be written or the address cannot be had
  */
 export async function startCustody(config: CustodyConfig, digest: string, system: EdgeSystem): Promise<RunningCustody> {
-  const { clock, randomBytes, environment, uid, logDestination } = system;
   const tls = readCustodyTls(config.listen.tls);
-  const destination = logDestination === null ? {} : { destination: logDestination };
-  const log = new Log({ level: config.log.level, clock, ...destination });
+  const destination = system.logDestination === null ? {} : { destination: system.logDestination };
+  const log = new Log({ level: config.log.level, clock: system.clock, ...destination });
+  return await startWhole(log, (undo) => join({ config, digest, tls, system, log }, undo));
+}
+
+interface Parts {
+  readonly config: CustodyConfig;
+  readonly digest: string;
+  readonly tls: CustodyServerTls | null;
+  readonly system: EdgeSystem;
+  readonly log: Log;
+}
+
+/** @param undo is given what ends each part that was begun */
+async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Promise<RunningCustody> {
+  const { clock, randomBytes, environment, uid } = system;
   const { logger } = log;
   const warn = (warning: string) => logger.warn({ warning }, "custody");
   const audit = await AuditTrail.open({
@@ -73,6 +88,7 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     onAlarm: (alarm) => logger.error({ alarm }, "audit"),
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
+  undo.add(() => audit.close());
   const sources = { clock, environment, uid, warn };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
@@ -82,32 +98,26 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     salt: randomBytes(32),
     warn,
   });
+  undo.add(() => issuer.close());
   const files = new FileWatch({
     onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
   });
+  undo.add(() => files.close());
   files.follow(filesOf(config.credentials));
-  try {
-    await audit.privileged({
-      type: "custody_started",
-      facts: { config: digest, credentials: config.credentials.length },
-    });
-    const { address } = config.listen;
-    const events = eventsTo(log);
-    const health = () => catalogue.health;
-    const catalogue = new CustodyCatalogue(
-      { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
-      tls,
-    );
-    const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
-    logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-    return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
-  } catch (error) {
-    files.close();
-    issuer.close();
-    await audit.close();
-    log.close();
-    throw error;
-  }
+  await audit.privileged({
+    type: "custody_started",
+    facts: { config: digest, credentials: config.credentials.length },
+  });
+  const { address } = config.listen;
+  const events = eventsTo(log);
+  const health = () => catalogue.health;
+  const catalogue = new CustodyCatalogue(
+    { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
+    tls,
+  );
+  const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
+  logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
+  return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
 }
 
 async function stop(

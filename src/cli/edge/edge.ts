@@ -3,7 +3,6 @@ import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
 import type { ListenAddress } from "../../config/listen-address.ts";
-import { Undo } from "./undo.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
 import { clearStaleSocket } from "../../custody/unix-socket.ts";
 import { GuestListener } from "../../guest/listener.ts";
@@ -20,6 +19,7 @@ import { LeafMinter } from "../../tls/leaf-minter.ts";
 import { UpstreamPools } from "../../upstream/pools.ts";
 import { UpstreamTrust } from "../../upstream/trust.ts";
 import type { Ready } from "../read-config/prepare.ts";
+import { startWhole, type Undo } from "../undo.ts";
 import { openAdmin } from "./admin.ts";
 import { loadCaOf } from "./ca.ts";
 import { Custodies } from "./custodies.ts";
@@ -59,15 +59,7 @@ export async function startEdge(ready: Ready, system: EdgeSystem): Promise<Edge>
     clock: system.clock,
     ...(system.logDestination === null ? {} : { destination: system.logDestination }),
   });
-  const undo = new Undo();
-  undo.add(() => log.close());
-  try {
-    return await join(ready, system, log, undo);
-  } catch (error) {
-    // A start that failed must end: what is half there would serve guests, and keep the process from being started again.
-    await undo.all((failure) => log.logger.error({ err: failure }, "closing after a start that failed"));
-    throw error;
-  }
+  return await startWhole(log, (undo) => join(ready, system, log, undo));
 }
 
 /** @param undo is given what ends each part that was begun */
