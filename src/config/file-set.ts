@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
+import { fileIdentity } from "../core/file-identity.ts";
 import type { Advice } from "./listen-address.ts";
 
 const MOST_PEM_BYTES = 16 * 1024 * 1024;
@@ -76,11 +77,10 @@ function readRoots(path: string): string | Advice {
   return `${blocks.join("\n")}\n`;
 }
 
-/** Changes whenever the file does: contents, inode or the target of a link. */
+/** What stands at a path: a file's identity, or why there is none to be seen. */
 export function fingerprint(file: string): string {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+    return fileIdentity(statSync(file, { bigint: true }));
   } catch (error) {
     return reason(error);
   }

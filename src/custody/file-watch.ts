@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { fileIdentity } from "../core/file-identity.ts";
 
 export interface FileWatchOptions {
   /** Told the path of a file that is not what it was: another content, another mode, gone, or back. */
@@ -65,11 +66,10 @@ export class FileWatch {
   }
 }
 
-/** Changes whenever the file does: contents, inode, mode, owner, or the target of a link; `ctime` cannot be set back. */
+/** What stands at a path: a file's identity, or why there is none to be seen. */
 async function fingerprint(path: string): Promise<string> {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+    return fileIdentity(await stat(path, { bigint: true }));
   } catch (error) {
     // Not there, or not to be looked at: that is a state like any other, and it ends.
     return error instanceof Error && "code" in error ? String(error.code) : "unknown";

@@ -1,5 +1,6 @@
 import { constants, type BigIntStats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { fileIdentity } from "../../core/file-identity.ts";
 import type { Secret } from "../../core/secret.ts";
 import { rootOf } from "./root-text.ts";
 import {
@@ -73,7 +74,7 @@ export class FileSource implements CredentialSource {
     try {
       const stat = await file.stat({ bigint: true });
       this.#check(stat);
-      return { username: null, secret: await this.#load(file, identityOf(stat)), expiresAtMs: null };
+      return { username: null, secret: await this.#load(file, fileIdentity(stat)), expiresAtMs: null };
     } finally {
       await file.close();
     }
@@ -111,7 +112,7 @@ export class FileSource implements CredentialSource {
     try {
       const length = await readWhole(file, bytes);
       if (length > MAX_ROOT_BYTES) throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes`);
-      if (identityOf(await file.stat({ bigint: true })) !== identity) {
+      if (fileIdentity(await file.stat({ bigint: true })) !== identity) {
         throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
       }
       return rootOf(bytes.toString("utf8", 0, length), this.#where);
@@ -119,11 +120,6 @@ export class FileSource implements CredentialSource {
       bytes.fill(0);
     }
   }
-}
-
-/** What changes whenever a file is replaced or written to; `ctime` cannot be set back. */
-function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `${dev}.${ino}.${size}.${mtimeNs}.${ctimeNs}`;
 }
 
 /** Fills `bytes` until the file ends or they are full. @returns how many were read */
