@@ -2,7 +2,7 @@ import type { Material } from "../core/material.ts";
 
 /**
  * What material may be made of, once for both who ask: the schemas of the wire, and the issuer, which checks a root before it
- * issues it. Plain patterns and no schema, because an edge with its custody inside needs nothing else of zod, which is 14 MB.
+ * issues it. Plain patterns and no schema: an edge with its custody inside has no other use for zod (docs/decisions/0013).
  */
 
 /** One line of visible text: no control characters, and no lone surrogates, which change on their way through UTF-8. */

@@ -54,7 +54,7 @@ export class Custodies {
   async #make(binding: CustodyBinding): Promise<EmbeddedCustody | RemoteCustody> {
     if (binding.kind === "remote") {
       const { address, tls, timeoutMs } = binding;
-      // Its HTTP client is 10 MB that an edge with embedded custody has no use for.
+      // Its HTTP client and its schemas are of no use to an edge with embedded custody (docs/decisions/0013).
       const { RemoteCustody } = await import("../../custody/remote.ts");
       return new RemoteCustody({ address, tls: tls === null ? null : readTls(tls), timeoutMs });
     }

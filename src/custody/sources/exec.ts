@@ -64,7 +64,7 @@ export class ExecSource implements CredentialSource {
         where,
         signal: this.#closing.signal,
       }),
-      // Its schemas are 14 MB that an edge without helpers has no use for.
+      // Its schemas bring zod, which an edge without helpers has no use for (docs/decisions/0013).
       import("./helper-answer.ts"),
     ]);
     const reading = readHelperAnswer(output, this.#kind, where, this.#clock);
