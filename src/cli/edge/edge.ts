@@ -135,6 +135,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       logger.error({ part, err: error }, "account");
     },
   });
+  undo.add(() => account.flush());
   const line: Line = {
     clock,
     sessions: new ListenerSessions(
