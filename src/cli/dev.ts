@@ -14,7 +14,7 @@ import { demoConfig } from "./dev/demo-config.ts";
 import { startDemoUpstream } from "./dev/demo-upstream.ts";
 import { startEdge } from "./edge/edge.ts";
 import { realSystem, systemClock } from "./edge/system.ts";
-import { ready } from "./read-config/prepare.ts";
+import { prepareAtOnce } from "./read-config/prepare.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
@@ -55,7 +55,7 @@ async function runDemo(folder: string, wantedPort: number, terminal: Terminal, s
     const configFile = join(folder, "postern.yaml");
     writeFileSync(configFile, demoConfig({ port: await freePort(wantedPort), upstreamPort: upstream.port }));
     const system = realSystem(version());
-    const edge = await startEdge(ready(configOf(loadConfig(configFile))), {
+    const edge = await startEdge(prepareAtOnce(configOf(loadConfig(configFile))), {
       ...system,
       ca: guestCa,
       environment: { ...system.environment, POSTERN_DEMO_TOKEN: token },

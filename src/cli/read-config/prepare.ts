@@ -32,7 +32,7 @@ export async function prepare(read: (verify: boolean) => Promise<Loaded<PosternC
 }
 
 /** The same at once, for a short config that was read in this process. */
-export function ready({ config, digest }: Extract<Loaded<PosternConfig>, { ok: true }>): Ready {
+export function prepareAtOnce({ config, digest }: Extract<Loaded<PosternConfig>, { ok: true }>): Ready {
   const { policy, problems } = compilePolicy(config.destinations);
   if (policy === null) throw new Error(problems.map(({ message }) => message).join("\n"));
   return { config, digest, policy };
