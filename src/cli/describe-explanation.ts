@@ -79,12 +79,15 @@ function destinationText({ explanation: { destination } }: Explained): string {
 }
 
 /** Each entry up to the one that allows, and why the others do not. */
-function entryRows({ explanation }: Explained): string[][] {
+function entryRows({ method, explanation }: Explained): string[][] {
   if (isTunnel(explanation))
     return [["rule", "passed through unseen once the name in the TLS hello fits; no rule and no credential applies"]];
   const rows = explanation.entries.map(({ rule, methods, paths, refusal }) => {
     const shown = paths.length > 5 ? `${paths.slice(0, 5).join(" ")} ...` : paths.join(" ");
-    return [rule, `${methods === null ? "*" : methods.join(",")} ${shown}: ${refusal ?? "allows it"}`];
+    // RFC 9110 §9.1: a method is case-sensitive, which is seldom what was meant here.
+    const isMisspelt = refusal === "method_not_allowed" && methods?.includes(method.toUpperCase()) === true;
+    const hint = isMisspelt ? `, methods are case-sensitive: write ${method.toUpperCase()}` : "";
+    return [rule, `${methods === null ? "*" : methods.join(",")} ${shown}: ${refusal ?? "allows it"}${hint}`];
   });
   return explanation.why === null ? rows : [...rows, ["why", explanation.why]];
 }

@@ -167,7 +167,10 @@ async function systemRoots(chosen: string | null): Promise<ReturnType<typeof cer
 
 async function readRequired(file: string, option: string): Promise<string> {
   const text = await readIfPresent(file);
-  if (text === null) throw new CommandFailure(`${file} does not exist: name a PEM file with ${option}`, EXIT.usage);
+  if (text === null) {
+    const or = option === "--ca" ? ", or make a CA with postern ca init" : "";
+    throw new CommandFailure(`${file} does not exist: name a PEM file with ${option}${or}`, EXIT.usage);
+  }
   return text;
 }
 

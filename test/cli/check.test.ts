@@ -201,6 +201,13 @@ describe("explain", () => {
     if (decision !== "allow") expect(explained["credential"]).toBeNull();
   });
 
+  test("a method in small letters is another method: it says so", async () => {
+    const { out } = await explain("get", "https://api.example.com/v1/models");
+    expect(out).toContain("GET,POST /v1/**: method_not_allowed, methods are case-sensitive: write GET\n");
+    const other = await explain("delete", "https://api.example.com/v1/models");
+    expect(other.out).toContain("GET,POST /v1/**: method_not_allowed\n");
+  });
+
   test("as the guest of a session", async () => {
     const { out } = await explain("GET", "https://api.example.com/v1/x", "--session", "ci-7");
     expect(out).toContain("ci-7 of tenant acme, workspace default (listener ci)");

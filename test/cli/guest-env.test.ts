@@ -161,8 +161,12 @@ describe("the files", () => {
 
 describe("errors end in a next step", () => {
   test.each([
-    ["a CA that does not exist", { caFile: "/no/such/ca.pem" }, /does not exist: name a PEM file with --ca/],
-    ["roots that do not exist", { systemRootsFile: "/no/such/roots.pem" }, /name a PEM file with --system-roots/],
+    [
+      "a CA that does not exist",
+      { caFile: "/no/such/ca.pem" },
+      /does not exist: name a PEM file with --ca, or make a CA/,
+    ],
+    ["roots that do not exist", { systemRootsFile: "/no/such/roots.pem" }, /name a PEM file with --system-roots$/],
     ["a proxy without its scheme", { proxy: "edge:3128" }, /needs its scheme: write it as http:\/\//],
     ["a proxy over TLS", { proxy: "https://edge:3128" }, /speaks plain HTTP to guests: write/],
     ["a proxy with a path", { proxy: "http://edge:3128/x" }, /has a path: write/],
