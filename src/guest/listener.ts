@@ -19,6 +19,9 @@ export interface ListenerOptions {
   readonly onError: (error: Error) => void;
 }
 
+/** What a listener shares with others; what it keeps for itself it makes. */
+export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running">;
+
 /** How long a drain waits for stages that were under way when their guest was cut off, `ms`: each has a bound of its own. */
 const SETTLE_MS = 5_000;
 
@@ -34,7 +37,7 @@ export class GuestListener {
   readonly #sockets = new Set<Socket>();
   readonly #perGuest = new Map<string, number>();
 
-  constructor(options: ListenerOptions, environment: Omit<GuestEnvironment, "onConnection" | "running">) {
+  constructor(options: ListenerOptions, environment: ListenerEnvironment) {
     this.#options = options;
     this.#environment = {
       ...environment,

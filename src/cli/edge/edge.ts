@@ -2,10 +2,8 @@ import { DeadlineSweep } from "../../core/deadline.ts";
 import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
-import type { ListenAddress } from "../../config/listen-address.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
-import { clearStaleSocket } from "../../custody/unix-socket.ts";
-import { GuestListener } from "../../guest/listener.ts";
+import type { GuestListener } from "../../guest/listener.ts";
 import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
 import { PolicyHolder } from "../../policy/holder.ts";
@@ -23,6 +21,7 @@ import { startWhole, type Undo } from "../undo.ts";
 import { openAdmin } from "./admin.ts";
 import { loadCaOf } from "./ca.ts";
 import { Custodies } from "./custodies.ts";
+import { openListeners } from "./listeners.ts";
 import { ownListenersOf } from "./own.ts";
 import { EdgePolicy } from "./policy.ts";
 import type { EdgeSystem } from "./system.ts";
@@ -165,29 +164,21 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   await policy.take(ready);
   const boot = randomBytes(6).toString("hex");
   let ids = 0;
-  for (const { name, address } of config.listeners) {
-    const listener = new GuestListener(
-      {
-        name,
-        address: address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
-        mode: 0o660,
-        onError: (error) => logger.error({ err: error, listener: name }, "accept"),
-      },
-      {
-        line,
-        sweep,
-        timeouts,
-        limits: { ...limits, trailerFields: TRAILER_FIELDS },
-        leaves: leaves ?? NO_LEAVES,
-        events: metrics.guest,
-        nextId: () => `${boot}-${(++ids).toString(36)}`,
-        isDraining: () => draining,
-      },
-    );
-    await bind(listener, name, address);
-    undo.add(() => listener.drain());
-    listeners.push(listener);
-  }
+  await openListeners(config.listeners, {
+    environment: {
+      line,
+      sweep,
+      timeouts,
+      limits: { ...limits, trailerFields: TRAILER_FIELDS },
+      leaves: leaves ?? NO_LEAVES,
+      events: metrics.guest,
+      nextId: () => `${boot}-${(++ids).toString(36)}`,
+      isDraining: () => draining,
+    },
+    logger,
+    opened: listeners,
+    undo,
+  });
   const admin = await openAdmin(config, {
     metrics,
     keeper,
@@ -226,20 +217,6 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       log.close();
     },
   };
-}
-
-/** @throws Error that names the listener and the next step when its address cannot be had */
-async function bind(listener: GuestListener, name: string, address: ListenAddress): Promise<void> {
-  try {
-    // What a process that was killed left behind would be in the way for ever.
-    if (address.kind === "unix") await clearStaleSocket(address.path);
-    await listener.listen();
-  } catch (error) {
-    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    const next =
-      why === "EADDRINUSE" ? "something else listens there: stop it or choose another one" : "choose another one";
-    throw new Error(`listener ${name}: ${address.text} cannot be bound (${why}): ${next}`, { cause: error });
-  }
 }
 
 /** Without a CA there is no destination that is inspected over TLS: the config has made sure of that. */
