@@ -42,6 +42,11 @@ export interface LeasePort {
    */
   lease(permit: Permit): Lease | Promise<Lease>;
   /**
+   * Asks custody when no live lease is held, and hands none out: nothing is used up of one that serves so many exchanges.
+   * @throws Denial as `lease`
+   */
+  fetchAhead(permit: Permit): void | Promise<void>;
+  /**
    * The upstream answered 401: the lease is dropped so that the next call fetches a fresh one.
    * @returns `false` when it was kept: the next call would hand out this very lease
    */

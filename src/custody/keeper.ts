@@ -9,7 +9,7 @@ import type { KeeperEvents, KeeperOptions } from "./keeper-options.ts";
 import { type CustodyState, KeptCustody } from "./kept-custody.ts";
 import { Retired } from "./retired.ts";
 import { Shelf } from "./shelf.ts";
-import type { Slot } from "./slot.ts";
+import type { Flight, Slot } from "./slot.ts";
 
 /** A rejected lease is replaced; if its replacement is rejected within this time, the credential is not what is wrong, `ms`. */
 const REJECT_COOLDOWN_MS = 5_000;
@@ -81,6 +81,12 @@ export class LeaseKeeper implements LeasePort {
     slot.used = true;
     if (nowMs >= slot.refreshAtMs && slot.flight === null) this.#refreshAhead(slot, nowMs);
     return lease;
+  }
+
+  /** Fetches a lease unless a live one is held. @throws Denial as `lease` */
+  async fetchAhead(permit: Permit): Promise<void> {
+    if (this.#shelf.find(permit)?.hasOne(this.#clock.monotonicMs()) === true) return;
+    await this.#flightTo(this.#slotFor(permit)).landed;
   }
 
   /**
@@ -180,19 +186,28 @@ export class LeaseKeeper implements LeasePort {
   }
 
   async #fetch(permit: Permit): Promise<Lease> {
-    const { credential } = permit.destination;
-    if (credential === null || !permit.needsCredential) {
-      throw new Denial("lease_unusable", { cause: "the permit carries no credential" });
-    }
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const slot =
-        this.#shelf.find(permit) ??
-        this.#shelf.add(permit, credential.custody, credential.name, (evicted) => this.#evict(evicted));
-      await (slot.flight ?? this.#fetches.launch(slot, false)).landed;
+      const slot = this.#slotFor(permit);
+      await this.#flightTo(slot).landed;
       const lease = slot.take(this.#clock.monotonicMs());
       if (lease !== null) return lease;
     }
     throw new Denial("custody_unavailable", { cause: "other exchanges used up every lease that was fetched" });
+  }
+
+  #slotFor(permit: Permit): Slot {
+    const { credential } = permit.destination;
+    if (credential === null || !permit.needsCredential) {
+      throw new Denial("lease_unusable", { cause: "the permit carries no credential" });
+    }
+    return (
+      this.#shelf.find(permit) ??
+      this.#shelf.add(permit, credential.custody, credential.name, (evicted) => this.#evict(evicted))
+    );
+  }
+
+  #flightTo(slot: Slot): Flight {
+    return slot.flight ?? this.#fetches.launch(slot, false);
   }
 
   /** Replaces a lease that is in use before it runs out. What goes wrong is told to `events`; the live lease goes on. */

@@ -345,6 +345,20 @@ describe("uses", () => {
     expect(custody.requests).toHaveLength(4);
   });
 
+  test("a lease that was fetched ahead has all its uses left", async () => {
+    const custody = new FakeCustody();
+    custody.behave = (request) => grantOf(request, { maxUses: 1 });
+    const { keeper } = keep(custody);
+    const ahead = keeper.fetchAhead(permitOf());
+    const lease = await leaseOf(keeper);
+    await ahead;
+    expect(lease.reserveUse()).toBe(true);
+    await keeper.fetchAhead(permitOf());
+    await keeper.fetchAhead(permitOf());
+    expect(await leaseOf(keeper)).not.toBe(lease);
+    expect(custody.requests).toHaveLength(2);
+  });
+
   test("waiters that can never be served are denied, not left waiting", async () => {
     const custody = new FakeCustody();
     custody.behave = (request) => grantOf(request, { maxUses: 1 });

@@ -235,6 +235,8 @@ function stagesOf(stages: Story["stages"]): NonNullable<JoinedOptions["ports"]> 
   return (line) => ({
     leases: {
       reject: (lease) => line.leases.reject(lease),
+      fetchAhead: (permit) =>
+        stage(() => line.leases.fetchAhead(permit), "custody_unavailable") as ReturnType<typeof line.leases.fetchAhead>,
       lease: (permit) =>
         stage(() => line.leases.lease(permit), "custody_unavailable") as ReturnType<typeof line.leases.lease>,
     },

@@ -57,10 +57,11 @@ describe("a CONNECT", () => {
       destination: { credential: null, attachments: [] },
       ports: ({ leases }) => ({
         leases: {
-          lease: (permit) => {
+          fetchAhead: (permit) => {
             asked++;
-            return leases.lease(permit);
+            return leases.fetchAhead(permit);
           },
+          lease: (permit) => leases.lease(permit),
           reject: (lease) => leases.reject(lease),
         },
       }),
@@ -83,10 +84,11 @@ describe("a CONNECT", () => {
     await connect({
       ports: ({ leases }) => ({
         leases: {
-          lease: () => {
+          fetchAhead: () => {
             asked++;
             return lease();
           },
+          lease,
           reject: (held) => leases.reject(held),
         },
       }),

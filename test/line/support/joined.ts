@@ -189,6 +189,9 @@ function portsFor(
     },
     addresses: { pin: (permit) => PinnedAddress.check(permit.authority, ["127.0.0.1"]) },
     leases: {
+      fetchAhead(permit) {
+        void this.lease(permit);
+      },
       lease(permit) {
         const now = clock.monotonicMs();
         const lease = Lease.grant({
