@@ -28,7 +28,7 @@ function posternOf(name: string, checkout: string, version: string): Contender {
         kind: "forward",
         folder,
         trust: stage.certificates.ca,
-        env: { BENCH_CREDENTIAL: INJECTED_TOKEN },
+        env: { BENCH_CREDENTIAL: INJECTED_TOKEN, ...imageEnvironment(checkout) },
         readyWithinMs: 30_000,
         async command(port) {
           const file = join(folder, "postern.yaml");
@@ -45,9 +45,19 @@ function posternOf(name: string, checkout: string, version: string): Contender {
 
 /** What the image of that tree gives to node. */
 function imageFlags(checkout: string): string[] {
-  const entry = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(checkout, "Dockerfile"), "utf8"))?.[1];
+  const entry = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfileOf(checkout))?.[1];
   if (entry === undefined) throw new Error("the Dockerfile has no ENTRYPOINT to take the flags from");
   return (JSON.parse(entry) as string[]).filter((word) => word.startsWith("--"));
+}
+
+/** What the image of that tree tells the allocator. */
+function imageEnvironment(checkout: string): Record<string, string> {
+  const settings = dockerfileOf(checkout).matchAll(/\b(MALLOC_[A-Z_]+)=(\S+)/g);
+  return Object.fromEntries([...settings].map(([, name = "", value = ""]) => [name, value]));
+}
+
+function dockerfileOf(checkout: string): string {
+  return readFileSync(join(checkout, "Dockerfile"), "utf8");
 }
 
 function config(stage: Stage, port: number, destinations: number): string {

@@ -16,6 +16,8 @@ export function parseIp(text: string): IpBytes | null {
 
 /** `"192.0.2.7"` -> 4 bytes, or `null`. Leading zeros, hex, short and integer forms are `null`. */
 export function parseIpv4(text: string): IpBytes | null {
+  // Asked of every name: one that does not end in a digit need not be taken apart.
+  if (!isDigit(text.charCodeAt(text.length - 1))) return null;
   const parts = text.split(".");
   if (parts.length !== V4_OCTETS) return null;
   const bytes = new Uint8Array(V4_OCTETS);
@@ -27,6 +29,10 @@ export function parseIpv4(text: string): IpBytes | null {
     bytes[i] = value;
   }
   return bytes;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 48 && code <= 57;
 }
 
 /** RFC 4291 §2.2 text (no brackets, no zone id) -> 16 bytes, or `null`. */
