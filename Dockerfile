@@ -33,7 +33,7 @@ COPY --from=dependencies /dependencies/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json ./
 # One arena for all threads: glibc would give each its own, and keep in them what was freed.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2
 # A number, so that an orchestrator can see that it is not root. The root file system may be read-only: the process
 # writes to /var/lib/postern alone.
 USER 10001:10001
