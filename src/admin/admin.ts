@@ -1,6 +1,6 @@
 import fsp from "node:fs/promises";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import net from "node:net";
-import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { hostGuard } from "./host-guard.ts";
 import type { ReadinessCheck } from "./checks.ts";
 import { readiness } from "./readiness.ts";
@@ -41,76 +41,124 @@ const MAX_CONNECTIONS = 64;
 const MAX_HEADER_BYTES = 8192;
 const TEXT = "text/plain; charset=utf-8";
 
-/** No route here has a schema: without compilers of our own fastify loads its usual ones, 2 MB and 90 modules. */
-const NO_SCHEMAS = { buildValidator: noSchemas, buildSerializer: noSchemas };
+const JSON_TEXT = "application/json; charset=utf-8";
 
-function noSchemas(): never {
-  throw new Error("routes of the admin listener have no schemas");
-}
+// An `import` of node:http would touch its lazy exports, WebSocket among them, and load 3 MB of undici.
+const { createServer } = process.getBuiltinModule("node:http");
 
 /** @throws Error with a next step when the address cannot be bound */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
-  const app = Fastify({
-    logger: false,
-    schemaController: { compilersFactory: NO_SCHEMAS },
-    bodyLimit: 1,
-    exposeHeadRoutes: true,
-    forceCloseConnections: true,
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: REQUEST_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
-    frameworkErrors: (_error, _request, reply: FastifyReply) => {
-      void reply.code(400).type(TEXT).send("No such page.\n");
-    },
-    clientErrorHandler: (_error, socket) => socket.destroy(),
-  });
-  app.server.maxConnections = MAX_CONNECTIONS;
-  route(app, options);
-  await bind(app, options.address);
-  const bound = app.server.address();
-  const close = (): Promise<void> => app.close();
+  };
+  const answer = answers(options);
+  const server = createServer(limits, (request, response) => void answer(request, response));
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("clientError", (_error, socket) => socket.destroy());
+  await bind(server, options.address);
+  // Out of descriptors or the like: that connection is lost, the listener goes on.
+  server.on("error", (error) => options.onError(error));
+  const bound = server.address();
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  };
   if (bound === null || typeof bound === "string") return { address: `unix:${bound ?? ""}`, host: "", port: 0, close };
   return { address: hostPort(bound), host: bound.address, port: bound.port, close };
 }
 
-function route(app: FastifyInstance, { checks, metrics, hostNames = [], onError }: AdminOptions): void {
-  const isOwnHost = hostGuard(hostNames);
-  app.addHook("onRequest", async (request, reply) => {
-    reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
-    if (!isOwnHost(request.headers.host, request.headers.origin))
-      return reply.code(421).type(TEXT).send("This host name is not served here.\n");
-    const { "content-length": length, "transfer-encoding": coding } = request.headers;
-    if ((length !== undefined && length !== "0") || coding !== undefined)
-      return reply.code(413).header("connection", "close").type(TEXT).send("No body is accepted here.\n");
-  });
-  app.setNotFoundHandler((_request, reply) => reply.code(404).type(TEXT).send("No such page.\n"));
-  app.setErrorHandler((error, _request, reply) => {
-    onError(error);
-    return reply.code(500).type(TEXT).send("The edge failed to answer.\n");
-  });
-  const alive = (_request: unknown, reply: FastifyReply): FastifyReply => reply.type(TEXT).send("ok\n");
-  app.get("/livez", alive);
-  app.get("/healthz", alive);
-  app.get("/readyz", (_request, reply) => {
-    const report = readiness(checks, onError);
-    return reply.code(report.status === "unready" ? 503 : 200).send(report);
-  });
-  app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
 }
 
-async function bind(app: FastifyInstance, address: AdminAddress): Promise<void> {
+/** Answers every request by itself; never rejects. */
+function answers(options: AdminOptions): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const isOwnHost = hostGuard(options.hostNames ?? []);
+  const pages = pagesOf(options);
+  const pageFor = async (request: IncomingMessage): Promise<Page> => {
+    if (!isOwnHost(request.headers.host, request.headers.origin))
+      return plain(421, "This host name is not served here.\n");
+    if (hasBody(request)) return plain(413, "No body is accepted here.\n");
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const page = isRead ? pages.get(request.url?.split("?", 1)[0] ?? "") : undefined;
+    return page === undefined ? plain(404, "No such page.\n") : page();
+  };
+  return async (request, response) => {
+    try {
+      send(response, await pageFor(request));
+    } catch (error) {
+      options.onError(error);
+      send(response, plain(500, "The edge failed to answer.\n"));
+    }
+  };
+}
+
+function pagesOf({ checks, metrics, onError }: AdminOptions): ReadonlyMap<string, () => Page | Promise<Page>> {
+  const alive = (): Page => plain(200, "ok\n");
+  return new Map<string, () => Page | Promise<Page>>([
+    ["/livez", alive],
+    ["/healthz", alive],
+    [
+      "/readyz",
+      () => {
+        const report = readiness(checks, onError);
+        return { status: report.status === "unready" ? 503 : 200, type: JSON_TEXT, text: JSON.stringify(report) };
+      },
+    ],
+    ["/metrics", async () => ({ status: 200, type: metrics.contentType, text: await metrics.text() })],
+  ]);
+}
+
+function plain(status: number, text: string): Page {
+  return { status, type: TEXT, text };
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  return (length !== undefined && length !== "0") || headers["transfer-encoding"] !== undefined;
+}
+
+function send(response: ServerResponse, { status, type, text }: Page): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "content-length": Buffer.byteLength(text),
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    // What follows a body that was not read cannot be told from it.
+    ...(status === 413 ? { connection: "close" } : {}),
+  });
+  response.end(text);
+}
+
+async function bind(server: Server, address: AdminAddress): Promise<void> {
   const place = address.kind === "tcp" ? hostPort({ address: address.host, port: address.port }) : address.path;
   try {
-    if (address.kind === "tcp") await app.listen({ host: address.host, port: address.port });
-    else {
-      await removeStaleSocket(address.path);
-      await app.listen({ path: address.path });
-    }
+    if (address.kind === "unix") await removeStaleSocket(address.path);
+    await listening(
+      server,
+      address.kind === "tcp" ? { host: address.host, port: address.port } : { path: address.path },
+    );
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "";
     const advice =
       code === "EADDRINUSE" ? "something else listens there: stop it or choose another address" : "choose another one";
     throw new Error(`admin.address: ${place} cannot be bound (${code || String(error)}): ${advice}`, { cause: error });
   }
+}
+
+function listening(server: Server, place: net.ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(place, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
 }
 
 /** A socket that nobody answers was left by a process that died; anything else is left alone. */
