@@ -10,6 +10,8 @@ import { collectSegmentsWith } from "../core/segment-memory.ts";
 export function collectGarbageOfStart(): void {
   const collect = exposedCollector();
   collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  // By default V8 lets the heap of a busy edge grow to three times of what is alive before it looks for garbage.
+  setFlagsFromString("--heap-growing-percent=50");
   collectSegmentsWith(collect === null ? null : () => collect({ type: "minor" }));
 }
 
