@@ -42,6 +42,12 @@ export interface LeasePort {
    */
   lease(permit: Permit): Lease | Promise<Lease>;
   /**
+   * Has a lease ready for a request that may come: custody is asked as by `lease` where none is held. It hands none out, and so
+   * counts no use of one.
+   * @throws Denial as `lease`
+   */
+  prepare(permit: Permit): Promise<void>;
+  /**
    * The upstream answered 401: the lease is dropped so that the next call fetches a fresh one.
    * @returns `false` when it was kept: the next call would hand out this very lease
    */

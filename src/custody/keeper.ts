@@ -83,6 +83,12 @@ export class LeaseKeeper implements LeasePort {
     return lease;
   }
 
+  /** Without a use: a guest that opens tunnels and sends nothing must not use leases up. */
+  async prepare(permit: Permit): Promise<void> {
+    if (this.#shelf.find(permit)?.canServe(this.#clock.monotonicMs()) === true) return;
+    await this.#landed(permit);
+  }
+
   /**
    * The upstream answered 401 to this lease. It is dropped once: a lease that was replaced already is left alone, so that
    * many 401s on one lease lead to one new fetch.
@@ -180,19 +186,25 @@ export class LeaseKeeper implements LeasePort {
   }
 
   async #fetch(permit: Permit): Promise<Lease> {
-    const { credential } = permit.destination;
-    if (credential === null || !permit.needsCredential) {
-      throw new Denial("lease_unusable", { cause: "the permit carries no credential" });
-    }
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const slot =
-        this.#shelf.find(permit) ??
-        this.#shelf.add(permit, credential.custody, credential.name, (evicted) => this.#evict(evicted));
-      await (slot.flight ?? this.#fetches.launch(slot, false)).landed;
+      const slot = await this.#landed(permit);
       const lease = slot.take(this.#clock.monotonicMs());
       if (lease !== null) return lease;
     }
     throw new Denial("custody_unavailable", { cause: "other exchanges used up every lease that was fetched" });
+  }
+
+  /** The slot of the permit, once a lease has come into it. */
+  async #landed(permit: Permit): Promise<Slot> {
+    const { credential } = permit.destination;
+    if (credential === null || !permit.needsCredential) {
+      throw new Denial("lease_unusable", { cause: "the permit carries no credential" });
+    }
+    const slot =
+      this.#shelf.find(permit) ??
+      this.#shelf.add(permit, credential.custody, credential.name, (evicted) => this.#evict(evicted));
+    await (slot.flight ?? this.#fetches.launch(slot, false)).landed;
+    return slot;
   }
 
   /** Replaces a lease that is in use before it runs out. What goes wrong is told to `events`; the live lease goes on. */

@@ -51,10 +51,14 @@ export class Slot {
    * left is not given to ten exchanges of which eight would then be refused.
    */
   take(nowMs: number): Lease | null {
-    const { lease } = this;
-    if (lease === null || this.handsLeft <= 0 || !lease.isLive(nowMs)) return null;
+    if (!this.canServe(nowMs)) return null;
     this.handsLeft--;
-    return lease;
+    return this.lease;
+  }
+
+  /** Whether `take` would give a lease. */
+  canServe(nowMs: number): boolean {
+    return this.lease !== null && this.handsLeft > 0 && this.lease.isLive(nowMs);
   }
 
   request(): LeaseRequest {

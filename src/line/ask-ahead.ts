@@ -15,5 +15,5 @@ export function askAhead(line: Line, permit: Permit): void {
 async function prepare(line: Line, permit: Permit): Promise<void> {
   const pinning = line.addresses.pin(permit);
   if (pinning instanceof Promise) await pinning;
-  if (permit.needsCredential) await line.leases.lease(permit);
+  if (permit.needsCredential) await line.leases.prepare(permit);
 }

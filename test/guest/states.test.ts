@@ -235,6 +235,9 @@ function stagesOf(stages: Story["stages"]): NonNullable<JoinedOptions["ports"]> 
   return (line) => ({
     leases: {
       reject: (lease) => line.leases.reject(lease),
+      prepare: async (permit) => {
+        await stage(() => line.leases.prepare(permit), "custody_unavailable");
+      },
       lease: (permit) =>
         stage(() => line.leases.lease(permit), "custody_unavailable") as ReturnType<typeof line.leases.lease>,
     },

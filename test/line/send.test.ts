@@ -148,7 +148,7 @@ describe("a response guard that fails", () => {
 
 describe("an upstream that answers 401", () => {
   const rejecting = (hasFresh: boolean): JoinedOptions => ({
-    ports: ({ leases }) => ({ leases: { lease: (permit) => leases.lease(permit), reject: () => hasFresh } }),
+    ports: ({ leases }) => ({ leases: { ...leases, reject: () => hasFresh } }),
   });
   const UNAUTHORIZED = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
 
@@ -177,7 +177,7 @@ test("a port that throws what is no denial refuses one exchange and no other", a
   await start((socket) => socket.write(OK), {
     ports: ({ leases }) => ({
       leases: {
-        reject: (lease) => leases.reject(lease),
+        ...leases,
         lease(permit) {
           if (failures++ === 0) throw new TypeError("broken");
           if (failures === 2) throw new Denial("custody_unavailable");

@@ -204,6 +204,7 @@ function portsFor(
         leases.push(lease);
         return lease;
       },
+      prepare: async () => undefined,
       reject: () => true,
     },
     account: { admit: () => undefined, close: (record) => void records.push(record) },
