@@ -110,7 +110,7 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     files.close();
     issuer.close();
     await audit.close();
-    log.close();
+    await log.close();
     throw error;
   }
 }
@@ -131,7 +131,7 @@ async function stop(
     await audit.close();
     log.logger.info("stopped");
   } finally {
-    log.close();
+    await log.close();
   }
 }
 
