@@ -99,8 +99,9 @@ export async function startCustody(config: CustodyConfig, digest: string, system
     const { address } = config.listen;
     const events = eventsTo(log);
     const health = () => reload.health;
+    const boot = randomBytes(4).toString("hex");
     const reload = new CustodyReload(
-      { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
+      { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest, boot },
       tls,
     );
     const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
