@@ -19,7 +19,9 @@ async function serve(path: string): Promise<void> {
   const stopped = stopSignal();
   const hangups = new Hangups();
   const stopping = new AbortController();
-  const { edge, files, seen } = await start(path, stopping.signal);
+  const started = await startUnless(stopped, path);
+  if (started === null) return;
+  const { edge, files, seen } = started;
   const { logger } = edge.log;
   const watch = watchConfig(files, () => reload("the config changed"), {
     seen,
@@ -48,6 +50,18 @@ async function serve(path: string): Promise<void> {
 
 interface Started extends Pick<Prepared, "files" | "seen"> {
   readonly edge: Edge;
+}
+
+/** @returns `null` when it was stopped while its config was read, which may take long or hang: nothing is open by then */
+async function startUnless(stopped: Promise<void>, path: string): Promise<Started | null> {
+  const giveUp = new AbortController();
+  void stopped.then(() => giveUp.abort());
+  try {
+    return await start(path, giveUp.signal);
+  } catch (error) {
+    if (giveUp.signal.aborted && error === giveUp.signal.reason) return null;
+    throw error;
+  }
 }
 
 /** Of the config itself nothing is kept but what the edge keeps: a long allow-list would lie there twice. */
