@@ -111,8 +111,9 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   const { address } = config.listen;
   const events = eventsTo(log);
   const health = () => catalogue.health;
+  const boot = randomBytes(4).toString("hex");
   const catalogue = new CustodyCatalogue(
-    { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest },
+    { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest, boot },
     tls,
   );
   const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
@@ -136,7 +137,7 @@ async function stop(
     await audit.close();
     log.logger.info("stopped");
   } finally {
-    log.close();
+    await log.close();
   }
 }
 

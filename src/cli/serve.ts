@@ -18,7 +18,10 @@ async function serve(path: string): Promise<void> {
   const stopped = stopSignal();
   const requests = new ReloadRequests();
   const stopping = new AbortController();
-  const { edge, read } = await start(path, stopping.signal);
+  void stopped.then(() => stopping.abort());
+  const started = await startUnless(stopping.signal, path);
+  if (started === null) return;
+  const { edge, read } = started;
   // Never rejects: a config that is not taken over is told in log, metrics and readiness.
   const reload = () =>
     void edge.policy.reload(async () => {
@@ -36,13 +39,22 @@ async function serve(path: string): Promise<void> {
   requests.handTo(reload, read, logger);
   await stopped;
   requests.close();
-  stopping.abort();
   await edge.drain();
 }
 
 interface Started {
   readonly edge: Edge;
   readonly read: ReadFrom;
+}
+
+/** @returns `null` when it was stopped while its config was read, which may take long or hang: nothing is open by then */
+async function startUnless(stopping: AbortSignal, path: string): Promise<Started | null> {
+  try {
+    return await start(path, stopping);
+  } catch (error) {
+    if (stopping.aborted && error === stopping.reason) return null;
+    throw error;
+  }
 }
 
 /** Of the config itself nothing is kept but what the edge keeps: a long allow-list would lie there twice. */

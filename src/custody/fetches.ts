@@ -107,7 +107,8 @@ export class Fetches {
     slot.lease = lease;
     slot.handsLeft = maxUses ?? Number.POSITIVE_INFINITY;
     const spread = 0.7 + 0.2 * this.#options.random();
-    slot.refreshAtMs = lease.grantedAtMs + (lease.expiresAtMs - lease.grantedAtMs) * spread;
+    const isOfNow = lease.grantedAtMs >= slot.askAnewAtMs;
+    slot.refreshAtMs = isOfNow ? lease.grantedAtMs + (lease.expiresAtMs - lease.grantedAtMs) * spread : 0;
     slot.purpose = "request";
     this.#slotOf.set(lease, slot);
   }

@@ -245,8 +245,13 @@ export class LeaseKeeper implements LeasePort {
     });
   }
 
-  /** Each lease is asked for again at its next use, and goes on meanwhile; a refusal ends it. */
+  /** Each lease is asked for again at its next use, and goes on meanwhile, those on their way as well; a refusal ends it. */
   #askAnew(custody: string): void {
-    for (const slot of this.#shelf.slots()) if (slot.custody === custody) slot.refreshAtMs = 0;
+    const nowMs = this.#clock.monotonicMs();
+    for (const slot of this.#shelf.slots()) {
+      if (slot.custody !== custody) continue;
+      slot.refreshAtMs = 0;
+      slot.askAnewAtMs = nowMs;
+    }
   }
 }

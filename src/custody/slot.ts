@@ -23,6 +23,8 @@ export class Slot {
   lease: Lease | null = null;
   /** From here on (monotonic ms) a use starts a refresh in the background. */
   refreshAtMs = 0;
+  /** Monotonic ms: custody's catalogue was seen to have changed. What was asked for before is replaced at its next use. */
+  askAnewAtMs = Number.NEGATIVE_INFINITY;
   /** Exchanges that may still be handed this lease; infinite when it has no bound. */
   handsLeft = 0;
   flight: Flight | null = null;

@@ -25,6 +25,8 @@ const MAX_WRITE_BYTES = 256 * 1024;
 const FLUSH_MS = 200;
 /** What may wait for a reader that is too slow; further lines are dropped and counted. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
+/** How long the end of the process waits for its last lines to be taken. */
+const CLOSE_MS = 2000;
 
 const HEAD = '{"level":"info",';
 const REFUSED_HEAD = '{"level":"warn",';
@@ -44,6 +46,9 @@ export class Log implements LogSink {
   #length = 0;
   #timer: NodeJS.Timeout | null = null;
   #dropped = 0;
+  /** The last write failed: the disk is full, or the like. It is tried again with the next flush. */
+  #failing = false;
+  #closed = false;
 
   constructor({ level, clock, destination = 1, base = {} }: LogOptions) {
     this.#stream = pino.destination({
@@ -58,6 +63,13 @@ export class Log implements LogSink {
       contentMode: "buffer",
     }) as unknown as ByteStream;
     this.#stream.on("drop", (bytes: Buffer) => (this.#dropped += linesIn(bytes)));
+    // Without a listener a full disk under the log would end the edge, and the flush at its end, which knows no giving up, hang it.
+    this.#stream.on("error", () => (this.#failing = true));
+    this.#stream.on("write", () => (this.#failing = false));
+    const flushSync = this.#stream.flushSync.bind(this.#stream);
+    this.#stream.flushSync = () => {
+      if (!this.#failing && !this.#closed) flushSync();
+    };
     this.logger = pino(
       {
         level,
@@ -65,7 +77,7 @@ export class Log implements LogSink {
         timestamp: () => `,"time":"${isoTime(clock.wallMs())}"`,
         formatters: { level: (label) => ({ level: label }) },
       },
-      { write: (text) => void this.#stream.write(Buffer.from(text)) },
+      { write: (text) => this.#give(Buffer.from(text)) },
     );
     this.#info = this.logger.isLevelEnabled("info");
     this.#warn = this.logger.isLevelEnabled("warn");
@@ -95,8 +107,13 @@ export class Log implements LogSink {
     this.#timer = null;
     if (this.#length === 0) return;
     // The stream holds on to what it is given until it is written.
-    this.#stream.write(Buffer.from(this.#gathered.subarray(0, this.#length)));
+    this.#give(Buffer.from(this.#gathered.subarray(0, this.#length)));
     this.#length = 0;
+  }
+
+  #give(bytes: Buffer): void {
+    if (this.#closed) this.#dropped += linesIn(bytes);
+    else this.#stream.write(bytes);
   }
 
   /** Lines that were dropped because nobody read them fast enough. */
@@ -104,10 +121,25 @@ export class Log implements LogSink {
     return this.#dropped;
   }
 
-  /** Writes what waits, before the process ends. */
-  close(): void {
+  /** Writes what waits, before the process ends; a disk that is full or a reader that hangs does not keep it. */
+  async close(): Promise<void> {
     this.#hand();
-    this.#stream.flushSync();
+    this.#closed = true;
+    if (!this.#failing) await this.#end();
+    this.#stream.destroy();
+  }
+
+  #end(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, CLOSE_MS);
+      const over = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#stream.on("close", over);
+      this.#stream.on("error", over);
+      this.#stream.end();
+    });
   }
 }
 
@@ -115,7 +147,10 @@ export class Log implements LogSink {
 interface ByteStream {
   write(bytes: Buffer): boolean;
   flushSync(): void;
+  end(): void;
+  destroy(): void;
   on(event: "drop", listener: (bytes: Buffer) => void): unknown;
+  on(event: "error" | "write" | "close", listener: () => void): unknown;
 }
 
 function linesIn(bytes: Buffer): number {

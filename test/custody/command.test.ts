@@ -70,6 +70,19 @@ async function records(): Promise<Record<string, unknown>[]> {
 }
 
 describe("on a unix socket", () => {
+  test("is another catalogue to its edges after each start: nobody saw what changed meanwhile", async () => {
+    const path = join(directory, "c.sock");
+    const file = await config({ address: `unix:${path}` });
+    const versions = new Set<string | null>();
+    for (let starts = 0; starts < 2; starts++) {
+      const running = await start(file, { path });
+      const custody = edge({ address: { kind: "unix", path }, tls: null, timeoutMs: 20_000 });
+      for (let asked = 0; asked < 2; asked++) versions.add((await custody.health(calm())).catalogue);
+      await running.stop();
+    }
+    expect(versions.size).toBe(2);
+  });
+
   test("is ready, leases, refuses, records, drains, and tells no secret", async () => {
     const path = join(directory, "c.sock");
     const running = await start(await config({ address: `unix:${path}` }), { path });

@@ -715,6 +715,36 @@ describe("a custody that is down", () => {
     expect(await denialOf(() => keeper.lease(permitOf()))).toMatchObject({ code: "lease_denied" });
   });
 
+  test("another catalogue: a lease that was on its way is asked for anew as well", async () => {
+    const custody = new FakeCustody();
+    const { keeper, clock } = keep(custody);
+    const told = async (catalogue: string): Promise<void> => {
+      custody.healthy = async () => ({ catalogue, problem: null });
+      clock.advance(5_000);
+      keeper.tick();
+      await settle();
+    };
+    await told("v1");
+    const door = gate();
+    custody.behave = async (request) => {
+      const grant = grantOf(request);
+      await door.opened;
+      return grant;
+    };
+    const waiting = leaseOf(keeper);
+    await told("v2");
+    custody.behave = (request) => grantOf(request);
+    door.open();
+    const old = await waiting;
+    // Taken from the catalogue before, for all that is known: good for now, and replaced behind it.
+    expect(keeper.lease(permitOf())).toBe(old);
+    await settle();
+    expect(custody.requests.map(({ purpose }) => purpose)).toEqual(["request", "refresh"]);
+    expect(keeper.lease(permitOf())).not.toBe(old);
+    await settle();
+    expect(custody.requests).toHaveLength(2);
+  });
+
   test("health at rest tells up and down without a lease", async () => {
     const custody = new FakeCustody();
     const { keeper, clock } = keep(custody);

@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startEdge } from "./support/edge.ts";
 import { root } from "./support/postern-process.ts";
-import { bareEnv } from "./support/run.ts";
+import { bareEnv, run } from "./support/run.ts";
 
 /** A signal that comes while the edge is being put together is no other than one that comes later. */
 
@@ -21,6 +21,32 @@ describe("SIGTERM", () => {
     expect(exit).toEqual({ code: 0, signal: null });
   });
 });
+
+describe("SIGTERM while the config is read", () => {
+  test("ends a reading that hangs, and the edge with exit code 0", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "postern-early-"));
+    const config = join(directory, "config");
+    // Nobody writes to it: whoever opens it waits.
+    expect((await run("mkfifo", [config])).code).toBe(0);
+    const edge = spawn(process.execPath, [join(root, "src/main.ts"), "serve", "--config", config], {
+      env: bareEnv(),
+      stdio: "ignore",
+    });
+    const ended = once(edge, "close");
+    const reader = await expectReader(edge.pid ?? 0);
+    edge.kill("SIGTERM");
+    expect(await ended).toEqual([0, null]);
+    await expect.poll(() => existsSync(`/proc/${reader}`), { timeout: 20_000 }).toBe(false);
+    await rm(directory, { recursive: true, force: true });
+  });
+});
+
+/** The pid of the reading process, once there is one. */
+async function expectReader(edge: number): Promise<string> {
+  const children = async (): Promise<string> => (await readFile(`/proc/${edge}/task/${edge}/children`, "utf8")).trim();
+  await expect.poll(children, { timeout: 20_000, interval: 5 }).not.toBe("");
+  return children();
+}
 
 describe("SIGHUP", () => {
   test.each([1, 2, 3])("as soon as /readyz says ready (%i) does not end the edge", async () => {

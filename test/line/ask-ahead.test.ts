@@ -1,8 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Denial } from "../../src/core/denial.ts";
+import { LeaseKeeper } from "../../src/custody/keeper.ts";
+import { FakeCustody } from "../custody/support/fake-custody.ts";
+import { grantOf } from "../custody/support/permits.ts";
 import { makeCa, type TestLeaf } from "../house/support/certificates.ts";
 import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import {
@@ -21,6 +25,8 @@ let leaf: TestLeaf;
 let joined: Joined;
 let upstream: Scripted;
 let guest: RawGuest;
+/** How often a lease was asked for ahead. */
+let asked: number;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "postern-ahead-"));
@@ -36,36 +42,45 @@ afterEach(async () => {
   expect(joined.faults).toEqual([]);
 });
 
-async function connect(options: JoinedOptions): Promise<void> {
-  upstream = await startScripted(() => undefined);
+async function connect(options: JoinedOptions, serve: (socket: Socket) => void = () => undefined): Promise<void> {
+  asked = 0;
+  upstream = await startScripted(serve);
   joined = await startJoined({ leaf, ...options });
   guest = await openGuest(joined.port);
   guest.send(`CONNECT api.test:${upstream.port} HTTP/1.1\r\n\r\n`);
   await guest.until(/^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
 }
 
+/** Lease ports that count what is asked of them. */
+function counting(answer: () => Promise<void> = async () => undefined): Pick<JoinedOptions, "ports"> {
+  return {
+    ports: ({ leases }) => ({
+      leases: {
+        ...leases,
+        fetchAhead: () => {
+          asked++;
+          return answer();
+        },
+        lease: (permit) => {
+          // What custody does not answer ahead it does not answer later.
+          const held = leases.lease(permit);
+          return answer().then(() => held);
+        },
+      },
+    }),
+  };
+}
+
 describe("a CONNECT", () => {
   test("asks for a lease before any request, and dials nobody", async () => {
-    await connect({});
-    await eventually(() => joined.leases.length === 1, "the lease");
+    await connect(counting());
+    await eventually(() => asked === 1, "the question");
+    expect(joined.leases).toHaveLength(0);
     expect(upstream.sockets).toHaveLength(0);
   });
 
   test("asks for none where the destination has no credential", async () => {
-    let asked = 0;
-    await connect({
-      destination: { credential: null, attachments: [] },
-      ports: ({ leases }) => ({
-        leases: {
-          fetchAhead: (permit) => {
-            asked++;
-            return leases.fetchAhead(permit);
-          },
-          lease: (permit) => leases.lease(permit),
-          reject: (lease) => leases.reject(lease),
-        },
-      }),
-    });
+    await connect({ destination: { credential: null, attachments: [] }, ...counting() });
     guest.destroy();
     await eventually(() => joined.listener.openConnections === 0, "the end of the tunnel");
     expect(asked).toBe(0);
@@ -79,20 +94,8 @@ describe("a CONNECT", () => {
       },
     ],
     ["rejects", () => Promise.reject(new Denial("custody_unavailable"))],
-  ] as const)("stands when custody %s: it is the request that is refused", async (_name, lease) => {
-    let asked = 0;
-    await connect({
-      ports: ({ leases }) => ({
-        leases: {
-          fetchAhead: () => {
-            asked++;
-            return lease();
-          },
-          lease,
-          reject: (held) => leases.reject(held),
-        },
-      }),
-    });
+  ] as const)("stands when custody %s: it is the request that is refused", async (_name, answer) => {
+    await connect(counting(answer));
     await eventually(() => asked === 1, "the question");
     guest.send(`GET / HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`);
     await eventually(() => joined.records.length === 2, "both records");
@@ -101,5 +104,42 @@ describe("a CONNECT", () => {
       { kind: "http", outcome: "denied", denial: "custody_unavailable" },
     ]);
     expect(upstream.sockets).toHaveLength(0);
+  });
+});
+
+describe("a lease of one use", () => {
+  let custody: FakeCustody;
+  let keeper: LeaseKeeper;
+
+  afterEach(() => keeper.close());
+
+  async function tunnelTo(serve: (socket: Socket) => void): Promise<void> {
+    custody = new FakeCustody();
+    custody.behave = (request) => grantOf(request, { maxUses: 1 });
+    const clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+    keeper = new LeaseKeeper({ custodies: new Map([["main", custody]]), clock, random: () => 0.5, tickMs: 0 });
+    await connect({ ports: () => ({ leases: keeper }) }, serve);
+    await eventually(() => custody.grants.length === 1, "the lease");
+  }
+
+  test("that was asked ahead serves the first request of the tunnel", async () => {
+    await tunnelTo((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    guest.send(`GET / HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`);
+    await guest.until(/ok$/);
+    await eventually(() => joined.records.length === 2, "both records");
+    expect(joined.records).toMatchObject([{ kind: "connect" }, { kind: "http", lease: custody.grants[0]?.leaseId }]);
+    expect(custody.requests).toHaveLength(1);
+  });
+
+  test("is not used up by tunnels in which nothing is sent", async () => {
+    await tunnelTo(() => undefined);
+    for (let i = 0; i < 5; i++) {
+      const idle = await openGuest(joined.port);
+      idle.send(`CONNECT api.test:${upstream.port} HTTP/1.1\r\n\r\n`);
+      await idle.until(/^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
+      idle.destroy();
+    }
+    await eventually(() => joined.listener.openConnections === 1, "the end of the tunnels");
+    expect(custody.requests).toHaveLength(1);
   });
 });

@@ -25,12 +25,12 @@ function open(level: LogOptions["level"]): { log: Log; lines: () => Record<strin
 }
 
 describe("log", () => {
-  test("one canonical line an exchange, on one stream and in one shape with diagnostics", () => {
+  test("one canonical line an exchange, on one stream and in one shape with diagnostics", async () => {
     const { log, lines } = open("info");
     log.logger.info({ port: 3128 }, "listening");
     log.exchange(recordMembers(exchangeRecord(), "mark"), false);
     log.exchange(recordMembers(exchangeRecord({ denial: "path_not_allowed" }), "mark"), true);
-    log.close();
+    await log.close();
     const time = "2027-01-15T08:00:00.000Z";
     const found = lines().sort((a, b) => String(a["msg"]).localeCompare(String(b["msg"])));
     expect(found[2]).toEqual({ level: "info", time, instance: "edge-1", port: 3128, msg: "listening" });
@@ -48,11 +48,11 @@ describe("log", () => {
     ["warn", ["warn"]],
     ["error", []],
     ["silent", []],
-  ] as const)("level %s", (level, expected) => {
+  ] as const)("level %s", async (level, expected) => {
     const { log, lines } = open(level);
     log.exchange(recordMembers(exchangeRecord(), ""), false);
     log.exchange(recordMembers(exchangeRecord({ denial: "path_not_allowed" }), ""), true);
-    log.close();
+    await log.close();
     expect(lines().map((line) => line["level"])).toEqual(expected);
   });
 
@@ -62,13 +62,26 @@ describe("log", () => {
     for (let tries = 0; tries < 500 && lines().length === 0; tries++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     expect(lines()).toHaveLength(1);
-    log.close();
+    await log.close();
   });
 
-  test("a secret in a diagnostic does not print", () => {
+  test("a secret in a diagnostic does not print", async () => {
     const { log, lines } = open("info");
     log.logger.warn({ token: Secret.of("hunter2") }, "careless");
-    log.close();
+    await log.close();
     expect(lines()[0]).toMatchObject({ token: "[secret]" });
+  });
+
+  test("a disk that is full drops lines and keeps nobody from ending", async () => {
+    const log = new Log({ level: "info", clock, destination: "/dev/full" });
+    const line = recordMembers(exchangeRecord({ path: `/${"x".repeat(2000)}` }), "");
+    for (let i = 0; i < 10_000; i++) {
+      log.exchange(line, false);
+      // The stream meets the failure between two of these turns, more than once.
+      if (i % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(log.dropped).toBeGreaterThan(0);
+    await log.close();
+    log.logger.info("after the end");
   });
 });

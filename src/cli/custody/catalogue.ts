@@ -26,6 +26,8 @@ interface Parts {
   /** The config that the custody was started with. */
   readonly running: CustodyConfig;
   readonly digest: string;
+  /** Of this start alone. */
+  readonly boot: string;
 }
 
 /** What a reload takes over. */
@@ -52,8 +54,10 @@ export class CustodyCatalogue {
   }
 
   get health(): CustodyHealth {
-    // A file that was rotated changes what may be leased as much as the config does.
-    return { catalogue: `${this.#digest.slice(0, 12)}.${this.#parts.files.revision}`, problem: this.#problem };
+    const { boot, files } = this.#parts;
+    // A file that was rotated changes what may be leased as much as the config does. Of what changed while no custody ran, its
+    // environment included, nobody can tell: each start counts as a change.
+    return { catalogue: `${this.#digest.slice(0, 12)}.${boot}.${files.revision}`, problem: this.#problem };
   }
 
   /**

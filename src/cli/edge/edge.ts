@@ -214,7 +214,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
         .catch((error: unknown) => logger.error({ err: error }, "audit"));
       await audit.close().catch((error: unknown) => logger.error({ err: error }, "audit"));
       logger.info("stopped");
-      log.close();
+      await log.close();
     },
   };
 }

@@ -189,9 +189,7 @@ function portsFor(
     },
     addresses: { pin: (permit) => PinnedAddress.check(permit.authority, ["127.0.0.1"]) },
     leases: {
-      fetchAhead(permit) {
-        void this.lease(permit);
-      },
+      fetchAhead: async () => undefined,
       lease(permit) {
         const now = clock.monotonicMs();
         const lease = Lease.grant({
