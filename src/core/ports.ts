@@ -21,6 +21,8 @@ export interface PolicyPort {
    * @throws Denial `destination_not_allowed` when no destination names the authority
    */
   admit(session: Session, authority: Authority): Permit;
+  /** Whether the allow-list spells this very name: it was then not a guest that chose it. `false` for addresses. */
+  spells(authority: Authority): boolean;
   /** Decides one exchange. @throws Denial from the permit stage */
   decide(session: Session, ask: Ask): Permit;
 }

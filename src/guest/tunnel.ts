@@ -102,9 +102,12 @@ async function inspect(
     if (pinning instanceof Promise) await pinning;
   }
   const socket = release(false);
-  askAhead(environment.line, permit);
-  // The same for the leaf of a name that is new: it is minted while the guest makes its hello.
-  if (permit.destination.scheme === "https") environment.leaves.contextFor(authority);
+  // Names below a wildcard are the guest's to choose: nothing is resolved, leased or minted for one before it is asked for.
+  if (environment.line.policy.spells(authority)) {
+    askAhead(environment.line, permit);
+    // The same for the leaf of a name that is new: it is minted while the guest makes its hello.
+    if (permit.destination.scheme === "https") environment.leaves.contextFor(authority);
+  }
   const first = await awaitFirstBytes(socket, environment.timeouts.tlsHelloMs);
   if (first === null) return;
   socket.unshift(first);

@@ -15,6 +15,9 @@ export interface PolicyEntry {
   readonly allow: readonly AllowEntry[];
 }
 
+/** One for all: it says nothing of the request, and a flood of refusals is to cost as little as it can. */
+const NOT_ALLOWED = Object.freeze(new Denial("destination_not_allowed"));
+
 /** A whole allow-list, compiled and never changed: a reload makes another one. Made by `compilePolicy`. */
 export class CompiledPolicy implements PolicyPort {
   readonly #index: HostIndex<PolicyEntry>;
@@ -34,15 +37,19 @@ export class CompiledPolicy implements PolicyPort {
   admit(session: Session, authority: Authority): Permit {
     // Cleartext HTTP in a tunnel is what some clients send (undici before 8.7, ws://): a destination for http will do.
     const entry = this.find("https", authority) ?? this.find("http", authority);
-    if (entry === null) throw new Denial("destination_not_allowed");
+    if (entry === null) throw NOT_ALLOWED;
     return Permit.grant(session, authority, entry.destination, "connect");
+  }
+
+  spells(authority: Authority): boolean {
+    return this.#index.spells(authority);
   }
 
   decide(session: Session, ask: Ask): Permit {
     const { method, authority, fields } = ask;
     if (isNeverForwarded(method)) throw new Denial("method_not_allowed", { cause: `${method} is never forwarded` });
     const entry = this.find(ask.scheme, authority);
-    if (entry === null) throw new Denial("destination_not_allowed");
+    if (entry === null) throw NOT_ALLOWED;
     const { destination } = entry;
     const target = readTarget(ask.target);
     for (const allow of entry.allow) {

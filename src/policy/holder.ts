@@ -61,6 +61,10 @@ export class PolicyHolder implements PolicyPort {
     return this.policy.admit(session, authority);
   }
 
+  spells(authority: Authority): boolean {
+    return this.policy.spells(authority);
+  }
+
   decide(session: Session, ask: Ask): Permit {
     return this.policy.decide(session, ask);
   }

@@ -23,6 +23,12 @@ export class HostIndex<T> {
     return index.add(host, value);
   }
 
+  /** Whether a pattern is this very name. */
+  spells(authority: Authority): boolean {
+    const { host, port } = authority;
+    return this.#https.get(port)?.spells(host) === true || this.#http.get(port)?.spells(host) === true;
+  }
+
   find(scheme: Scheme, authority: Authority): T | null {
     const index = (scheme === "https" ? this.#https : this.#http).get(authority.port);
     if (index === undefined) return null;
@@ -49,6 +55,10 @@ class PortIndex<T> {
       tables.sort((a, b) => b.prefix - a.prefix);
     }
     return putOnce(table.values, prefixKey(base, prefix), value);
+  }
+
+  spells(host: string): boolean {
+    return this.#names.has(host);
   }
 
   findName(host: string): T | null {

@@ -79,6 +79,23 @@ describe("a CONNECT", () => {
     expect(upstream.sockets).toHaveLength(0);
   });
 
+  test("asks for nothing under a name that the allow-list does not spell", async () => {
+    const ahead = counting().ports as NonNullable<JoinedOptions["ports"]>;
+    await connect({
+      ports: (line) => ({
+        ...ahead(line),
+        policy: {
+          admit: (...args) => line.policy.admit(...args),
+          decide: (...args) => line.policy.decide(...args),
+          spells: () => false,
+        },
+      }),
+    });
+    guest.destroy();
+    await eventually(() => joined.listener.openConnections === 0, "the end of the tunnel");
+    expect(asked).toBe(0);
+  });
+
   test("asks for none where the destination has no credential", async () => {
     await connect({ destination: { credential: null, attachments: [] }, ...counting() });
     guest.destroy();

@@ -26,6 +26,7 @@ describe("a refusal of the policy", () => {
       ports: ({ policy }) => ({
         policy: {
           admit: (...args) => policy.admit(...args),
+          spells: (...args) => policy.spells(...args),
           decide: () => {
             throw new Denial("path_not_allowed", options);
           },

@@ -70,6 +70,13 @@ describe("CONNECT", () => {
     expect(policyOf(http).admit(session, authority("api.example.com")).destination.name).toBe("clear");
   });
 
+  test("knows which names the allow-list spells: no wildcard's, no address's", () => {
+    const wild = rule({ name: "wild", host: "*.example.org" });
+    const policy = policyOf(http, wild);
+    const spelled = ["api.example.com:443", "a.example.org:443", "api.example.com:444", "192.0.2.1:443"];
+    expect(spelled.map((text) => policy.spells(authority(text)))).toEqual([true, false, false, false]);
+  });
+
   test("to another port or name is refused", () => {
     const policy = policyOf(http, https);
     for (const text of [

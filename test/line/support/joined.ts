@@ -185,6 +185,7 @@ function portsFor(
     sessions: { identify: () => session },
     policy: {
       admit: (who, authority) => Permit.grant(who, authority, destination, "connect"),
+      spells: () => true,
       decide: (who, ask) => Permit.grant(who, ask.authority, destination, "allow[0]"),
     },
     addresses: { pin: (permit) => PinnedAddress.check(permit.authority, ["127.0.0.1"]) },
