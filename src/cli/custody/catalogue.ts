@@ -89,9 +89,14 @@ export class CustodyCatalogue {
     const { issuer, server, sources, files, audit, logger } = this.#parts;
     const next = issuer.catalogue.succeededBy(config.credentials, sources);
     const credentials = config.credentials.length;
-    await audit.privileged({ type: "catalogue_loaded", facts: { config: digest, credentials } });
-    // The one step that can still fail comes first; nothing is awaited between here and the end.
-    if (tls !== null && !isDeepStrictEqual(tls, this.#tls)) server().useTls(tls);
+    try {
+      await audit.privileged({ type: "catalogue_loaded", facts: { config: digest, credentials } });
+      // The last step that can fail; nothing is awaited between here and the end.
+      if (tls !== null && !isDeepStrictEqual(tls, this.#tls)) server().useTls(tls);
+    } catch (error) {
+      next.closeExcept(issuer.catalogue);
+      throw error;
+    }
     this.#tls = tls;
     server().useCallers(config.clients);
     issuer.useCatalogue(next);
