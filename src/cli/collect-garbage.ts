@@ -10,8 +10,9 @@ import { collectSegmentsWith } from "../core/segment-memory.ts";
 export function collectGarbageOfStart(): void {
   const collect = exposedCollector();
   collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
-  // By default V8 lets the heap of a busy edge grow to three times of what is alive before it looks for garbage.
-  setFlagsFromString("--heap-growing-percent=50");
+  // By itself V8 lets the heap of a busy edge grow to three times of what is alive before it looks for garbage. Twice costs
+  // no more time; half as much again cost a fifth more for each request.
+  setFlagsFromString("--heap-growing-percent=100");
   collectSegmentsWith(collect === null ? null : () => collect({ type: "minor" }));
 }
 
