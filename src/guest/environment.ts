@@ -12,6 +12,8 @@ import type { GuestTimeouts } from "./states.ts";
 export interface LeafPort {
   /** Context with a leaf for this authority; minted when there is none yet. */
   contextFor(authority: Authority): SecureContext;
+  /** Mints a leaf for this authority unless there is one, ahead of the handshake that will ask for it. */
+  prepare(authority: Authority): void;
 }
 
 /** What happens at the guest side; for metrics. */

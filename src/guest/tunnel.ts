@@ -106,7 +106,7 @@ async function inspect(
   if (environment.line.policy.spells(authority)) {
     askAhead(environment.line, permit);
     // The same for the leaf of a name that is new: it is minted while the guest makes its hello.
-    if (permit.destination.scheme === "https") environment.leaves.contextFor(authority);
+    if (permit.destination.scheme === "https") environment.leaves.prepare(authority);
   }
   const first = await awaitFirstBytes(socket, environment.timeouts.tlsHelloMs);
   if (first === null) return;

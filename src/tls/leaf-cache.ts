@@ -57,19 +57,29 @@ export class LeafCache {
   contextFor(authority: Authority): SecureContext {
     const nowMs = this.#clock.wallMs();
     const held = this.#contexts.get(authority.host);
+    if (held === undefined || !isInForce(held, nowMs)) return this.#replace(held, authority, nowMs).context;
+    this.#contexts.delete(authority.host);
+    this.#contexts.set(authority.host, held);
+    this.#hits++;
+    return held.context;
+  }
+
+  /** Mints for a host that has no leaf in force, so that its handshake will find one. @throws CaError as `contextFor` */
+  prepare(authority: Authority): void {
+    const nowMs = this.#clock.wallMs();
+    const held = this.#contexts.get(authority.host);
+    if (held === undefined || !isInForce(held, nowMs)) this.#replace(held, authority, nowMs);
+  }
+
+  #replace(held: Entry | undefined, authority: Authority, nowMs: number): Entry {
     if (held !== undefined) {
       this.#contexts.delete(authority.host);
-      if (nowMs < held.renewAtMs && nowMs >= held.notBeforeMs) {
-        this.#contexts.set(authority.host, held);
-        this.#hits++;
-        return held.context;
-      }
       this.#retire(held);
     }
     const entry = this.#make(authority, nowMs);
     this.#contexts.set(authority.host, entry);
     if (this.#contexts.size > this.#entries) this.#evictOldest();
-    return entry.context;
+    return entry;
   }
 
   #make(authority: Authority, nowMs: number): Entry {
@@ -109,6 +119,10 @@ interface Entry {
   readonly notBeforeMs: number;
   /** Wall clock, ms: from then on the next call mints anew. */
   readonly renewAtMs: number;
+}
+
+function isInForce({ notBeforeMs, renewAtMs }: Entry, nowMs: number): boolean {
+  return nowMs < renewAtMs && nowMs >= notBeforeMs;
 }
 
 /** `close()` of the native context is not in Node's documentation: without it memory is freed later, nothing else changes. */

@@ -240,9 +240,9 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
       return;
     }
     const cause =
-      this.#isEndTrue === null
-        ? "the upstream closed before the answer was complete"
-        : "the connection was cut without a TLS close_notify: the answer may be truncated";
+      this.#isEndTrue?.() === false
+        ? "the connection was cut without a TLS close_notify: the answer may be truncated"
+        : "the upstream closed before the answer was complete";
     this.#fail(new Denial("upstream_unreachable", { cause }));
   };
 

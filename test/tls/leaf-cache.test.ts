@@ -53,6 +53,17 @@ describe("what is kept", () => {
     expect([cache.mints, cache.hits, cache.evictions, cache.size]).toEqual([2, 1, 0, 2]);
   });
 
+  test("what was prepared is found by the handshake; to prepare what is there does nothing and counts nothing", () => {
+    const { cache } = cacheOf(10);
+    cache.prepare(a);
+    cache.prepare(a);
+    expect([cache.mints, cache.hits, cache.size]).toEqual([1, 0, 1]);
+    const first = cache.contextFor(a);
+    cache.prepare(a);
+    expect(cache.contextFor(a)).toBe(first);
+    expect([cache.mints, cache.hits, cache.size]).toEqual([1, 2, 1]);
+  });
+
   test("the least recently used goes first", () => {
     const { cache } = cacheOf(2);
     const first = cache.contextFor(a);

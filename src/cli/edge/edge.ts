@@ -192,6 +192,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   undo.add(() => admin?.close());
   own.add(admin);
   await audit.privileged({ type: "edge_started", facts: { version: system.version, config: ready.digest } });
+  // Not the config: what stands in this scope lives as long as `drain`, and a long allow-list would with it.
   const names = config.listeners.map(({ name }) => name);
   return {
     listeners: new Map(listeners.map((listener, i) => [names[i] ?? "", listener.boundText])),
@@ -220,8 +221,8 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
 }
 
 /** Without a CA there is no destination that is inspected over TLS: the config has made sure of that. */
-const NO_LEAVES = {
-  contextFor: (): never => {
-    throw new Error("no CA is configured");
-  },
-};
+const NO_LEAVES = { contextFor: noLeaf, prepare: noLeaf };
+
+function noLeaf(): never {
+  throw new Error("no CA is configured");
+}

@@ -98,6 +98,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
       limits,
       timeouts,
       leaves: {
+        prepare: () => undefined,
         contextFor: () => {
           if (secure === null) throw new Error("this test opens no tunnel");
           return secure;
