@@ -79,6 +79,8 @@ export interface GuestExchange {
   /** `websocket` when the guest asks for that upgrade. */
   readonly upgrade: "websocket" | null;
   readonly wantsTrailers: boolean;
+  /** What it carries is defined over HTTP/2 (gRPC): an upstream that speaks both is asked over HTTP/2. */
+  readonly needsHttp2: boolean;
   /** The final head was written: what goes wrong now can only break the answer off. */
   readonly answered: boolean;
   /** Who ended it early: the guest went away, or the edge cut it off. `null` while it goes on. */
@@ -93,8 +95,11 @@ export interface GuestExchange {
   end(trailers: Fields | null): void;
   /** Writes what was gathered since the last flush. @returns `false` when the upstream must wait for `onDrain` */
   flush(): boolean;
-  /** The answer cannot be completed: the guest must see it broken. */
-  breakOff(): void;
+  /**
+   * The answer cannot be completed: the guest must see it broken.
+   * @param resetCode HTTP/2 error code with which the upstream broke it off, or `null`
+   */
+  breakOff(resetCode: number | null): void;
   /** Fixed text for the guest; only before `answer`. */
   refuse(denial: Denial): void;
   /** Answers 101 and hands the connection over. */
@@ -111,8 +116,12 @@ export interface AnswerSink {
   flush(): boolean;
   /** 101: the connection is a raw stream from here on. */
   upgraded(head: AnswerHead, stream: RawStream): void;
-  /** No (further) answer comes. @param stale the connection was a reused one that closed before any answer byte */
-  failed(denial: Denial, stale: boolean): void;
+  /**
+   * No (further) answer comes.
+   * @param stale the connection was a reused one that closed before any answer byte
+   * @param resetCode HTTP/2 error code with which the upstream ended the stream, or `null`
+   */
+  failed(denial: Denial, stale: boolean, resetCode: number | null): void;
 }
 
 /** One upstream connection, held for one exchange. */
@@ -142,14 +151,21 @@ export interface OutboundRequest {
   cleanseTrailers(trailers: Fields): void;
 }
 
+/** What an exchange asks of its upstream connection. */
+export interface ConnectWant {
+  /** Dial anew even when an idle connection is there. */
+  readonly fresh: boolean;
+  /** HTTP/2 where the upstream speaks it; else HTTP/1.1 is taken first, which costs less. */
+  readonly http2: boolean;
+}
+
 /** Connections on pinned addresses. */
 export interface UpstreamPort {
   /**
    * An idle connection comes back at once, a new one is dialled on the pinned address.
-   * @param fresh dial anew even when an idle connection is there
    * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
    */
-  connect(permit: Permit, pinned: PinnedAddress, fresh: boolean): UpstreamChannel | Promise<UpstreamChannel>;
+  connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */
   dialRaw(permit: Permit, pinned: PinnedAddress): Promise<{ readonly stream: RawStream; readonly address: string }>;
 }

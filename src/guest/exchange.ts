@@ -45,6 +45,7 @@ export class Http1GuestExchange implements GuestExchange {
   readonly body: Http1RequestBody;
   readonly upgrade: "websocket" | null;
   readonly wantsTrailers: boolean;
+  readonly needsHttp2 = false;
   /** The answer's head was written: from here on the guest can only be told by breaking off. */
   answered = false;
   aborted: Abort | null = null;

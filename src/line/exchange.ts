@@ -75,7 +75,7 @@ function refuse(guest: GuestExchange, denial: Denial): void {
   if (denial.destination !== null) record.destination = denial.destination;
   if (guest.answered) {
     record.outcome = "upstream_aborted";
-    guest.breakOff();
+    guest.breakOff(null);
     return;
   }
   record.outcome = "denied";

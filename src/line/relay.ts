@@ -116,7 +116,7 @@ export class Relay implements AnswerSink {
     void joinStreams(guestStream, stream, record).then(() => this.#settle("settled"));
   }
 
-  failed(denial: Denial, stale: boolean): void {
+  failed(denial: Denial, stale: boolean, resetCode: number | null): void {
     if (this.#settled) return;
     if (this.#guest.answered) {
       const { record } = this.#guest;
@@ -124,7 +124,7 @@ export class Relay implements AnswerSink {
       record.detail = denial.detail;
       // Settled first: to break a TLS guest off ends its connection at once, which is no abort of the guest's.
       this.#settle("settled");
-      this.#guest.breakOff();
+      this.#guest.breakOff(resetCode);
       return;
     }
     if (stale && this.#retry.stale) {

@@ -32,7 +32,10 @@ export async function send(
   options: SendOptions,
 ): Promise<Verdict> {
   const { record } = guest;
-  const connecting = line.upstream.connect(permit, pinned, options.freshConnection);
+  const connecting = line.upstream.connect(permit, pinned, {
+    fresh: options.freshConnection,
+    http2: guest.needsHttp2,
+  });
   const channel = connecting instanceof Promise ? await connecting : connecting;
   record.upstream = channel.address;
   let relay: Relay;

@@ -259,7 +259,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     const stale = this.reused && !this.#reader.hasBytes && denial.code === "upstream_unreachable";
     this.#sink = null;
     this.#close();
-    sink?.failed(denial, stale);
+    sink?.failed(denial, stale, null);
   }
 
   #close(): void {

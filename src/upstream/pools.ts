@@ -1,6 +1,6 @@
 import type { Destination } from "../core/destination.ts";
 import type { Permit, PinnedAddress } from "../core/exchange.ts";
-import type { RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
+import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
 import { dial } from "./dial.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
@@ -19,8 +19,8 @@ export class UpstreamPools implements UpstreamPort {
     this.#options = options;
   }
 
-  connect(permit: Permit, pinned: PinnedAddress, fresh: boolean): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#poolFor(permit, pinned).take(permit, fresh);
+  connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
+    return this.#poolFor(permit, pinned).take(permit, want.fresh);
   }
 
   async dialRaw(

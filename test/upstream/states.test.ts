@@ -110,7 +110,9 @@ async function run(errands: readonly Errand[], maxConnections: number): Promise<
   try {
     await Promise.all(
       takers.map((taker) =>
-        taker.run(() => pools.connect(permit, PinnedAddress.check(authority, ["127.0.0.1"]), taker.fresh)),
+        taker.run(() =>
+          pools.connect(permit, PinnedAddress.check(authority, ["127.0.0.1"]), { fresh: taker.fresh, http2: false }),
+        ),
       ),
     );
     await eventually(() => open === 0 && sweep.size === 0, "the end of every connection", 5000);
