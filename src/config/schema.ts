@@ -83,6 +83,12 @@ export const limitsSchema = z.strictObject({
   trailer_bytes: whole(0, 1_048_576, 16_384, "Largest trailer section, bytes; 0 refuses trailers."),
   connections: whole(1, 1_000_000, 10_000, "Guest connections in all."),
   connections_per_guest: whole(1, 1_000_000, 2000, "Guest connections of one guest address."),
+  http2_streams: whole(
+    0,
+    1000,
+    100,
+    "Streams of one HTTP/2 connection of a guest at a time; 0: HTTP/2 is not offered to guests.",
+  ),
   upstream_connections_per_destination: whole(
     1,
     65_535,

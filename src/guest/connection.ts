@@ -10,7 +10,7 @@ import { runExchange } from "../line/exchange.ts";
 import { breakOff, isTls } from "./break-off.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { ConnectionLife } from "./connection-life.ts";
-import type { GuestEnvironment } from "./environment.ts";
+import type { GuestEnvironment, HeldConnection } from "./environment.ts";
 import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { Linger } from "./linger.ts";
 import { openExchange } from "./open-exchange.ts";
@@ -23,7 +23,7 @@ import { watchTunnel } from "./tunnel-watch.ts";
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
  * not fit the grammar is refused and the connection closed.
  */
-export class GuestConnection implements ExchangeOwner, BodyOwner {
+export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
@@ -261,7 +261,10 @@ export class GuestConnection implements ExchangeOwner, BodyOwner {
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) watchTunnel(socket, this.place.endsAtMs, this.#environment, () => this.cut());
+    if (watch) {
+      const bytes = (): number => socket.bytesRead + socket.bytesWritten;
+      watchTunnel(socket, bytes, this.place.endsAtMs, this.#environment, () => this.cut());
+    }
     return socket;
   }
 

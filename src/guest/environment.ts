@@ -1,10 +1,10 @@
+import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { Authority } from "../core/authority.ts";
 import type { DeadlineSweep } from "../core/deadline.ts";
 import type { BodyLimits } from "../http1/body.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import type { Line } from "../line/line.ts";
-import type { GuestConnection } from "./connection.ts";
 import type { RunningExchanges } from "./running.ts";
 import type { GuestTimeouts } from "./states.ts";
 
@@ -29,6 +29,17 @@ export interface GuestLimits extends HeadLimits, BodyLimits {
   readonly connections: number;
   /** Guest connections from one address. */
   readonly connectionsPerGuest: number;
+  /** Streams of one HTTP/2 connection at a time; 0: HTTP/2 is not offered. */
+  readonly http2Streams: number;
+}
+
+/** A connection as its owner sees it, whatever it speaks. */
+export interface HeldConnection {
+  readonly socket: Socket;
+  /** A drain began: end what is idle, begin nothing new. */
+  drain(): void;
+  /** Ends it now, with whatever runs on it. */
+  cut(): void;
 }
 
 /** Everything that guest connections share. */
@@ -40,7 +51,7 @@ export interface GuestEnvironment {
   readonly leaves: LeafPort;
   readonly events: GuestEvents;
   /** A connection inside a tunnel: its owner must know of it to drain it. */
-  readonly onConnection: (connection: GuestConnection) => void;
+  readonly onConnection: (connection: HeldConnection) => void;
   /** Exchanges and tunnels whose record is open. */
   readonly running: RunningExchanges;
   /** A new correlation id. */

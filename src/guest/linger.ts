@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
  * are on the way in socket buffers alone, and many clients read nothing before they have sent everything: a reset would take
  * the answer from them.
  */
-const LINGER_BYTES = 67_108_864;
+export const LINGER_BYTES = 67_108_864;
 
 /** Answered and closing (RFC 9112 §9.6): FIN is sent, and what still comes is read for a little longer, so that no reset overtakes the answer. */
 export class Linger {

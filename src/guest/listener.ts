@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { chmodSync } from "node:fs";
 import { Denial } from "../core/denial.ts";
 import { GuestConnection } from "./connection.ts";
-import type { GuestEnvironment } from "./environment.ts";
+import type { GuestEnvironment, HeldConnection } from "./environment.ts";
 import { openRecord } from "./record.ts";
 import { refusalText } from "./refusal.ts";
 import { RunningExchanges } from "./running.ts";
@@ -33,7 +33,7 @@ export class GuestListener {
   readonly #options: ListenerOptions;
   readonly #environment: GuestEnvironment;
   readonly #server: Server;
-  readonly #connections = new Set<GuestConnection>();
+  readonly #connections = new Set<HeldConnection>();
   readonly #sockets = new Set<Socket>();
   readonly #perGuest = new Map<string, number>();
 
@@ -137,7 +137,7 @@ export class GuestListener {
     this.#track(connection);
   }
 
-  #track(connection: GuestConnection): void {
+  #track(connection: HeldConnection): void {
     this.#connections.add(connection);
     connection.socket.once("close", () => this.#connections.delete(connection));
   }

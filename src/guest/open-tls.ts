@@ -5,7 +5,8 @@ import { Denial } from "../core/denial.ts";
 import type { SessionProof } from "../core/wire.ts";
 import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment } from "./environment.ts";
-import type { ConnectionPlace } from "./place.ts";
+import { Http2GuestConnection } from "./http2/connection.ts";
+import type { ConnectionPlace, TunnelPlace } from "./place.ts";
 
 /**
  * Ends TLS on the very socket that was accepted and serves what is inside.
@@ -24,7 +25,7 @@ export function openTls(
       isServer: true,
       secureContext: environment.leaves.contextFor(authority),
       allowHalfOpen: true,
-      ALPNCallback: chooseProtocol,
+      ALPNCallback: environment.limits.http2Streams > 0 ? chooseProtocol : chooseHttp1,
     };
     const secured = new TLSSocket(socket, options);
     const timer = setTimeout(() => {
@@ -47,7 +48,11 @@ export function openTls(
       secured.on("_tlsError", () => secured.destroy());
       const refusal = serverNameProblem(secured, authority);
       const tunnel = { scheme: "https", authority, proof, refusal, transport: socket } as const;
-      serveInside(environment, place, secured, tunnel);
+      if (secured.alpnProtocol === "h2") {
+        // Only a tls.Server clears it, and an HTTP/2 session would wait for that for ever.
+        Reflect.set(secured, "secureConnecting", false);
+        serveHttp2Inside(environment, place, secured, tunnel);
+      } else serveInside(environment, place, secured, tunnel);
       resolve();
     });
   });
@@ -60,8 +65,13 @@ function serverNameProblem(socket: TLSSocket, authority: Authority): "sni_missin
   return name.toLowerCase() === authority.host ? null : "sni_mismatch";
 }
 
-/** HTTP/1.1 where it is offered; an unknown offer is echoed and answered inside; a client that only speaks h2 gets the alert. */
-function chooseProtocol({ protocols }: { protocols: string[] }): string | undefined {
+/** HTTP/2 where it is offered (RFC 9113 §3.2). */
+function chooseProtocol(offer: { protocols: string[] }): string | undefined {
+  return offer.protocols.includes("h2") ? "h2" : chooseHttp1(offer);
+}
+
+/** HTTP/1.1 where it is offered; an unknown offer is echoed and answered inside; what is left gets the alert (RFC 7301 §3.2). */
+function chooseHttp1({ protocols }: { protocols: string[] }): string | undefined {
   if (protocols.includes("http/1.1")) return "http/1.1";
   return protocols.find((protocol) => protocol !== "h2" && protocol !== "h3");
 }
@@ -71,12 +81,32 @@ export function serveInside(
   environment: GuestEnvironment,
   place: ConnectionPlace,
   socket: Socket,
-  tunnel: NonNullable<ConnectionPlace["tunnel"]>,
+  tunnel: TunnelPlace,
 ): void {
+  const inside = placeInside(environment, place, socket, tunnel);
+  environment.onConnection(new GuestConnection(socket, inside, environment, null));
+  socket.resume();
+}
+
+/** The same for HTTP/2. */
+export function serveHttp2Inside(
+  environment: GuestEnvironment,
+  place: ConnectionPlace,
+  socket: Socket,
+  tunnel: TunnelPlace,
+): void {
+  const inside = placeInside(environment, place, socket, tunnel);
+  environment.onConnection(new Http2GuestConnection(socket, inside, environment));
+}
+
+function placeInside(
+  environment: GuestEnvironment,
+  place: ConnectionPlace,
+  socket: Socket,
+  tunnel: TunnelPlace,
+): ConnectionPlace & { readonly tunnel: TunnelPlace } {
   const endsAtMs = environment.line.clock.monotonicMs() + environment.timeouts.tunnelLifeMs;
   environment.events.tunnelOpened();
   socket.once("close", () => environment.events.tunnelClosed());
-  const inside = new GuestConnection(socket, { ...place, tunnel, endsAtMs }, environment, null);
-  environment.onConnection(inside);
-  socket.resume();
+  return { ...place, tunnel, endsAtMs };
 }

@@ -16,6 +16,26 @@ export interface RefusalOptions {
   readonly nowMs: number;
 }
 
+/** A refusal free of any HTTP version. */
+export interface RefusalMessage {
+  readonly status: number;
+  readonly lines: readonly (readonly [name: string, value: string])[];
+  /** ASCII. */
+  readonly body: string;
+}
+
+/** The refusal for a protocol that writes its own heads. */
+export function refusalMessage(denial: Denial, correlationId: string, nowMs: number): RefusalMessage {
+  const fixed = fixedParts(denial.code);
+  const body = fixed.bodyStart + correlationId + BODY_END;
+  const own = [
+    ["Date", httpDate(nowMs)],
+    ["x-correlation-id", correlationId],
+    ["Content-Length", String(body.length)],
+  ] as const;
+  return { status: denial.entry.status, lines: [...own, ...fixed.lines], body };
+}
+
 /** @returns the whole response as one Latin-1 string */
 export function refusalText(denial: Denial, { correlationId, headOnly, close, nowMs }: RefusalOptions): string {
   const fixed = fixedParts(denial.code);
@@ -31,6 +51,8 @@ export function refusalText(denial: Denial, { correlationId, headOnly, close, no
 /** What is the same for every denial of one code. */
 interface FixedParts {
   readonly statusLine: string;
+  readonly lines: RefusalMessage["lines"];
+  /** The lines as HTTP/1.1 writes them. */
   readonly fields: string;
   /** The body up to the value of its last member, the correlation id. */
   readonly bodyStart: string;
@@ -49,15 +71,17 @@ function fixedParts(code: DenialCode): FixedParts {
 function makeParts(code: DenialCode): FixedParts {
   const { status, proxyStatus, text } = DENIALS[code];
   const members = JSON.stringify({ type: `urn:postern:denial:${code}`, title: text, status, code });
+  const lines: [string, string][] = [
+    ["x-deny-reason", code],
+    ["Proxy-Status", `postern; error=${proxyStatus}; details="${code}"`],
+  ];
+  if (status === 407) lines.push(["Proxy-Authenticate", 'Basic realm="postern"']);
+  if (status === 503) lines.push(["Retry-After", "5"]);
+  lines.push(["Cache-Control", "no-store"], ["Content-Type", "application/problem+json"]);
   return {
     statusLine: `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}\r\n`,
-    fields:
-      `x-deny-reason: ${code}\r\n` +
-      `Proxy-Status: postern; error=${proxyStatus}; details="${code}"\r\n` +
-      (status === 407 ? 'Proxy-Authenticate: Basic realm="postern"\r\n' : "") +
-      (status === 503 ? "Retry-After: 5\r\n" : "") +
-      "Cache-Control: no-store\r\n" +
-      "Content-Type: application/problem+json\r\n",
+    lines,
+    fields: lines.map(([name, value]) => `${name}: ${value}\r\n`).join(""),
     bodyStart: `${members.slice(0, -1)},"correlation_id":"`,
   };
 }

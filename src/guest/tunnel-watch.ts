@@ -1,18 +1,25 @@
-import type { Socket } from "node:net";
 import type { Deadlined } from "../core/deadline.ts";
 import type { GuestEnvironment } from "./environment.ts";
 
 /**
- * Ends a raw tunnel that is silent for too long or too old. Silence is read off the socket's own byte counters when the
+ * Ends a raw tunnel that is silent for too long or too old. Silence is read off counters that are there anyway, when the
  * deadline comes, so that no tunnelled byte pays for it.
+ * @param stream whose close ends the watch
+ * @param bytes how many have passed so far, both ways
  * @param cut ends the tunnel
  */
-export function watchTunnel(socket: Socket, endsAtMs: number, environment: GuestEnvironment, cut: () => void): void {
+export function watchTunnel(
+  stream: { once(event: "close", listener: () => void): unknown },
+  bytes: () => number,
+  endsAtMs: number,
+  environment: GuestEnvironment,
+  cut: () => void,
+): void {
   const lifeEndsMs = environment.line.clock.monotonicMs() + environment.timeouts.tunnelLifeMs;
-  const watch = new TunnelWatch(socket, Math.min(endsAtMs, lifeEndsMs), environment, cut);
+  const watch = new TunnelWatch(bytes, Math.min(endsAtMs, lifeEndsMs), environment, cut);
   environment.sweep.add(watch);
   environment.events.tunnelOpened();
-  socket.once("close", () => {
+  stream.once("close", () => {
     environment.sweep.delete(watch);
     environment.events.tunnelClosed();
   });
@@ -23,15 +30,15 @@ const LOOKS = 4;
 
 class TunnelWatch implements Deadlined {
   deadlineMs: number;
-  readonly #socket: Socket;
+  readonly #count: () => number;
   readonly #endsAtMs: number;
   readonly #environment: GuestEnvironment;
   readonly #cut: () => void;
   #bytes = -1;
   #silentLooks = 0;
 
-  constructor(socket: Socket, endsAtMs: number, environment: GuestEnvironment, cut: () => void) {
-    this.#socket = socket;
+  constructor(count: () => number, endsAtMs: number, environment: GuestEnvironment, cut: () => void) {
+    this.#count = count;
     this.#endsAtMs = endsAtMs;
     this.#environment = environment;
     this.#cut = cut;
@@ -39,7 +46,7 @@ class TunnelWatch implements Deadlined {
   }
 
   onDeadline(nowMs: number): void {
-    const bytes = this.#socket.bytesRead + this.#socket.bytesWritten;
+    const bytes = this.#count();
     this.#silentLooks = bytes === this.#bytes ? this.#silentLooks + 1 : 0;
     this.#bytes = bytes;
     if (nowMs >= this.#endsAtMs || this.#silentLooks >= LOOKS) this.#cut();

@@ -83,102 +83,111 @@ afterAll(async () => {
 
 beforeEach(() => upstream.reset());
 
+/** How curl speaks with the edge. */
+let spoken = "";
+
 function curl(name: string, path: string, ...args: string[]): Promise<RunResult> {
   const url = upstream.urlFor(name, path);
-  return run("curl", ["-sS", "-D", "-", ...args, url], { env: edge.guestEnv() });
+  return run("curl", ["-sS", spoken, "-D", "-", ...args, url], { env: edge.guestEnv() });
 }
 
 /** The one request that arrived. */
 async function seen(name: string, path: string, ...args: string[]): Promise<Recorded> {
   const result = await curl(name, path, ...args);
-  expect(result.stdout).toContain("HTTP/1.1 200 OK");
+  expect(result.stdout).toMatch(/^HTTP\/(?:1\.1 200 OK|2 200 )\r$/m);
   expect(upstream.requests).toHaveLength(1);
   return upstream.requests[0] as Recorded;
 }
 
 const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString("base64")}`;
 
-describe("what the upstream sees, whatever the guest said", () => {
-  test.each([
-    ["bearer.test", "authorization", `Bearer ${TOKEN}`],
-    ["basic.test", "authorization", basic(`robot:${TOKEN}`)],
-    ["basic-token.test", "authorization", basic(`x-access-token:${TOKEN}`)],
-    ["header.test", "x-api-key", TOKEN],
-    ["format.test", "authorization", `Token token=${TOKEN}`],
-    ["whole.test", "authorization", "Custom a=1, b=2"],
-    ["drop.test", "authorization", `Bearer ${TOKEN}`],
-    ["two.test", "authorization", `Bearer ${TOKEN}`],
-    ["two.test", "x-api-key", TOKEN],
-  ])("%s: %s", async (name, field, value) => {
-    const guests = ["-H", `${field}: mine`, "-H", `${field.toUpperCase()}: mine too`, "-H", "X-Other: kept"];
-    const request = await seen(name, "/v1?a=1", ...guests);
-    expect(valuesOf(request, field)).toEqual([value]);
-    expect(valuesOf(request, "x-other")).toEqual(["kept"]);
-    expect(request.url).toBe("/v1?a=1");
+describe.each(["--http1.1", "--http2"])("curl %s", (version) => {
+  beforeEach(() => {
+    spoken = version;
   });
 
-  test("query: appended, percent-encoded, the guest's own cut", async () => {
-    const request = await seen("query.test", "/v1?a=%2f&api_key=mine&b=2&api%5Fkey=mine");
-    expect(request.url).toBe(`/v1?a=%2f&b=2&api_key=${encodeURIComponent(TOKEN)}`);
+  describe("what the upstream sees, whatever the guest said", () => {
+    test.each([
+      ["bearer.test", "authorization", `Bearer ${TOKEN}`],
+      ["basic.test", "authorization", basic(`robot:${TOKEN}`)],
+      ["basic-token.test", "authorization", basic(`x-access-token:${TOKEN}`)],
+      ["header.test", "x-api-key", TOKEN],
+      ["format.test", "authorization", `Token token=${TOKEN}`],
+      ["whole.test", "authorization", "Custom a=1, b=2"],
+      ["drop.test", "authorization", `Bearer ${TOKEN}`],
+      ["two.test", "authorization", `Bearer ${TOKEN}`],
+      ["two.test", "x-api-key", TOKEN],
+    ])("%s: %s", async (name, field, value) => {
+      const guests = ["-H", `${field}: mine`, "-H", `${field.toUpperCase()}: mine too`, "-H", "X-Other: kept"];
+      const request = await seen(name, "/v1?a=1", ...guests);
+      expect(valuesOf(request, field)).toEqual([value]);
+      expect(valuesOf(request, "x-other")).toEqual(["kept"]);
+      expect(request.url).toBe("/v1?a=1");
+    });
+
+    test("query: appended, percent-encoded, the guest's own cut", async () => {
+      const request = await seen("query.test", "/v1?a=%2f&api_key=mine&b=2&api%5Fkey=mine");
+      expect(request.url).toBe(`/v1?a=%2f&b=2&api_key=${encodeURIComponent(TOKEN)}`);
+    });
+
+    test("query: on a path without one", async () => {
+      expect((await seen("query.test", "/v1")).url).toBe(`/v1?api_key=${encodeURIComponent(TOKEN)}`);
+    });
+
+    test("cookie: beside those of the guest", async () => {
+      const request = await seen("cookie.test", "/v1", "-H", "Cookie: a=1; session=mine; b=2");
+      expect(valuesOf(request, "cookie")).toEqual(["a=1; b=2; session=cookie-token"]);
+    });
+
+    test("cookie: the upstream's next one stays at the edge", async () => {
+      expect((await curl("cookie.test", "/set-cookie")).stdout).not.toMatch(/set-cookie/i);
+      expect((await curl("bearer.test", "/set-cookie")).stdout).toMatch(/set-cookie: first/i);
+    });
+
+    test("drop_headers: the other way of saying who one is goes too", async () => {
+      const request = await seen("drop.test", "/v1", "-H", "X-Api-Key: mine", "-H", "x-api-KEY: again");
+      expect(valuesOf(request, "x-api-key")).toEqual([]);
+    });
   });
 
-  test("query: on a path without one", async () => {
-    expect((await seen("query.test", "/v1")).url).toBe(`/v1?api_key=${encodeURIComponent(TOKEN)}`);
+  describe("a stand-in", () => {
+    test.each([
+      ["a bearer", ["-H", `Authorization: Bearer ${STAND_IN}`], "authorization", `Bearer ${TOKEN}`],
+      ["Basic, as the password", ["-u", `guest:${STAND_IN}`], "authorization", basic(`guest:${TOKEN}`)],
+      ["a field of its own", ["-H", `X-API-Key: ${STAND_IN}`], "x-api-key", TOKEN],
+    ])("in %s is replaced where it stands", async (_name, args, field, value) => {
+      expect(valuesOf(await seen("stand-in.test", "/v1", ...args), field)).toEqual([value]);
+    });
+
+    test("in the query is replaced where it stands", async () => {
+      const request = await seen("stand-in.test", `/v1?a=1&key=${STAND_IN}&b=2`);
+      expect(request.url).toBe(`/v1?a=1&key=${encodeURIComponent(TOKEN)}&b=2`);
+    });
+
+    test.each([
+      ["in a field that is not named", "stand-in.test", ["-H", `X-Other: ${STAND_IN}`]],
+      ["on its way to somebody else", "bearer.test", ["-H", `X-Other: ${STAND_IN}`]],
+      ["in Basic on its way to somebody else", "query.test", ["-u", `guest:${STAND_IN}`]],
+    ])("%s never leaves", async (_name, host, args) => {
+      expect(denialIn((await curl(host, "/v1", ...args)).stdout)).toBe("placeholder_stray");
+      expect(upstream.requests).toEqual([]);
+    });
+
+    test("that is not there leaves the request without a credential: refused", async () => {
+      expect(denialIn((await curl("stand-in.test", "/v1")).stdout)).toBe("lease_unusable");
+      expect(upstream.requests).toEqual([]);
+    });
   });
 
-  test("cookie: beside those of the guest", async () => {
-    const request = await seen("cookie.test", "/v1", "-H", "Cookie: a=1; session=mine; b=2");
-    expect(valuesOf(request, "cookie")).toEqual(["a=1; b=2; session=cookie-token"]);
-  });
-
-  test("cookie: the upstream's next one stays at the edge", async () => {
-    expect((await curl("cookie.test", "/set-cookie")).stdout).not.toMatch(/set-cookie/i);
-    expect((await curl("bearer.test", "/set-cookie")).stdout).toMatch(/set-cookie: first/i);
-  });
-
-  test("drop_headers: the other way of saying who one is goes too", async () => {
-    const request = await seen("drop.test", "/v1", "-H", "X-Api-Key: mine", "-H", "x-api-KEY: again");
-    expect(valuesOf(request, "x-api-key")).toEqual([]);
-  });
+  test.each(KINDS.filter(({ name }) => name !== "stand-in.test").map(({ name }) => [name]))(
+    "%s: an upstream that sends it all back in its head shows the guest nothing",
+    async (name) => {
+      const result = await curl(name, "/reflect?reason=authorization", "-o", "/dev/null");
+      expect(result.stdout).toContain("x-reflect-");
+      for (const secret of [TOKEN, "cookie-token", "Custom a=1, b=2"]) {
+        for (const form of [secret, encodeURIComponent(secret), Buffer.from(secret).toString("hex")])
+          expect(result.stdout).not.toContain(form);
+      }
+    },
+  );
 });
-
-describe("a stand-in", () => {
-  test.each([
-    ["a bearer", ["-H", `Authorization: Bearer ${STAND_IN}`], "authorization", `Bearer ${TOKEN}`],
-    ["Basic, as the password", ["-u", `guest:${STAND_IN}`], "authorization", basic(`guest:${TOKEN}`)],
-    ["a field of its own", ["-H", `X-API-Key: ${STAND_IN}`], "x-api-key", TOKEN],
-  ])("in %s is replaced where it stands", async (_name, args, field, value) => {
-    expect(valuesOf(await seen("stand-in.test", "/v1", ...args), field)).toEqual([value]);
-  });
-
-  test("in the query is replaced where it stands", async () => {
-    const request = await seen("stand-in.test", `/v1?a=1&key=${STAND_IN}&b=2`);
-    expect(request.url).toBe(`/v1?a=1&key=${encodeURIComponent(TOKEN)}&b=2`);
-  });
-
-  test.each([
-    ["in a field that is not named", "stand-in.test", ["-H", `X-Other: ${STAND_IN}`]],
-    ["on its way to somebody else", "bearer.test", ["-H", `X-Other: ${STAND_IN}`]],
-    ["in Basic on its way to somebody else", "query.test", ["-u", `guest:${STAND_IN}`]],
-  ])("%s never leaves", async (_name, host, args) => {
-    expect(denialIn((await curl(host, "/v1", ...args)).stdout)).toBe("placeholder_stray");
-    expect(upstream.requests).toEqual([]);
-  });
-
-  test("that is not there leaves the request without a credential: refused", async () => {
-    expect(denialIn((await curl("stand-in.test", "/v1")).stdout)).toBe("lease_unusable");
-    expect(upstream.requests).toEqual([]);
-  });
-});
-
-test.each(KINDS.filter(({ name }) => name !== "stand-in.test").map(({ name }) => [name]))(
-  "%s: an upstream that sends it all back in its head shows the guest nothing",
-  async (name) => {
-    const result = await curl(name, "/reflect?reason=authorization", "-o", "/dev/null");
-    expect(result.stdout).toContain("x-reflect-");
-    for (const secret of [TOKEN, "cookie-token", "Custom a=1, b=2"]) {
-      for (const form of [secret, encodeURIComponent(secret), Buffer.from(secret).toString("hex")])
-        expect(result.stdout).not.toContain(form);
-    }
-  },
-);

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
+import { CLIENT_WAYS, type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { patternBytes, patternSha256 } from "./support/pattern.ts";
 import { valuesOf } from "./support/recording.ts";
 
@@ -21,14 +21,14 @@ afterAll(() => house?.stop());
 
 beforeEach(() => house.reset());
 
-describe.each(WAYS)("%s", (way) => {
+describe.each(CLIENT_WAYS)("%s", (way) => {
   test("GET", async () => {
     const result = await house.curl(way, "/hello?a=1");
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(result.stdout)).toEqual({ method: "GET", url: "/hello?a=1", credential: "seen" });
     const [seen] = house.upstream(way).requests;
     expect(valuesOf(seen!, "authorization")).toEqual([`Bearer ${TOKEN}`]);
-    expect(seen).toMatchObject({ httpVersion: "1.1", serverName: way === WAYS[0] ? "api.test" : null });
+    expect(seen).toMatchObject({ httpVersion: "1.1", serverName: way === WAYS[1] ? null : "api.test" });
   });
 
   test.each(["DELETE", "PATCH", "OPTIONS", "PROPFIND", "QUERY"])("%s", async (method) => {
@@ -81,7 +81,7 @@ describe.each(WAYS)("%s", (way) => {
   test("Expect: 100-continue, accepted: the upstream's own 100 and then the body", async () => {
     const args = ["-H", "Expect: 100-continue", "--expect100-timeout", "50", "-D", "-", "-T", file];
     const result = await house.curl(way, "/expect/accept", ...args);
-    expect(result.stdout).toMatch(/^(?:HTTP\/1\.1 200 .*\r\n\r\n)?HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
+    expect(result.stdout).toMatch(/^(?:HTTP\/1\.1 200 .*\r\n\r\n)?HTTP\/[12.]+ 100.*\r\n\r\nHTTP\/[12.]+ 200 /);
     expect(result.stdout).toContain(patternSha256(FILE_BYTES));
   });
 
@@ -89,8 +89,8 @@ describe.each(WAYS)("%s", (way) => {
     const args = ["-H", "Expect: 100-continue", "--expect100-timeout", "50", "-D", "-", "-T", file];
     const result = await house.curl(way, "/early", ...args);
     expect(result.code).toBe(0);
-    expect(result.stdout).toMatch(/HTTP\/1\.1 413 [\s\S]*too large\n$/);
-    expect(result.stdout).not.toContain("100 Continue");
+    expect(result.stdout).toMatch(/HTTP\/[12.]+ 413 [\s\S]*too large\n$/);
+    expect(result.stdout).not.toMatch(/^HTTP\/[12.]+ 100/m);
     expect(house.upstream(way).requests).toHaveLength(1);
     expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
   });
@@ -98,7 +98,7 @@ describe.each(WAYS)("%s", (way) => {
   test("417: curl tries again without the expectation, as it would anywhere", async () => {
     const args = ["-H", "Expect: 100-continue", "--expect100-timeout", "50", "-D", "-", "-d", "body"];
     const result = await house.curl(way, "/expect/refuse", ...args);
-    expect(result.stdout).toContain("HTTP/1.1 417 ");
+    expect(result.stdout).toMatch(/HTTP\/[12.]+ 417 /);
     expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
   });
 
@@ -113,7 +113,7 @@ describe.each(WAYS)("%s", (way) => {
   });
 
   test("a broken-off download is resumed", async () => {
-    const partial = join(house.directory, `partial-${WAYS.indexOf(way)}.bin`);
+    const partial = join(house.directory, `partial-${CLIENT_WAYS.indexOf(way)}.bin`);
     await writeFile(partial, patternBytes(0, 400_000));
     const resumed = await house.curl(way, "/range", "-C", "-", "-o", partial);
     expect(resumed).toMatchObject({ code: 0, stderr: "" });
@@ -122,10 +122,10 @@ describe.each(WAYS)("%s", (way) => {
   });
 
   test.each([301, 302, 303, 307, 308])("%i is the guest's to follow, not the edge's", async (status) => {
-    const other = house.upstream(way === WAYS[0] ? WAYS[1] : WAYS[0]);
+    const other = house.upstream(way === WAYS[1] ? WAYS[0] : WAYS[1]);
     const to = other.urlFor("api.test", "/hello");
     const result = await house.curl(way, `/redirect?status=${status}&to=${encodeURIComponent(to)}`, "-D", "-");
-    expect(result.stdout).toMatch(new RegExp(`^(?:HTTP/1.1 200 .*\\r\\n\\r\\n)?HTTP/1.1 ${status} `));
+    expect(result.stdout).toMatch(new RegExp(`^(?:HTTP/1.1 200 .*\\r\\n\\r\\n)?HTTP/[12.]+ ${status} `));
     expect(result.stdout).toContain(`location: ${to}\r\n`);
     expect(other.connections).toBe(0);
     const followed = await house.curl(way, `/redirect?status=${status}&to=${encodeURIComponent(to)}`, "-L");

@@ -65,7 +65,7 @@ describe("the demo", () => {
     [2, 503, "custody_unavailable"],
   ])("command %i: %i %s", async (index, status, code) => {
     const result = await run("sh", ["-c", commands()[index]?.command ?? ""], { env: bareEnv(temporary) });
-    expect(result.stdout).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `, "m"));
+    expect(result.stdout).toMatch(new RegExp(`^HTTP/(?:1\\.1|2) ${status} `, "m"));
     expect(result.stdout).toContain(`x-deny-reason: ${code}`);
     expect(result.stdout).not.toContain("credential_seen");
   });

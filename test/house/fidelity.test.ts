@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { denialIn } from "../hostile/raw-guest.ts";
-import { type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
+import { CLIENT_WAYS, type House, OVER_HTTP2, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { type RawUpstream, startRawUpstream } from "./support/raw-upstream.ts";
 import { type Recorded, valuesOf } from "./support/recording.ts";
 
@@ -25,15 +25,22 @@ afterAll(() => house?.stop());
 beforeEach(() => house.reset());
 
 /** Name and value lines as they came, but for Authorization: what the guest says there is not what the upstream gets. */
-function others({ rawHeaders }: Recorded): string[] {
+function others({ rawHeaders }: Recorded, spelled = (name: string) => name): string[] {
   const lines: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]?.toLowerCase() !== "authorization") lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`);
+    const name = rawHeaders[i] ?? "";
+    if (name.toLowerCase() !== "authorization") lines.push(`${spelled(name)}: ${rawHeaders[i + 1]}`);
   }
   return lines;
 }
 
-describe.each(WAYS)("a request %s", (way) => {
+describe.each(CLIENT_WAYS)("a request of curl %s", (way) => {
+  /** HTTP/2 has names in lower case only (RFC 9113 §8.2), and curl asks for no leave to send a body there. */
+  const lines = (seen: Recorded): string[] =>
+    way === OVER_HTTP2
+      ? others(seen, (name) => name.toLowerCase()).filter((line) => !line.startsWith("expect:"))
+      : others(seen);
+
   test.each([
     ["plain", []],
     ["compressed", ["--compressed"]],
@@ -55,16 +62,20 @@ describe.each(WAYS)("a request %s", (way) => {
     await house.curl(way, "/inspect?q=1", "-H", "authorization: Bearer mine", ...args);
     const [direct, through] = house.upstream(way).requests as [Recorded, Recorded];
     const boundary = (line: string): string => line.replace(/-{8,}[0-9A-Za-z]+/, "");
-    expect(others(through).map(boundary).sort()).toEqual(others(direct).map(boundary).sort());
+    expect(lines(through).map(boundary).sort()).toEqual(lines(direct).map(boundary).sort());
     // Framing of this hop is written anew, behind the rest.
-    const kept = (lines: string[]): string[] =>
-      lines.filter((line) => !/^transfer-encoding:/i.test(line)).map(boundary);
-    expect(kept(others(through))).toEqual(kept(others(direct)));
+    const kept = (seen: Recorded): string[] =>
+      lines(seen)
+        .filter((line) => !/^transfer-encoding:/i.test(line))
+        .map(boundary);
+    expect(kept(through)).toEqual(kept(direct));
     expect(valuesOf(through, "authorization")).toEqual([`Bearer ${TOKEN}`]);
     expect(through).toMatchObject({ method: direct.method, url: direct.url, httpVersion: "1.1", body: "complete" });
     expect(through.bodyBytes).toBe(direct.bodyBytes);
   });
+});
 
+describe.each(WAYS)("a request %s", (way) => {
   test.each([
     "/a//b",
     "/a/./b",

@@ -81,7 +81,6 @@ describe("TLS inside", () => {
   test.each([
     ["no ALPN", {}, false],
     ["http/1.1", { ALPNProtocols: ["http/1.1"] }, "http/1.1"],
-    ["h2 and http/1.1", { ALPNProtocols: ["h2", "http/1.1"] }, "http/1.1"],
     ["http/1.0, which nobody speaks", { ALPNProtocols: ["http/1.0"] }, "http/1.0"],
   ])("%s", async (_name, offer, chosen) => {
     const [text, protocol] = await inside({ servername: "api.test", ...offer });

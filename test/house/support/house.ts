@@ -10,7 +10,11 @@ import { startUpstream, type Upstream } from "./upstream.ts";
 
 /** The two ways of a guest: a tunnel with TLS inside, and a request in absolute-form. Nearly every story is told of both. */
 export const WAYS = ["through CONNECT and TLS", "in absolute-form"] as const;
-export type Way = (typeof WAYS)[number];
+/** The third way, of guests that agree on `h2` inside the tunnel. */
+export const OVER_HTTP2 = "over HTTP/2 in a tunnel";
+/** For clients that speak whatever is agreed on; the first two hold curl to HTTP/1.1. */
+export const CLIENT_WAYS = [...WAYS, OVER_HTTP2] as const;
+export type Way = (typeof CLIENT_WAYS)[number];
 
 /** What the upstreams demand and the edge attaches. */
 export const TOKEN = "right-token-7d31c09e52";
@@ -81,7 +85,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
     ],
     ...(options.config === undefined ? {} : { config: options.config }),
   });
-  const upstream = (way: Way): Upstream => (way === WAYS[0] ? secure : plain);
+  const upstream = (way: Way): Upstream => (way === WAYS[1] ? plain : secure);
   const url = (way: Way, path: string): string => upstream(way).urlFor(NAME, path);
   return {
     edge,
@@ -90,7 +94,10 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
     directory,
     upstream,
     url,
-    curl: (way, path, ...args) => run("curl", ["-sS", ...args, url(way, path)], { env: edge.guestEnv() }),
+    curl: (way, path, ...args) =>
+      run("curl", ["-sS", way === OVER_HTTP2 ? "--http2" : "--http1.1", ...args, url(way, path)], {
+        env: edge.guestEnv(),
+      }),
     curlDirectly(way, path, ...args) {
       const there = ["--resolve", `${NAME}:${upstream(way).port}:127.0.0.1`, "--cacert", upstreamCa.certificateFile];
       const proof = ["-H", `Authorization: Bearer ${TOKEN}`];
@@ -116,7 +123,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
 
 async function rawWay(proxyPort: number, way: Way, name: string, port: number): Promise<RawWay> {
   const authority = `${name}:${port}`;
-  const tunnelled = way === WAYS[0];
+  const tunnelled = way !== WAYS[1];
   const guest = tunnelled ? await openTunnel(proxyPort, authority, name) : await openGuest(proxyPort);
   const front = tunnelled ? "" : `http://${authority}`;
   return Object.assign(guest, {

@@ -160,6 +160,7 @@ export const LIMITS: GuestLimits & AnswerLimits = {
   interimResponses: 16,
   connections: 1000,
   connectionsPerGuest: 1000,
+  http2Streams: 100,
 };
 
 export const DESTINATION: Destination = {

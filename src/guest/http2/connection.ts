@@ -1,0 +1,210 @@
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { Deadlined } from "../../core/deadline.ts";
+import { Denial } from "../../core/denial.ts";
+import { Fields } from "../../core/fields.ts";
+import { runExchange } from "../../line/exchange.ts";
+import { END_STREAM_FLAG, ERROR_CODE, Http2Error } from "../../http2/grammar.ts";
+import { ConnectionAccount } from "../connection-account.ts";
+import type { GuestEnvironment, HeldConnection } from "../environment.ts";
+import type { ConnectionPlace, TunnelPlace } from "../place.ts";
+import { pathOf } from "../request.ts";
+import { Http2GuestExchange } from "./exchange.ts";
+import { readStreamRequest, type StreamRequest } from "./request.ts";
+
+/** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
+const RESET_BURST = 500;
+const RESETS_PER_SECOND = 100;
+/** Pseudo-header fields and cookies that come in pieces, beside the fields that the limit counts. */
+const FURTHER_PAIRS = 40;
+
+/**
+ * One HTTP/2 connection of a guest, inside a tunnel. Every stream is an exchange of its own: read, decided, leased, accounted
+ * for. Frames, HPACK and windows are `node:http2`'s, with limits of ours; what breaks them ends the connection with GOAWAY and
+ * one record that says so.
+ */
+export class Http2GuestConnection implements HeldConnection, Deadlined {
+  readonly socket: Socket;
+  deadlineMs: number;
+  readonly #environment: GuestEnvironment;
+  readonly #place: ConnectionPlace & { readonly tunnel: TunnelPlace };
+  readonly #account: ConnectionAccount;
+  readonly #session: ServerHttp2Session;
+  readonly #exchanges = new Set<Http2GuestExchange>();
+  #isLeaving = false;
+
+  /** @param socket TLS that has agreed on `h2`, or plain for HTTP/2 in cleartext; nothing has been read of it */
+  constructor(
+    socket: Socket,
+    place: ConnectionPlace & { readonly tunnel: TunnelPlace },
+    environment: GuestEnvironment,
+  ) {
+    this.socket = socket;
+    this.#place = place;
+    this.#environment = environment;
+    this.#account = new ConnectionAccount(environment, place);
+    const { limits, sweep } = environment;
+    this.deadlineMs = this.#idleDeadline();
+    // Loaded with the first guest that speaks it: it would make an idle edge some megabytes larger.
+    this.#session = process.getBuiltinModule("node:http2").performServerHandshake(socket, {
+      settings: {
+        maxConcurrentStreams: limits.http2Streams,
+        maxHeaderListSize: limits.headBytes,
+        enableConnectProtocol: true,
+      },
+      maxHeaderListPairs: limits.headFields + FURTHER_PAIRS,
+      streamResetBurst: RESET_BURST,
+      streamResetRate: RESETS_PER_SECOND,
+      // Two lines of one name are the guest's business and the upstream's, not this hop's.
+      strictSingleValueFields: false,
+    });
+    this.#session.on("stream", this.#onStream);
+    this.#session.on("error", this.#onError);
+    // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
+    socket.once("end", () => this.#session.destroy());
+    sweep.add(this);
+    socket.once("close", () => sweep.delete(this));
+  }
+
+  /** A drain began: no new streams; the connection ends with its last one. */
+  drain(): void {
+    this.#leave();
+  }
+
+  cut(): void {
+    for (const exchange of this.#exchanges) exchange.cut();
+    this.#session.destroy();
+    this.socket.destroy();
+  }
+
+  onDeadline(nowMs: number): void {
+    if (nowMs >= this.#place.endsAtMs) this.cut();
+    else if (this.#exchanges.size > 0) this.deadlineMs = this.#place.endsAtMs;
+    else if (this.#isLeaving) this.socket.destroy();
+    else this.#leave();
+  }
+
+  readonly #onStream = (
+    stream: ServerHttp2Stream,
+    _headers: IncomingHttpHeaders,
+    flags: number,
+    raw: readonly string[],
+  ): void => {
+    // `close` follows every error; what there is to do is done there.
+    stream.on("error", () => undefined);
+    // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
+    if (this.#exchanges.size >= this.#environment.limits.http2Streams) {
+      stream.close(ERROR_CODE.refusedStream);
+      return;
+    }
+    try {
+      this.#begin(stream, (flags & END_STREAM_FLAG) !== 0, raw);
+    } catch (thrown) {
+      this.#fault(thrown);
+    }
+  };
+
+  #begin(stream: ServerHttp2Stream, endsHere: boolean, raw: readonly string[]): void {
+    const { tunnel, endsAtMs } = this.#place;
+    const request = this.#read(raw, endsHere);
+    const record = this.#account.open(request.upgrade === null ? "http" : "upgrade");
+    record.method = request.method;
+    record.scheme = tunnel.scheme;
+    record.authority = request.authority.text;
+    record.path = pathOf(request.path);
+    const exchange = new Http2GuestExchange(stream, request, record, {
+      environment: this.#environment,
+      tunnel,
+      endsAtMs,
+    });
+    this.#exchanges.add(exchange);
+    this.deadlineMs = endsAtMs;
+    if (request.refusal === null) {
+      // Owned by this connection: it never rejects.
+      void this.#run(exchange);
+      return;
+    }
+    this.#account.deny(record, request.refusal);
+    exchange.refuse(request.refusal);
+    this.#account.close(record);
+    this.#over(exchange);
+  }
+
+  /** A head that breaks the grammar is a request that can only be refused. */
+  #read(raw: readonly string[], endsHere: boolean): StreamRequest {
+    const { tunnel } = this.#place;
+    try {
+      return readStreamRequest(raw, endsHere, tunnel, this.#environment.limits.headFields);
+    } catch (thrown) {
+      if (!(thrown instanceof Http2Error)) throw thrown;
+      return unreadable(thrown, tunnel, endsHere);
+    }
+  }
+
+  async #run(exchange: Http2GuestExchange): Promise<void> {
+    const { line, running } = this.#environment;
+    running.began();
+    try {
+      await runExchange(line, exchange);
+    } catch (thrown) {
+      this.#fault(thrown);
+    } finally {
+      running.ended();
+      this.#over(exchange);
+    }
+  }
+
+  #over(exchange: Http2GuestExchange): void {
+    this.#exchanges.delete(exchange);
+    if (this.#exchanges.size === 0) this.deadlineMs = this.#idleDeadline();
+  }
+
+  /** GOAWAY; then the guest has a moment to close, since a reset would take its last answer from it. */
+  #leave(): void {
+    this.#isLeaving = true;
+    if (!this.#session.closed) this.#session.close();
+    if (this.#exchanges.size === 0) this.deadlineMs = this.#idleDeadline();
+  }
+
+  #idleDeadline(): number {
+    const { line, timeouts } = this.#environment;
+    const idleMs = this.#isLeaving ? timeouts.requestHeadMs : timeouts.guestIdleMs;
+    return Math.min(line.clock.monotonicMs() + idleMs, this.#place.endsAtMs);
+  }
+
+  /** A fault of the edge itself costs this guest its connection, nobody else anything. */
+  #fault(thrown: unknown): void {
+    const record = this.#account.open("connection");
+    record.denial = "internal";
+    record.detail = Denial.from(thrown).detail;
+    record.outcome = "edge_aborted";
+    this.#account.close(record);
+    this.cut();
+  }
+
+  /** A broken transport is nobody's offence; a broken protocol is. */
+  readonly #onError = (error: NodeJS.ErrnoException): void => {
+    const code = error.code ?? "";
+    if (code === "ERR_HTTP2_ERROR" || code.startsWith("ERR_HTTP2_TOO_MANY")) {
+      const record = this.#account.open("connection");
+      this.#account.deny(record, new Denial("http2_violation", { cause: error }));
+      this.#account.close(record);
+    }
+    this.socket.destroy();
+  };
+}
+
+function unreadable(error: Http2Error, { authority }: TunnelPlace, endsHere: boolean): StreamRequest {
+  return {
+    method: "",
+    authority,
+    path: "",
+    fields: Fields.of([]),
+    length: endsHere ? "none" : "stream",
+    expectContinue: false,
+    wantsTrailers: false,
+    upgrade: null,
+    isGrpc: false,
+    refusal: new Denial(error.isLimit ? "header_limit" : "request_malformed", { cause: error }),
+  };
+}

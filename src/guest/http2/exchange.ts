@@ -1,0 +1,299 @@
+import type { ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
+import type { Authority } from "../../core/authority.ts";
+import { Denial, type DenialCode } from "../../core/denial.ts";
+import type { Fields } from "../../core/fields.ts";
+import type { ExchangeRecord } from "../../core/record.ts";
+import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../../core/wire.ts";
+import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
+import { ERROR_CODE } from "../../http2/grammar.ts";
+import { breakStream, cancelStream } from "../../http2/reset.ts";
+import { ConnectionLife } from "../connection-life.ts";
+import type { GuestEnvironment } from "../environment.ts";
+import type { TunnelPlace } from "../place.ts";
+import { refusalMessage } from "../refusal.ts";
+import { watchTunnel } from "../tunnel-watch.ts";
+import { grpcRefusal } from "./grpc.ts";
+import type { StreamRequest } from "./request.ts";
+import { type BodyOwner, Http2RequestBody } from "./request-body.ts";
+import { rawStream, sayKey, takeAccept } from "./websocket.ts";
+
+/** `sendDate` is missing in the types: a Date that the upstream did not send is nothing of its answer. */
+interface AnswerOptions extends ServerStreamResponseOptions {
+  readonly sendDate: false;
+}
+
+/** Where a stream stands: the connection that carries it. */
+export interface StreamPlace {
+  readonly environment: GuestEnvironment;
+  readonly tunnel: TunnelPlace;
+  /** Monotonic ms at which the connection ends whatever happens. */
+  readonly endsAtMs: number;
+}
+
+/**
+ * One HTTP/2 stream of a guest: its request and the writer of its answer. It follows the table of `states.ts` like a connection
+ * with a single exchange; what waits is written at a flush, so that an answer that fails in its first segment can still be
+ * refused.
+ */
+export class Http2GuestExchange implements GuestExchange, BodyOwner {
+  readonly record: ExchangeRecord;
+  readonly proof: SessionProof;
+  readonly method: string;
+  readonly scheme: "http" | "https";
+  readonly authority: Authority;
+  readonly target: string;
+  readonly fields: Fields;
+  readonly body: Http2RequestBody;
+  readonly upgrade: "websocket" | null;
+  readonly wantsTrailers: boolean;
+  readonly needsHttp2: boolean;
+  answered = false;
+  aborted: Abort | null = null;
+  onDrain: (() => void) | null = null;
+  onAbort: (() => void) | null = null;
+  readonly #stream: ServerHttp2Stream;
+  readonly #place: StreamPlace;
+  readonly #life: ConnectionLife;
+  readonly #webSocketKey: string | null;
+  #head: AnswerHead | null = null;
+  #chunks: Buffer[] = [];
+  #trailers: Fields | null = null;
+  #awaitsTrailers = false;
+  /** The answer was ended, broken off or given away: what the stream does now is nobody's abort. */
+  #over = false;
+
+  constructor(stream: ServerHttp2Stream, request: StreamRequest, record: ExchangeRecord, place: StreamPlace) {
+    this.record = record;
+    this.proof = place.tunnel.proof;
+    this.method = request.method;
+    this.scheme = place.tunnel.scheme;
+    this.authority = request.authority;
+    this.target = request.path;
+    this.fields = request.fields;
+    this.upgrade = request.upgrade;
+    this.wantsTrailers = request.wantsTrailers;
+    this.needsHttp2 = request.isGrpc;
+    this.#webSocketKey = request.upgrade === null ? null : sayKey(request.fields);
+    this.#stream = stream;
+    this.#place = place;
+    this.body = new Http2RequestBody(stream, request, record, place.environment.limits.trailerFields, this);
+    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
+    this.#life.enter("deciding");
+    stream.on("drain", this.#onDrain);
+    stream.on("aborted", this.#onGone);
+    stream.on("close", this.#onClose);
+  }
+
+  // --- the answer ------------------------------------------------------------------------------------------------------
+
+  interim(head: AnswerHead): void {
+    if (this.#isGone || head.status === 101) return;
+    this.#stream.additionalHeaders({ ...fieldObject(head.fields), ":status": head.status });
+    if (head.status === 100 && this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
+  }
+
+  answer(head: AnswerHead): void {
+    // node:http2 knows no other final status (RFC 9110 §15: one above 599 is invalid).
+    if (head.status > 599) throw new Denial("upstream_protocol", { cause: "a status above 599" });
+    this.#head = head;
+  }
+
+  data(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+  }
+
+  end(trailers: Fields | null): void {
+    this.#trailers = trailers;
+    this.#over = true;
+    if (this.#isGone) return;
+    this.#write();
+    if (!this.#stream.writableEnded) this.#stream.end();
+    this.#leave();
+  }
+
+  flush(): boolean {
+    if (this.#isGone) {
+      this.#chunks = [];
+      return true;
+    }
+    this.#write();
+    const isFlowing = !this.#stream.writableNeedDrain;
+    if (!isFlowing) this.#life.awaitReader();
+    return isFlowing;
+  }
+
+  breakOff(resetCode: number | null): void {
+    this.#over = true;
+    this.#chunks = [];
+    // NO_ERROR would make a broken answer look like one that needed no more of the request (RFC 9113 §8.1).
+    const isCode = resetCode !== null && resetCode !== ERROR_CODE.none;
+    // Trailers that are never sent keep `close` from ending the answer ahead of the reset.
+    if (isCode && this.#awaitsTrailers) this.#stream.close(resetCode);
+    else breakStream(this.#stream);
+  }
+
+  refuse(denial: Denial): void {
+    this.#over = true;
+    this.#head = null;
+    this.#chunks = [];
+    if (this.#isGone) return;
+    this.answered = true;
+    this.#enterAnswering();
+    const nowMs = this.#place.environment.line.clock.wallMs();
+    if (this.needsHttp2) {
+      this.#respond(grpcRefusal(denial, this.record.id), true, false);
+    } else {
+      const { status, lines, body } = refusalMessage(denial, this.record.id, nowMs);
+      const list = [":status", String(status), ...lines.flatMap(([name, value]) => [name.toLowerCase(), value])];
+      const isHead = this.method === "HEAD";
+      this.#respond(list, isHead, false);
+      if (!isHead) this.#stream.end(body);
+    }
+    this.#leave();
+  }
+
+  switchProtocols(head: AnswerHead): RawStream {
+    if (this.#webSocketKey === null) throw new Denial("internal", { cause: "no upgrade was asked for" });
+    takeAccept(head.fields, this.#webSocketKey);
+    if (this.#isGone) throw new Denial("request_malformed", { cause: "the guest went away" });
+    this.#over = true;
+    this.answered = true;
+    // RFC 8441 §5: 200 takes the place of 101.
+    this.#respond(appendFieldLines([":status", "200"], head.fields), false, false);
+    this.#life.enter("handed_over");
+    const { environment, endsAtMs } = this.#place;
+    watchTunnel(
+      this.#stream,
+      () => this.record.bytesFromGuest + this.record.bytesToGuest,
+      endsAtMs,
+      environment,
+      () => this.cut(),
+    );
+    return rawStream(this.#stream);
+  }
+
+  #write(): void {
+    if (this.#head !== null) this.#writeHead(this.#head);
+    const chunks = this.#chunks;
+    if (chunks.length === 0) return;
+    this.#chunks = [];
+    // 205 has no content (RFC 9110 §15.3.6): node:http2 has ended the stream with its head.
+    if (this.#stream.writableEnded) return;
+    if (chunks.length > 1) this.#stream.cork();
+    for (const chunk of chunks) this.#stream.write(chunk);
+    if (chunks.length > 1) this.#stream.uncork();
+  }
+
+  #writeHead(head: AnswerHead): void {
+    this.#head = null;
+    this.answered = true;
+    this.#enterAnswering();
+    const endStream = head.length === "none";
+    // Asking for trailers costs a frame more; where the length is known hardly anybody sends any.
+    const waitForTrailers = !endStream && (head.length === "stream" || this.#trailers !== null || this.wantsTrailers);
+    if (waitForTrailers) this.#stream.once("wantTrailers", this.#onWantTrailers);
+    this.#awaitsTrailers = waitForTrailers;
+    const list = appendFieldLines([":status", String(head.status)], head.fields);
+    this.#respond(list, endStream, waitForTrailers);
+  }
+
+  #respond(list: readonly string[], endStream: boolean, waitForTrailers: boolean): void {
+    const options: AnswerOptions = { endStream, waitForTrailers, sendDate: false };
+    this.#stream.respond(list, options);
+  }
+
+  readonly #onWantTrailers = (): void => {
+    this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers));
+  };
+
+  #enterAnswering(): void {
+    this.#life.answerBegan();
+    const { state } = this.#life;
+    if (state === "answering" || state === "answered_early" || state === "closed") return;
+    this.#life.enter(this.body.done ? "answering" : "answered_early");
+  }
+
+  /**
+   * All was said. A guest that still sends is read for a moment and what comes thrown away: a reset could overtake the answer
+   * that waits to be written.
+   */
+  #leave(): void {
+    if (this.body.done) {
+      this.#life.awaitReader();
+      return;
+    }
+    this.#life.enter("lingering");
+    this.body.discard(() => this.#stream.close(ERROR_CODE.none));
+  }
+
+  // --- for the body ----------------------------------------------------------------------------------------------------
+
+  bodyStarted(): void {
+    if (this.#life.state !== "deciding") return;
+    if (this.body.done) this.#life.enter("answering");
+    else this.#life.enter(this.body.expectContinue ? "awaiting_continue" : "relaying_body");
+  }
+
+  bodyMoved(): void {
+    if (this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
+    else if (this.#life.state !== "lingering") this.#life.renew();
+  }
+
+  bodyCompleted(): void {
+    const { state } = this.#life;
+    if (state === "awaiting_continue" || state === "relaying_body" || state === "answered_early") {
+      this.#life.enter("answering");
+    }
+  }
+
+  // --- ends ------------------------------------------------------------------------------------------------------------
+
+  /** The edge ends it now, whatever it does. */
+  cut(): void {
+    this.abort("edge_aborted");
+    this.#over = true;
+    cancelStream(this.#stream);
+  }
+
+  /** The guest is gone, or is about to be: whoever relays is told once. */
+  abort(by: Abort): void {
+    if (this.aborted !== null) return;
+    this.aborted = by;
+    this.#chunks = [];
+    // The relay first: to it a body that breaks off is a failure of the upstream's side.
+    this.onAbort?.();
+    this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
+  }
+
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
+  #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
+    if (isOld) this.cut();
+    // RFC 9113 §8.1: a server that has answered may end the rest of a request with NO_ERROR.
+    else if (this.#life.state === "lingering") this.#stream.close(ERROR_CODE.none);
+    else if (onTimeout !== null) {
+      // A guest that is not being read is not the one who is late.
+      this.body.break(new Denial(this.#stream.isPaused() ? "upstream_timeout" : onTimeout));
+    } else {
+      this.abort("guest_aborted");
+      this.#over = true;
+      cancelStream(this.#stream);
+    }
+  }
+
+  readonly #onDrain = (): void => {
+    this.#life.renew();
+    this.onDrain?.();
+  };
+
+  readonly #onGone = (): void => {
+    if (!this.#over) this.abort("guest_aborted");
+  };
+
+  readonly #onClose = (): void => {
+    this.#onGone();
+    if (this.#life.state !== "closed") this.#life.enter("closed");
+  };
+}

@@ -1,0 +1,44 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { ServerHttp2Stream } from "node:http2";
+import { Denial } from "../../core/denial.ts";
+import type { Fields } from "../../core/fields.ts";
+import type { RawStream } from "../../core/wire.ts";
+import { cancelStream } from "../../http2/reset.ts";
+
+/**
+ * A WebSocket over HTTP/2 (RFC 8441) has no handshake key of its own; inside the house an upgrade has the form of RFC 6455,
+ * so that the edge says the key and holds the upstream to it.
+ */
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** Gives the request a key, in place of anything that the guest said. @returns it */
+export function sayKey(fields: Fields): string {
+  const key = randomBytes(16).toString("base64");
+  fields.dropAll("sec-websocket-key");
+  fields.append("Sec-WebSocket-Key", key);
+  return key;
+}
+
+/** Takes the answer to the key out of a 101. @throws Denial `upstream_protocol` when it is not the right one (RFC 6455 §4.1) */
+export function takeAccept(fields: Fields, key: string): void {
+  const wanted = createHash("sha1")
+    .update(key + GUID)
+    .digest("base64");
+  const said = fields.all("sec-websocket-accept");
+  if (said.length !== 1 || said[0] !== wanted)
+    throw new Denial("upstream_protocol", { cause: "the upstream did not accept the WebSocket key" });
+  fields.dropAll("sec-websocket-accept");
+}
+
+/** The stream as a raw one: to destroy it is to reset it (RFC 8441 §5), since its end would look orderly. */
+export function rawStream(stream: ServerHttp2Stream): RawStream {
+  const destroy = stream.destroy.bind(stream);
+  stream.destroy = (error?: Error) => {
+    if (error === undefined && !stream.closed && !(stream.writableFinished && stream.readableEnded)) {
+      cancelStream(stream);
+      return stream;
+    }
+    return destroy(error);
+  };
+  return stream;
+}
