@@ -53,6 +53,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
         enableConnectProtocol: true,
       },
       maxHeaderListPairs: limits.headFields + FURTHER_PAIRS,
+      // An upstream's answer head that was let in can be let out: HPACK makes it no longer than twice (RFC 7541 §5.2).
+      maxSendHeaderBlockLength: 2 * limits.headBytes,
       streamResetBurst: RESET_BURST,
       streamResetRate: RESETS_PER_SECOND,
       // Two lines of one name are the guest's business and the upstream's, not this hop's.
@@ -100,7 +102,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     try {
       this.#begin(stream, (flags & END_STREAM_FLAG) !== 0, raw);
     } catch (thrown) {
-      this.#fault(thrown);
+      this.#onFault(thrown);
     }
   };
 
@@ -116,6 +118,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       environment: this.#environment,
       tunnel,
       endsAtMs,
+      onFault: this.#onFault,
     });
     this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
@@ -147,7 +150,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     try {
       await runExchange(line, exchange);
     } catch (thrown) {
-      this.#fault(thrown);
+      this.#onFault(thrown);
     } finally {
       running.ended();
       this.#over(exchange);
@@ -173,14 +176,14 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   }
 
   /** A fault of the edge itself costs this guest its connection, nobody else anything. */
-  #fault(thrown: unknown): void {
+  readonly #onFault = (thrown: unknown): void => {
     const record = this.#account.open("connection");
     record.denial = "internal";
     record.detail = Denial.from(thrown).detail;
     record.outcome = "edge_aborted";
     this.#account.close(record);
     this.cut();
-  }
+  };
 
   /** A broken transport is nobody's offence; a broken protocol is. */
   readonly #onError = (error: NodeJS.ErrnoException): void => {

@@ -28,6 +28,8 @@ export interface StreamPlace {
   readonly tunnel: TunnelPlace;
   /** Monotonic ms at which the connection ends whatever happens. */
   readonly endsAtMs: number;
+  /** A fault of the edge itself. */
+  readonly onFault: (thrown: unknown) => void;
 }
 
 /**
@@ -77,7 +79,9 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#stream = stream;
     this.#place = place;
     this.body = new Http2RequestBody(stream, request, record, place.environment.limits.trailerFields, this);
-    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
+    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) =>
+      this.guarded(() => this.#timeUp(denial, isOld)),
+    );
     this.#life.enter("deciding");
     stream.on("drain", this.#onDrain);
     stream.on("aborted", this.#onGone);
@@ -202,9 +206,10 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#stream.respond(list, options);
   }
 
-  readonly #onWantTrailers = (): void => {
-    this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers));
-  };
+  readonly #onWantTrailers = (): void =>
+    this.guarded(() => {
+      this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers));
+    });
 
   #enterAnswering(): void {
     this.#life.answerBegan();
@@ -283,17 +288,29 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     }
   }
 
-  readonly #onDrain = (): void => {
-    this.#life.renew();
-    this.onDrain?.();
-  };
+  readonly #onDrain = (): void =>
+    this.guarded(() => {
+      this.#life.renew();
+      this.onDrain?.();
+    });
 
-  readonly #onGone = (): void => {
-    if (!this.#over) this.abort("guest_aborted");
-  };
+  readonly #onGone = (): void =>
+    this.guarded(() => {
+      if (!this.#over) this.abort("guest_aborted");
+    });
 
-  readonly #onClose = (): void => {
-    this.#onGone();
-    if (this.#life.state !== "closed") this.#life.enter("closed");
-  };
+  readonly #onClose = (): void =>
+    this.guarded(() => {
+      if (!this.#over) this.abort("guest_aborted");
+      if (this.#life.state !== "closed") this.#life.enter("closed");
+    });
+
+  /** Whatever is thrown inside an event would end the process: it ends this guest's connection instead. */
+  guarded(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#place.onFault(thrown);
+    }
+  }
 }

@@ -15,6 +15,8 @@ export interface BodyOwner {
   /** Bytes came. */
   bodyMoved(): void;
   bodyCompleted(): void;
+  /** Runs a step of an event; what it throws is the owner's to deal with. */
+  guarded(step: () => void): void;
 }
 
 /**
@@ -90,33 +92,36 @@ export class Http2RequestBody implements RequestBody {
     this.#stream.resume();
   }
 
-  readonly #onData = (chunk: Buffer): void => {
-    const sink = this.#sink;
-    if (sink === null || this.#broken !== null) return;
-    countSegment(chunk.length);
-    this.#record.bytesFromGuest += chunk.length;
-    this.#owner.bodyMoved();
-    sink.bodyData(chunk);
-    if (!sink.bodyFlush()) this.#stream.pause();
-  };
+  readonly #onData = (chunk: Buffer): void =>
+    this.#owner.guarded(() => {
+      const sink = this.#sink;
+      if (sink === null || this.#broken !== null) return;
+      countSegment(chunk.length);
+      this.#record.bytesFromGuest += chunk.length;
+      this.#owner.bodyMoved();
+      sink.bodyData(chunk);
+      if (!sink.bodyFlush()) this.#stream.pause();
+    });
 
-  readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void => {
-    try {
-      this.#trailers = readTrailerLines(raw, this.#maxTrailers);
-      dropForbiddenTrailers(this.#trailers);
-    } catch (thrown) {
-      this.break(new Denial("request_malformed", { cause: thrown }));
-    }
-  };
+  readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void =>
+    this.#owner.guarded(() => {
+      try {
+        this.#trailers = readTrailerLines(raw, this.#maxTrailers);
+        dropForbiddenTrailers(this.#trailers);
+      } catch (thrown) {
+        this.break(new Denial("request_malformed", { cause: thrown }));
+      }
+    });
 
-  readonly #onEnd = (): void => {
-    const sink = this.#sink;
-    // A reset ends the stream as well, with NO_ERROR even by the same event: such a body must never look whole.
-    if (this.#stream.aborted) this.break(new Denial("request_malformed", { cause: "the guest reset the stream" }));
-    if (sink === null || this.#broken !== null) return;
-    this.#done = true;
-    sink.bodyEnd(this.#trailers);
-    sink.bodyFlush();
-    this.#owner.bodyCompleted();
-  };
+  readonly #onEnd = (): void =>
+    this.#owner.guarded(() => {
+      const sink = this.#sink;
+      // A reset ends the stream as well, with NO_ERROR even by the same event: such a body must never look whole.
+      if (this.#stream.aborted) this.break(new Denial("request_malformed", { cause: "the guest reset the stream" }));
+      if (sink === null || this.#broken !== null) return;
+      this.#done = true;
+      sink.bodyEnd(this.#trailers);
+      sink.bodyFlush();
+      this.#owner.bodyCompleted();
+    });
 }
