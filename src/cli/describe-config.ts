@@ -78,7 +78,7 @@ export function sourceText(source: CredentialEntry["source"]): string {
 function describeDestinations(rules: readonly DestinationRule[]): string {
   const title = `destinations: ${rules.length}\n`;
   if (rules.length === 0) return title;
-  const head = ["NAME", "HOST", "SCHEME", "TLS", "MODE", "ALLOWS", "CREDENTIAL"];
+  const head = ["NAME", "HOST", "SCHEME", "TLS", "HTTP", "MODE", "ALLOWS", "CREDENTIAL"];
   const more = rules.length - MOST_LISTED;
   return [
     title,
@@ -93,6 +93,7 @@ function destinationRow({ destination, host, port, allow }: DestinationRule): st
     `${hostText(host)}:${port}`,
     destination.scheme,
     destination.scheme === "http" ? "-" : destination.tls,
+    destination.tls === "passthrough" ? "-" : destination.http,
     destination.mode,
     destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
     destination.credential === null

@@ -48,26 +48,25 @@ const FORBIDDEN = new Set([
   "http2-settings",
 ]);
 
-/**
- * Drops the trailer lines that may never pass. For HTTP/2, where trailers are part of every message and nobody announces them
- * (gRPC puts an application's own names there).
- */
-export function dropForbiddenTrailers(trailers: Fields): void {
-  for (let i = 0; i < trailers.names.length; i++) {
-    const name = trailers.names[i] as string;
-    if (FORBIDDEN.has(name) || name.startsWith("proxy-")) trailers.drop(i);
-  }
-}
-
 /** Drops every trailer line that may not pass. @param announced values of the head's `Trailer` fields */
 export function filterTrailers(trailers: Fields, announced: readonly string[]): void {
   const named = new Set(announced.flatMap((value) => value.split(",")).map((name) => name.trim().toLowerCase()));
   for (let i = 0; i < trailers.names.length; i++) {
     const name = trailers.names[i] as string;
     const passes =
-      !FORBIDDEN.has(name) &&
-      !name.startsWith("proxy-") &&
-      (named.has(name) || KNOWN.has(name) || name.startsWith("grpc-") || name.startsWith("x-"));
+      isHarmless(name) && (named.has(name) || KNOWN.has(name) || name.startsWith("grpc-") || name.startsWith("x-"));
     if (!passes) trailers.drop(i);
   }
+}
+
+/**
+ * The same for HTTP/2, where trailers are a section of their own that nobody announces: gRPC puts fields of any name there.
+ * Only what no trailer may carry is dropped.
+ */
+export function filterUnannouncedTrailers(trailers: Fields): void {
+  for (let i = 0; i < trailers.names.length; i++) if (!isHarmless(trailers.names[i] as string)) trailers.drop(i);
+}
+
+function isHarmless(name: string): boolean {
+  return !FORBIDDEN.has(name) && !name.startsWith("proxy-");
 }

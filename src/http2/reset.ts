@@ -1,19 +1,16 @@
 import type { Http2Stream } from "node:http2";
-import { addAbortSignal } from "node:stream";
 
 /**
- * Resets a stream with CANCEL, without ending what was being sent on it. `Http2Stream.close` will not do: it ends the writable
- * side first and lets that out ahead of the reset, so that a message which was broken off arrives as a whole one.
- * @param stream with an `error` listener
+ * Resets a stream, so that the peer takes nothing for whole that is not.
+ *
+ * Node's `close` ends the sending side first. Where nghttp2 is just then reading or flushing, it holds the reset back, and the
+ * end goes out ahead of it: half a message looks like all of it. With trailers promised, Node even aborts the process, when it
+ * destroys a stream of which nghttp2 still asks for them. So that end is not passed on here; and a reset that is held back
+ * leaves with the next write of the session, which reading causes.
  */
-export function cancelStream(stream: Http2Stream): void {
-  // Node resets with CANCEL for an AbortError alone, and makes that by this way only.
-  if (!stream.destroyed) addAbortSignal(ABORTED, stream);
+export function resetStream(stream: Http2Stream, code: number): void {
+  if (stream.closed || stream.destroyed) return;
+  stream._final = (done) => done();
+  stream.close(code);
+  if (!stream.destroyed) stream._read(0);
 }
-
-/** The same with INTERNAL_ERROR: the fault is not the peer's. */
-export function breakStream(stream: Http2Stream): void {
-  if (!stream.destroyed) stream.destroy(new Error("broken off"));
-}
-
-const ABORTED = AbortSignal.abort();

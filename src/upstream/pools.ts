@@ -1,9 +1,22 @@
 import type { Destination } from "../core/destination.ts";
 import type { Permit, PinnedAddress } from "../core/exchange.ts";
 import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
-import { dial } from "./dial.ts";
+import { ChoicePool, Http2Only } from "./choice-pool.ts";
+import { dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
+import { Http2Pool } from "./http2-pool.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
+
+/** Connections to one pinned address set, whatever they speak. */
+interface Pool {
+  take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
+}
+
+/** What is kept of a destination. */
+interface Kept {
+  readonly pools: Map<string, Pool>;
+  readonly http2Only: Http2Only;
+}
 
 /**
  * The edge's upstream connections: a pool for each destination and pinned address set. A reload makes new destinations and
@@ -12,7 +25,7 @@ import type { UpstreamTrust } from "./trust.ts";
 export class UpstreamPools implements UpstreamPort {
   readonly #options: Omit<PoolOptions, "onEmpty">;
   readonly #trust: UpstreamTrust;
-  readonly #pools = new WeakMap<Destination, Map<string, UpstreamPool>>();
+  readonly #kept = new WeakMap<Destination, Kept>();
 
   constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">) {
     this.#trust = trust;
@@ -20,7 +33,7 @@ export class UpstreamPools implements UpstreamPort {
   }
 
   connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#poolFor(permit, pinned).take(permit, want.fresh);
+    return this.#poolFor(permit, pinned).take(permit, want);
   }
 
   async dialRaw(
@@ -36,20 +49,54 @@ export class UpstreamPools implements UpstreamPort {
     return { stream: socket, address };
   }
 
-  #poolFor(permit: Permit, pinned: PinnedAddress): UpstreamPool {
+  #poolFor(permit: Permit, pinned: PinnedAddress): Pool {
     const { destination } = permit;
-    let pools = this.#pools.get(destination);
-    if (pools === undefined) {
-      pools = new Map();
-      this.#pools.set(destination, pools);
+    let kept = this.#kept.get(destination);
+    if (kept === undefined) {
+      kept = { pools: new Map(), http2Only: new Http2Only() };
+      this.#kept.set(destination, kept);
     }
-    let pool = pools.get(pinned.key);
+    let pool = kept.pools.get(pinned.key);
     if (pool === undefined) {
-      const tls = destination.scheme === "https" ? { context: this.#trust.contextFor(destination) } : null;
-      const owner = pools;
-      pool = new UpstreamPool(pinned, tls, { ...this.#options, onEmpty: () => owner.delete(pinned.key) });
-      pools.set(pinned.key, pool);
+      pool = this.#newPool(destination, pinned, kept);
+      kept.pools.set(pinned.key, pool);
     }
     return pool;
   }
+
+  #newPool(destination: Destination, pinned: PinnedAddress, { pools, http2Only }: Kept): Pool {
+    const context = destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
+    const dialler = new Dialler(pinned, context, this.#options.timeouts.upstreamConnectMs);
+    const options: PoolOptions = {
+      ...this.#options,
+      onEmpty: () => {
+        if (pools.get(pinned.key) === pool) pools.delete(pinned.key);
+      },
+    };
+    const pool = poolOf(destination, dialler, http2Only, options);
+    return pool;
+  }
+}
+
+function poolOf(destination: Destination, dialler: Dialler, http2Only: Http2Only, options: PoolOptions): Pool {
+  const { pinned } = dialler;
+  switch (destination.http) {
+    case "auto":
+      if (destination.scheme === "https") return new ChoicePool(dialler, http2Only, options);
+      return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);
+    case "h1":
+      return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);
+    case "h2":
+      return new Http2Pool(pinned, () => dialHttp2(dialler), "https", options);
+    case "h2c":
+      return new Http2Pool(pinned, () => dialler.dial([]), "http", options);
+  }
+}
+
+/** A server that chose nothing would take the request for HTTP/1.1. */
+async function dialHttp2(dialler: Dialler): Promise<Dialled> {
+  const dialled = await dialler.dial(["h2"]);
+  if (dialled.protocol === "h2") return dialled;
+  dialled.socket.destroy();
+  throw new ProtocolRefused("the upstream chose no HTTP/2 over TLS");
 }

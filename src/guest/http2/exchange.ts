@@ -6,7 +6,7 @@ import type { ExchangeRecord } from "../../core/record.ts";
 import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../../core/wire.ts";
 import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
 import { ERROR_CODE } from "../../http2/grammar.ts";
-import { breakStream, cancelStream } from "../../http2/reset.ts";
+import { resetStream } from "../../http2/reset.ts";
 import { ConnectionLife } from "../connection-life.ts";
 import type { GuestEnvironment } from "../environment.ts";
 import type { TunnelPlace } from "../place.ts";
@@ -60,7 +60,6 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   #head: AnswerHead | null = null;
   #chunks: Buffer[] = [];
   #trailers: Fields | null = null;
-  #awaitsTrailers = false;
   /** The answer was ended, broken off or given away: what the stream does now is nobody's abort. */
   #over = false;
 
@@ -131,9 +130,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#chunks = [];
     // NO_ERROR would make a broken answer look like one that needed no more of the request (RFC 9113 §8.1).
     const isCode = resetCode !== null && resetCode !== ERROR_CODE.none;
-    // Trailers that are never sent keep `close` from ending the answer ahead of the reset.
-    if (isCode && this.#awaitsTrailers) this.#stream.close(resetCode);
-    else breakStream(this.#stream);
+    resetStream(this.#stream, isCode ? resetCode : ERROR_CODE.internal);
   }
 
   refuse(denial: Denial): void {
@@ -196,7 +193,6 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     // Asking for trailers costs a frame more; where the length is known hardly anybody sends any.
     const waitForTrailers = !endStream && (head.length === "stream" || this.#trailers !== null || this.wantsTrailers);
     if (waitForTrailers) this.#stream.once("wantTrailers", this.#onWantTrailers);
-    this.#awaitsTrailers = waitForTrailers;
     const list = appendFieldLines([":status", String(head.status)], head.fields);
     this.#respond(list, endStream, waitForTrailers);
   }
@@ -257,7 +253,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   cut(): void {
     this.abort("edge_aborted");
     this.#over = true;
-    cancelStream(this.#stream);
+    resetStream(this.#stream, ERROR_CODE.cancel);
   }
 
   /** The guest is gone, or is about to be: whoever relays is told once. */
@@ -284,7 +280,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     } else {
       this.abort("guest_aborted");
       this.#over = true;
-      cancelStream(this.#stream);
+      resetStream(this.#stream, ERROR_CODE.cancel);
     }
   }
 

@@ -4,7 +4,7 @@ import type { Fields } from "../../core/fields.ts";
 import type { ExchangeRecord } from "../../core/record.ts";
 import { countSegment } from "../../core/segment-memory.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
-import { dropForbiddenTrailers } from "../../http1/trailers.ts";
+import { filterUnannouncedTrailers } from "../../http1/trailers.ts";
 import { readTrailerLines } from "../../http2/field-lines.ts";
 import { LINGER_BYTES } from "../linger.ts";
 import type { StreamRequest } from "./request.ts";
@@ -107,7 +107,7 @@ export class Http2RequestBody implements RequestBody {
     this.#owner.guarded(() => {
       try {
         this.#trailers = readTrailerLines(raw, this.#maxTrailers);
-        dropForbiddenTrailers(this.#trailers);
+        filterUnannouncedTrailers(this.#trailers);
       } catch (thrown) {
         this.break(new Denial("request_malformed", { cause: thrown }));
       }

@@ -3,7 +3,8 @@ import type { ServerHttp2Stream } from "node:http2";
 import { Denial } from "../../core/denial.ts";
 import type { Fields } from "../../core/fields.ts";
 import type { RawStream } from "../../core/wire.ts";
-import { cancelStream } from "../../http2/reset.ts";
+import { ERROR_CODE } from "../../http2/grammar.ts";
+import { resetStream } from "../../http2/reset.ts";
 
 /**
  * A WebSocket over HTTP/2 (RFC 8441) has no handshake key of its own; inside the house an upgrade has the form of RFC 6455,
@@ -34,11 +35,11 @@ export function takeAccept(fields: Fields, key: string): void {
 export function rawStream(stream: ServerHttp2Stream): RawStream {
   const destroy = stream.destroy.bind(stream);
   stream.destroy = (error?: Error) => {
-    if (error === undefined && !stream.closed && !(stream.writableFinished && stream.readableEnded)) {
-      cancelStream(stream);
-      return stream;
-    }
-    return destroy(error);
+    const isOpen = !stream.closed && !(stream.writableFinished && stream.readableEnded);
+    // A session that ends takes its streams with it, and nothing more is sent.
+    if (error !== undefined || !isOpen || stream.session?.destroyed !== false) return destroy(error);
+    resetStream(stream, ERROR_CODE.cancel);
+    return stream;
   };
   return stream;
 }

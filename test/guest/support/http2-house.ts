@@ -47,7 +47,7 @@ export function http2House(): (
     expect(joined.faults).toEqual([]);
     await eventually(() => joined.sweep.size === 0, "the end of every deadline");
   });
-  return async (serve, options = {}, onEnd = undefined) => {
+  return async (serve, options, onEnd) => {
     const upstream = await startScripted(serve, onEnd);
     const joined = await startJoined({ leaf, ...options });
     const authority = `api.test:${upstream.port}`;

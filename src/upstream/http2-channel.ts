@@ -1,0 +1,367 @@
+import type { ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2";
+import type { Deadlined } from "../core/deadline.ts";
+import { Denial } from "../core/denial.ts";
+import type { OutboundHead } from "../core/exchange.ts";
+import type { Fields } from "../core/fields.ts";
+import { countSegment } from "../core/segment-memory.ts";
+import type { AnswerSink, BodyLength, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import { Http1Error } from "../http1/grammar.ts";
+import type { ConnectionContext } from "./connection.ts";
+import { answerHead, answerTrailers, type FieldList, requestFields, trailerRecord } from "./http2-head.ts";
+import { CANCEL } from "./http2-module.ts";
+import { resetStream } from "../http2/reset.ts";
+import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
+import { Http2Tunnel, switchingHead } from "./http2-tunnel.ts";
+import { STREAM_STATES, type StreamState } from "./stream-states.ts";
+
+/** Frame flag of the last frame of a direction (RFC 9113 §6.2). */
+const END_STREAM = 1;
+/** How long a stream whose exchange is over may take to leave, `ms`. */
+const LEAVE_MS = 1000;
+
+/** What the session does for a stream. */
+export interface StreamOwner {
+  readonly address: string;
+  readonly scheme: "http" | "https";
+  /** It takes requests. */
+  readonly isUsable: boolean;
+  /** The upstream takes an extended CONNECT (RFC 8441 §3). */
+  readonly takesConnect: boolean;
+  /** The connection is gone, or about to be. */
+  readonly isLost: boolean;
+  /** Streams above were not looked at by the upstream (GOAWAY). */
+  readonly lastStreamId: number;
+  open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream;
+  /** The stream's place is free. @param isReset it was ended before its time, from this side */
+  left(isReset: boolean): void;
+  /** Nothing came in time: perhaps the connection is dead. */
+  suspect(): void;
+}
+
+/** One HTTP/2 stream of a session: one exchange. What does not fit the state resets the stream, and no other. */
+export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
+  readonly address: string;
+  readonly reused: boolean;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #owner: StreamOwner;
+  readonly #context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits">;
+  #state: StreamState = "held";
+  #stream: ClientHttp2Stream | null = null;
+  #end: StreamEnd | null = null;
+  #sink: AnswerSink | null = null;
+  #request: OutboundRequest | null = null;
+  #method = "";
+  #websocketKey: string | null = null;
+  #corked = false;
+  #isReset = false;
+  #hasLeft = false;
+  #interims = 0;
+  #hasBytes = false;
+  #length: BodyLength = "stream";
+  #received = 0;
+  #requestTrailers: Fields | null = null;
+  #trailers: Fields | null = null;
+  #flushing: NodeJS.Immediate | null = null;
+  #error: Error | null = null;
+
+  constructor(
+    owner: StreamOwner,
+    reused: boolean,
+    context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits">,
+  ) {
+    this.#owner = owner;
+    this.address = owner.address;
+    this.reused = reused;
+    this.#context = context;
+  }
+
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean {
+    if (this.#state !== "held" || !this.#owner.isUsable) return false;
+    const refusal = request.upgrade === null ? null : this.#upgradeFault(head);
+    if (refusal !== null) {
+      this.#close(false);
+      sink.failed(refusal, false, null);
+      return true;
+    }
+    const { length } = request.body;
+    const endStream = length === "none" && request.upgrade === null;
+    const fields = requestFields(head, request, this.#owner.scheme);
+    const stream = this.#owner.open(fields, { endStream, waitForTrailers: length === "stream" });
+    this.#sink = sink;
+    this.#request = request;
+    this.#method = request.upgrade === null ? head.method : "CONNECT";
+    this.#stream = stream;
+    this.#end = streamEnd(stream);
+    this.#listen(stream);
+    this.#context.sweep.add(this);
+    this.#enter(length === "none" ? "awaiting_answer" : "requesting");
+    if (length !== "none") request.body.start(this);
+    return true;
+  }
+
+  #upgradeFault(head: OutboundHead): Denial | null {
+    if (!this.#owner.takesConnect)
+      return new Denial("upgrade_unsupported", {
+        cause:
+          "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441): write `http: h1` if it speaks that as well",
+      });
+    const [key, ...more] = head.fields.all("sec-websocket-key");
+    if (key === undefined || more.length > 0)
+      return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
+    this.#websocketKey = key;
+    return null;
+  }
+
+  #listen(stream: ClientHttp2Stream): void {
+    stream.on("headers", (_headers, flags, raw) => this.#guarded(() => this.#onInterim(raw, flags)));
+    stream.on("response", (_headers, flags, raw) => this.#guarded(() => this.#onHead(raw, flags)));
+    stream.on("trailers", (_headers, _flags, raw) => this.#guarded(() => this.#onTrailers(raw)));
+    stream.on("drain", () => this.#onDrain());
+    stream.on("wantTrailers", () => this.#guarded(() => stream.sendTrailers(trailerRecord(this.#requestTrailers))));
+    stream.on("error", (error) => {
+      this.#error = error;
+    });
+    stream.on("close", () => this.#onClose());
+  }
+
+  // --- the request ---------------------------------------------------------------------------------------------------
+
+  bodyData(chunk: Buffer): void {
+    const stream = this.#stream;
+    if (this.#request === null || stream === null) return;
+    if (!this.#corked) {
+      this.#corked = true;
+      stream.cork();
+    }
+    stream.write(chunk);
+  }
+
+  bodyEnd(trailers: Fields | null): void {
+    if (this.#request === null) return;
+    if (trailers !== null) {
+      try {
+        this.#request.cleanseTrailers(trailers);
+      } catch (thrown) {
+        this.#fail(Denial.from(thrown));
+        return;
+      }
+    }
+    this.#requestTrailers = trailers;
+    if (this.#state === "requesting") this.#enter("awaiting_answer");
+    this.#stream?.end();
+  }
+
+  bodyFlush(): boolean {
+    const stream = this.#stream;
+    if (this.#request === null || stream === null) return true;
+    if (this.#corked) {
+      this.#corked = false;
+      stream.uncork();
+    }
+    if (this.#state === "requesting") this.#renewDeadline();
+    return !stream.writableNeedDrain;
+  }
+
+  bodyBroken(denial: Denial): void {
+    if (this.#request !== null) this.#fail(denial);
+  }
+
+  #onDrain(): void {
+    if (this.#state === "requesting") this.#renewDeadline();
+    this.#request?.body.resume();
+  }
+
+  // --- the answer ----------------------------------------------------------------------------------------------------
+
+  resume(): void {
+    this.#stream?.resume();
+  }
+
+  #onInterim(raw: readonly string[], flags: number): void {
+    const sink = this.#sink;
+    if (sink === null) return;
+    this.#hasBytes = true;
+    // What is no 1xx here is a second head.
+    if (this.#state === "answering" || (flags & END_STREAM) !== 0) throw new Http1Error("status_line");
+    if (++this.#interims > this.#context.limits.interimResponses) throw new Http1Error("interim_count");
+    const head = answerHead(raw, this.#method, false, this.#context.limits);
+    if (head.status >= 200) throw new Http1Error("status_line");
+    sink.interim(head);
+  }
+
+  #onHead(raw: readonly string[], flags: number): void {
+    const sink = this.#sink;
+    const stream = this.#stream;
+    if (sink === null || stream === null) return;
+    this.#hasBytes = true;
+    const endsStream = (flags & END_STREAM) !== 0;
+    const head = answerHead(raw, this.#method, endsStream, this.#context.limits);
+    if (head.status < 200 || this.#state === "answering") throw new Http1Error("status_line");
+    if (this.#websocketKey !== null && head.status < 300 && !endsStream) {
+      this.#enter("upgraded");
+      this.#handOver(switchingHead(head, this.#websocketKey), stream, sink);
+      return;
+    }
+    this.#length = head.length;
+    this.#enter("answering");
+    if (this.#websocketKey !== null) stream.end();
+    sink.head(head);
+    // The sink may have ended the exchange.
+    if (this.#sink !== sink) return;
+    if (endsStream) {
+      this.#finish(sink);
+      return;
+    }
+    stream.on("data", (chunk: Buffer) => this.#guarded(() => this.#onData(chunk)));
+    stream.on("end", () => this.#guarded(() => this.#onEnd()));
+    this.#scheduleFlush();
+  }
+
+  #onData(chunk: Buffer): void {
+    countSegment(chunk.length);
+    const sink = this.#sink;
+    if (sink === null) return;
+    this.#received += chunk.length;
+    const most = this.#length === "none" ? 0 : this.#length;
+    if (typeof most === "number" && this.#received > most) throw new Http1Error("content_length");
+    this.#renewDeadline();
+    sink.data(chunk);
+    this.#scheduleFlush();
+  }
+
+  #onTrailers(raw: readonly string[]): void {
+    if (this.#sink !== null) this.#trailers = answerTrailers(raw, this.#context.limits);
+  }
+
+  #onEnd(): void {
+    const sink = this.#sink;
+    // An end that a reset made is none: `close` follows.
+    if (sink === null || this.#end?.isTrue !== true) return;
+    if (typeof this.#length === "number" && this.#received !== this.#length) throw new Http1Error("content_length");
+    this.#finish(sink);
+  }
+
+  /** Once a turn: what one segment brought leaves in one write. */
+  #scheduleFlush(): void {
+    this.#flushing ??= setImmediate(() => {
+      this.#flushing = null;
+      if (this.#sink?.flush() === false) this.#stream?.pause();
+    });
+  }
+
+  // --- the ends ------------------------------------------------------------------------------------------------------
+
+  abort(): void {
+    this.#sink = null;
+    this.#close(true);
+  }
+
+  release(): void {
+    if (this.#state === "held") this.#close(false);
+    else this.abort();
+  }
+
+  onDeadline(): void {
+    const state = this.#state;
+    if (state === "closed") {
+      this.#context.sweep.delete(this);
+      if (this.#stream !== null) resetStream(this.#stream, CANCEL);
+      return;
+    }
+    const awaitsGuest = this.#stream?.writableNeedDrain === false && this.#request?.body.expectContinue === false;
+    if (state === "requesting" && awaitsGuest) {
+      this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
+      return;
+    }
+    this.#owner.suspect();
+    this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
+  }
+
+  /** The answer is complete. An upstream that answered ahead of the request's end wants no more of it (RFC 9113 §8.1). */
+  #finish(sink: AnswerSink): void {
+    const trailers = this.#trailers;
+    this.#sink = null;
+    // Sent is not what was handed over: of a window that never opens, a part would stay for ever.
+    this.#close(this.#stream?.writableFinished === false);
+    sink.end(trailers);
+  }
+
+  #handOver(head: ReturnType<typeof switchingHead>, stream: ClientHttp2Stream, sink: AnswerSink): void {
+    const tunnel = new Http2Tunnel(stream);
+    this.#request = null;
+    this.#sink = null;
+    sink.upgraded(head, tunnel);
+  }
+
+  #onClose(): void {
+    if (this.#state === "upgraded") this.#enter("closed");
+    if (this.#state === "closed") this.#leave();
+    else this.#lose();
+  }
+
+  /** The stream ended, and its exchange did not. */
+  #lose(): void {
+    const owner = this.#owner;
+    const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
+    const wasReused = this.reused && owner.isLost && !this.#hasBytes && lost.denial.code === "upstream_unreachable";
+    this.#fail(lost.denial, lost.refused || wasReused, lost.code);
+  }
+
+  /** What throws ends this exchange; as long as the sink was not told the end, it is told of the failure. */
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#fail(
+        thrown instanceof Http1Error ? new Denial("upstream_protocol", { cause: thrown }) : Denial.from(thrown),
+      );
+    }
+  }
+
+  #fail(denial: Denial, stale = false, code: number | null = null): void {
+    const sink = this.#sink;
+    this.#sink = null;
+    this.#close(true);
+    sink?.failed(denial, stale, code);
+  }
+
+  /** @param reset the upstream is to stop */
+  #close(reset: boolean): void {
+    const stream = this.#stream;
+    if (this.#state === "closed") return;
+    this.#enter("closed");
+    this.#request = null;
+    if (this.#flushing !== null) clearImmediate(this.#flushing);
+    if (stream === null || stream.destroyed) {
+      this.#leave();
+      return;
+    }
+    this.#isReset = reset && !stream.closed;
+    if (reset) resetStream(stream, CANCEL);
+    // A stream that nobody reads never ends; and what is left of a request may be stuck for want of a window.
+    stream.resume();
+    this.deadlineMs = this.#context.clock.monotonicMs() + LEAVE_MS;
+  }
+
+  /** The stream is gone: its place is free. */
+  #leave(): void {
+    this.#context.sweep.delete(this);
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#owner.left(this.#isReset);
+  }
+
+  #enter(next: StreamState): void {
+    if (!STREAM_STATES[this.#state].next.includes(next)) {
+      throw new Error(`upstream stream: ${this.#state} -> ${next} is not in the table`);
+    }
+    this.#state = next;
+    this.#renewDeadline();
+  }
+
+  #renewDeadline(): void {
+    const { timeout } = STREAM_STATES[this.#state];
+    this.deadlineMs =
+      timeout === null ? Number.POSITIVE_INFINITY : this.#context.clock.monotonicMs() + this.#context.timeouts[timeout];
+  }
+}
