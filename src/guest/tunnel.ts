@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { Denial } from "../core/denial.ts";
+import type { Destination } from "../core/destination.ts";
 import type { Permit } from "../core/exchange.ts";
 import type { ExchangeRecord } from "../core/record.ts";
 import { TOKEN } from "../http1/grammar.ts";
@@ -10,7 +11,7 @@ import type { ConnectionPlace, ConnectRequest } from "./place.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { awaitFirstBytes } from "./first-bytes.ts";
 import { readClientHello } from "./hello-gate.ts";
-import { openTls, serveInside } from "./open-tls.ts";
+import { openTls, serveHttp2Inside, serveInside } from "./open-tls.ts";
 
 /** RFC 9110 §9.3.6: a 2xx to CONNECT has no framing fields. */
 const ESTABLISHED = "HTTP/1.1 200 Connection Established\r\n\r\n";
@@ -113,9 +114,17 @@ async function inspect(
     await openTls(environment, place, socket, authority, proof);
     return;
   }
-  if (TOKEN[first[0] as number] !== 1 || isHttp2Preface(first)) throw new Denial("tunnel_unsupported");
+  if (TOKEN[first[0] as number] !== 1) throw new Denial("tunnel_unsupported");
   const tunnel = { scheme: "http", authority, proof, refusal: null, transport: socket } as const;
-  serveInside(environment, place, socket, tunnel);
+  if (!isHttp2Preface(first)) serveInside(environment, place, socket, tunnel);
+  else if (speaksHttp2InClear(permit.destination) && environment.limits.http2Streams > 0)
+    serveHttp2Inside(environment, place, socket, tunnel);
+  else throw new Denial("tunnel_unsupported", { cause: "HTTP/2 in cleartext" });
+}
+
+/** Only where the destination spells it: what follows was agreed on by nobody. */
+function speaksHttp2InClear({ scheme, http }: Destination): boolean {
+  return scheme === "http" && http === "h2c";
 }
 
 /** RFC 9113 §3.4: prior-knowledge HTTP/2 begins with a line that looks like a request. */
