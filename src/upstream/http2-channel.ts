@@ -2,17 +2,17 @@ import type { ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2"
 import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
-import type { Fields } from "../core/fields.ts";
 import { countSegment } from "../core/segment-memory.ts";
-import type { AnswerHead, AnswerSink, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { ConnectionContext } from "./connection.ts";
 import { Http2Answer, isLast } from "./http2-answer.ts";
-import { type FieldList, requestFields, trailerRecord } from "./http2-head.ts";
+import { type FieldList, requestFields } from "./http2-head.ts";
 import { CANCEL } from "./http2-module.ts";
 import { resetStream } from "./http2-reset.ts";
 import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
 import { Http2Tunnel, switchingHead, websocketKey } from "./http2-tunnel.ts";
+import { Http2Upload, type UploadEvents } from "./http2-upload.ts";
 import { STREAM_STATES, type StreamState } from "./stream-states.ts";
 
 /** How long a stream whose exchange is over may take to leave, `ms`. */
@@ -35,10 +35,12 @@ export interface StreamOwner {
   left(isReset: boolean): void;
   /** Nothing came in time: perhaps the connection is dead. */
   suspect(): void;
+  /** It is dead. */
+  kill(): void;
 }
 
 /** One HTTP/2 stream of a session: one exchange. What does not fit the state resets the stream, and no other. */
-export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
+export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   readonly address: string;
   readonly reused: boolean;
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -48,13 +50,11 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   #stream: ClientHttp2Stream | null = null;
   #end: StreamEnd | null = null;
   #sink: AnswerSink | null = null;
-  #request: OutboundRequest | null = null;
+  #upload: Http2Upload | null = null;
   #answer: Http2Answer | null = null;
   #websocketKey: string | null = null;
-  #corked = false;
   #isReset = false;
   #hasLeft = false;
-  #requestTrailers: Fields | null = null;
   #flushing: NodeJS.Immediate | null = null;
   #error: Error | null = null;
 
@@ -82,12 +82,12 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     const fields = requestFields(head, request, this.#owner.scheme);
     const stream = this.#owner.open(fields, { endStream, waitForTrailers: length === "stream" });
     this.#sink = sink;
-    this.#request = request;
     this.#stream = stream;
+    if (length !== "none") this.#upload = new Http2Upload(stream, request, this);
     this.#listen(stream, request.upgrade === null ? head.method : "CONNECT");
     this.#context.sweep.add(this);
     this.#enter(length === "none" ? "awaiting_answer" : "requesting");
-    if (length !== "none") request.body.start(this);
+    this.#upload?.start();
     return true;
   }
 
@@ -111,8 +111,6 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
       this.#told((sink) => this.#onHead(stream, answer.head(raw, flags), isLast(flags), sink)),
     );
     stream.on("trailers", (_headers, _flags, raw) => this.#told(() => answer.trailer(raw)));
-    stream.on("drain", () => this.#onDrain());
-    stream.on("wantTrailers", () => this.#told(() => stream.sendTrailers(trailerRecord(this.#requestTrailers))));
     stream.on("error", (error) => {
       this.#error = error;
     });
@@ -121,49 +119,16 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
 
   // --- the request ---------------------------------------------------------------------------------------------------
 
-  bodyData(chunk: Buffer): void {
-    const stream = this.#stream;
-    if (this.#request === null || stream === null) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      stream.cork();
-    }
-    stream.write(chunk);
+  moved(): void {
+    if (this.#state === "requesting") this.#renewDeadline();
   }
 
-  bodyEnd(trailers: Fields | null): void {
-    if (this.#request === null) return;
-    if (trailers !== null) {
-      try {
-        this.#request.cleanseTrailers(trailers);
-      } catch (thrown) {
-        this.#fail(Denial.from(thrown));
-        return;
-      }
-    }
-    this.#requestTrailers = trailers;
+  ended(): void {
     if (this.#state === "requesting") this.#enter("awaiting_answer");
-    this.#stream?.end();
   }
 
-  bodyFlush(): boolean {
-    const stream = this.#stream;
-    if (this.#request === null || stream === null) return true;
-    if (this.#corked) {
-      this.#corked = false;
-      stream.uncork();
-    }
-    if (this.#state === "requesting") this.#renewDeadline();
-    return !stream.writableNeedDrain;
-  }
-
-  bodyBroken(denial: Denial): void {
-    if (this.#request !== null) this.#fail(denial);
-  }
-
-  #onDrain(): void {
-    if (this.#state === "requesting") this.#renewDeadline();
-    this.#request?.body.resume();
+  failed(denial: Denial): void {
+    this.#fail(denial);
   }
 
   // --- the answer ----------------------------------------------------------------------------------------------------
@@ -212,7 +177,6 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   /** Granted: from here on the stream belongs to the joined streams. */
   #upgrade(stream: ClientHttp2Stream, head: AnswerHead, sink: AnswerSink): void {
     this.#enter("upgraded");
-    this.#request = null;
     this.#sink = null;
     sink.upgraded(head, new Http2Tunnel(stream, this.#end as StreamEnd));
   }
@@ -240,12 +204,10 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   onDeadline(): void {
     const state = this.#state;
     if (state === "closed") {
-      this.#context.sweep.delete(this);
-      if (this.#stream !== null) resetStream(this.#stream, CANCEL);
+      this.#insist();
       return;
     }
-    const awaitsGuest = this.#stream?.writableNeedDrain === false && this.#request?.body.expectContinue === false;
-    if (state === "requesting" && awaitsGuest) {
+    if (state === "requesting" && this.#upload?.awaitsGuest === true) {
       this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
       return;
     }
@@ -302,7 +264,7 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     const stream = this.#stream;
     if (this.#state === "closed") return;
     this.#enter("closed");
-    this.#request = null;
+    this.#upload?.stop();
     if (this.#flushing !== null) clearImmediate(this.#flushing);
     if (stream === null || stream.destroyed) {
       this.#leave();
@@ -310,9 +272,26 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     }
     this.#isReset = reset && !stream.closed;
     if (reset) resetStream(stream, CANCEL);
-    // A stream that nobody reads never ends; and what is left of a request may be stuck for want of a window.
+    // A stream that nobody reads never ends.
     stream.resume();
-    this.deadlineMs = this.#context.clock.monotonicMs() + LEAVE_MS;
+    this.#mustLeaveIn(reset ? this.#context.timeouts.bodyIdleMs : LEAVE_MS);
+  }
+
+  /** The exchange is over, and its stream still there. */
+  #insist(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.closed) {
+      // Not even a reset gets through: nghttp2 has given the session up without a word, or the upstream reads nothing.
+      this.#owner.kill();
+      return;
+    }
+    // What is left of a request may be stuck for want of a window.
+    resetStream(stream, CANCEL);
+    this.#mustLeaveIn(this.#context.timeouts.bodyIdleMs);
+  }
+
+  #mustLeaveIn(ms: number): void {
+    this.deadlineMs = this.#context.clock.monotonicMs() + ms;
   }
 
   /** The stream is gone: its place is free. */

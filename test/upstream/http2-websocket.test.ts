@@ -123,7 +123,9 @@ describe("an extended CONNECT", () => {
     if (stream === null) throw new Error("no stream");
     let ended = false;
     stream.on("end", () => (ended = true));
-    stream.on("data", () => void upstream.sockets.forEach((socket) => socket.destroy()));
+    stream.on("data", () => {
+      for (const socket of upstream.sockets) socket.destroy();
+    });
     await once(stream as unknown as NodeJS.EventEmitter, "close");
     expect(ended).toBe(false);
     stream.write("too late");
