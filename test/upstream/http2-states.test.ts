@@ -198,7 +198,11 @@ async function take(pooled: Pooled, { body, takes, end, afterMs }: Errand, i: nu
     return `never held ${Denial.from(thrown).code}`;
   }
   if (!answer.isSent) return "not sent";
-  if (!takes) setTimeout(() => void ((answer.takes = true), answer.channel.resume()), 10);
+  const takeOn = (): void => {
+    answer.takes = true;
+    answer.channel.resume();
+  };
+  if (!takes) setTimeout(takeOn, 10);
   if (end !== "let") {
     if (end === "abort-later") await new Promise((resolve) => setTimeout(resolve, 4));
     if (end === "abort-at-head") {
