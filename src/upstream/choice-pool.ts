@@ -1,32 +1,10 @@
+import { Denial } from "../core/denial.ts";
 import type { Permit } from "../core/exchange.ts";
 import type { ConnectWant, UpstreamChannel } from "../core/wire.ts";
 import { type Dialled, type Dialler, ProtocolRefused } from "./dial.ts";
 import { Http2Pool } from "./http2-pool.ts";
+import type { KnownHttp } from "./known-http.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
-
-/** What `http: auto` has learnt of upstreams that speak HTTP/2 alone; outlives the pool, which ends with its last connection. */
-export class Http2Only {
-  readonly #keys = new Set<string>();
-
-  has(key: string): boolean {
-    return this.#keys.has(key);
-  }
-
-  add(key: string): void {
-    // Names below a wildcard are the guests' to choose: what was learnt first is learnt again.
-    for (const oldest of this.#keys) {
-      if (this.#keys.size < MOST_KNOWN) break;
-      this.#keys.delete(oldest);
-    }
-    this.#keys.add(key);
-  }
-
-  delete(key: string): void {
-    this.#keys.delete(key);
-  }
-}
-
-const MOST_KNOWN = 1000;
 
 /**
  * `http: auto` over TLS: HTTP/1.1 is asked for first, since it costs the edge less than half; HTTP/2 where the call needs it, or
@@ -37,22 +15,22 @@ export class ChoicePool {
   readonly #dialler: Dialler;
   readonly #http1: UpstreamPool;
   readonly #http2: Http2Pool;
-  readonly #known: Http2Only;
+  readonly #known: KnownHttp;
   readonly #onEmpty: () => void;
   #http1Only = false;
   #isHttp2Only: boolean;
   /** Exchanges on their way from one pool to the other. */
   #changing = 0;
 
-  constructor(dialler: Dialler, known: Http2Only, options: PoolOptions) {
+  constructor(dialler: Dialler, known: KnownHttp, options: PoolOptions) {
     const { pinned } = dialler;
     this.#key = pinned.key;
     this.#dialler = dialler;
     this.#known = known;
-    this.#isHttp2Only = known.has(pinned.key);
+    this.#isHttp2Only = known.get(pinned.key) === "h2";
     this.#onEmpty = () => options.onEmpty();
     const both = { ...options, onEmpty: () => this.#lookEmpty() };
-    this.#http1 = new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), both);
+    this.#http1 = new UpstreamPool(pinned, () => this.#dialHttp1(), both);
     this.#http2 = new Http2Pool(pinned, () => this.#dialHttp2(), "https", both);
   }
 
@@ -74,13 +52,37 @@ export class ChoicePool {
       return await taken;
     } catch (thrown) {
       if (!(thrown instanceof ProtocolRefused)) throw thrown;
+      const other = await second.take(permit, want);
       this.#isHttp2Only = second === this.#http2;
-      if (this.#isHttp2Only) this.#known.add(this.#key);
-      else this.#known.delete(this.#key);
-      return await second.take(permit, want);
+      this.#known.set(this.#key, this.#isHttp2Only ? "h2" : "http/1.1");
+      return other;
     } finally {
       this.#changing--;
       this.#lookEmpty();
+    }
+  }
+
+  /** An upstream that chooses nothing knows no ALPN, or, as Go's servers do, nothing of what was offered: the first time it is asked. */
+  async #dialHttp1(): Promise<Dialled> {
+    const dialled = await this.#dialler.dial(["http/1.1"]);
+    if (dialled.protocol !== null || this.#known.get(this.#key) === "http/1.1") return dialled;
+    if (await this.#choosesHttp2()) {
+      dialled.socket.destroy();
+      throw new ProtocolRefused("the upstream chose no HTTP/1.1, and HTTP/2 where it was offered");
+    }
+    this.#known.set(this.#key, "http/1.1");
+    return dialled;
+  }
+
+  async #choosesHttp2(): Promise<boolean> {
+    try {
+      const { socket, protocol } = await this.#dialler.dial(["h2", "http/1.1"]);
+      socket.destroy();
+      return protocol === "h2";
+    } catch (thrown) {
+      // The connection that asks is good; what this one met is met again by whoever needs it.
+      if (thrown instanceof Denial) return false;
+      throw thrown;
     }
   }
 

@@ -2,20 +2,19 @@ import type { ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2"
 import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
-import type { Fields } from "../core/fields.ts";
 import { countSegment } from "../core/segment-memory.ts";
-import type { AnswerSink, BodyLength, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { ConnectionContext } from "./connection.ts";
-import { answerHead, answerTrailers, type FieldList, requestFields, trailerRecord } from "./http2-head.ts";
+import { Http2Answer, isLast } from "./http2-answer.ts";
+import { type FieldList, requestFields } from "./http2-head.ts";
 import { CANCEL } from "./http2-module.ts";
 import { resetStream } from "../http2/reset.ts";
 import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
-import { Http2Tunnel, switchingHead } from "./http2-tunnel.ts";
+import { Http2Tunnel, switchingHead, websocketKey } from "./http2-tunnel.ts";
+import { Http2Upload, type UploadEvents } from "./http2-upload.ts";
 import { STREAM_STATES, type StreamState } from "./stream-states.ts";
 
-/** Frame flag of the last frame of a direction (RFC 9113 §6.2). */
-const END_STREAM = 1;
 /** How long a stream whose exchange is over may take to leave, `ms`. */
 const LEAVE_MS = 1000;
 
@@ -36,10 +35,12 @@ export interface StreamOwner {
   left(isReset: boolean): void;
   /** Nothing came in time: perhaps the connection is dead. */
   suspect(): void;
+  /** It is dead. */
+  kill(): void;
 }
 
 /** One HTTP/2 stream of a session: one exchange. What does not fit the state resets the stream, and no other. */
-export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
+export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   readonly address: string;
   readonly reused: boolean;
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -49,18 +50,11 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   #stream: ClientHttp2Stream | null = null;
   #end: StreamEnd | null = null;
   #sink: AnswerSink | null = null;
-  #request: OutboundRequest | null = null;
-  #method = "";
+  #upload: Http2Upload | null = null;
+  #answer: Http2Answer | null = null;
   #websocketKey: string | null = null;
-  #corked = false;
   #isReset = false;
   #hasLeft = false;
-  #interims = 0;
-  #hasBytes = false;
-  #length: BodyLength = "stream";
-  #received = 0;
-  #requestTrailers: Fields | null = null;
-  #trailers: Fields | null = null;
   #flushing: NodeJS.Immediate | null = null;
   #error: Error | null = null;
 
@@ -88,36 +82,35 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     const fields = requestFields(head, request, this.#owner.scheme);
     const stream = this.#owner.open(fields, { endStream, waitForTrailers: length === "stream" });
     this.#sink = sink;
-    this.#request = request;
-    this.#method = request.upgrade === null ? head.method : "CONNECT";
     this.#stream = stream;
-    this.#end = streamEnd(stream);
-    this.#listen(stream);
+    if (length !== "none") this.#upload = new Http2Upload(stream, request, this);
+    this.#listen(stream, request.upgrade === null ? head.method : "CONNECT");
     this.#context.sweep.add(this);
     this.#enter(length === "none" ? "awaiting_answer" : "requesting");
-    if (length !== "none") request.body.start(this);
+    this.#upload?.start();
     return true;
   }
 
   #upgradeFault(head: OutboundHead): Denial | null {
-    if (!this.#owner.takesConnect)
-      return new Denial("upgrade_unsupported", {
-        cause:
-          "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441): write `http: h1` if it speaks that as well",
-      });
-    const [key, ...more] = head.fields.all("sec-websocket-key");
-    if (key === undefined || more.length > 0)
-      return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
-    this.#websocketKey = key;
-    return null;
+    if (!this.#owner.takesConnect) {
+      const cause = "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441)";
+      return new Denial("upgrade_unsupported", { cause });
+    }
+    this.#websocketKey = websocketKey(head);
+    if (this.#websocketKey !== null) return null;
+    return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
   }
 
-  #listen(stream: ClientHttp2Stream): void {
-    stream.on("headers", (_headers, flags, raw) => this.#guarded(() => this.#onInterim(raw, flags)));
-    stream.on("response", (_headers, flags, raw) => this.#guarded(() => this.#onHead(raw, flags)));
-    stream.on("trailers", (_headers, _flags, raw) => this.#guarded(() => this.#onTrailers(raw)));
-    stream.on("drain", () => this.#onDrain());
-    stream.on("wantTrailers", () => this.#guarded(() => stream.sendTrailers(trailerRecord(this.#requestTrailers))));
+  #listen(stream: ClientHttp2Stream, method: string): void {
+    const answer = new Http2Answer(method, this.#context.limits);
+    this.#answer = answer;
+    const end = streamEnd(stream);
+    this.#end = end;
+    stream.on("headers", (_headers, flags, raw) => this.#told((sink) => sink.interim(answer.interim(raw, flags))));
+    stream.on("response", (_headers, flags, raw) =>
+      this.#told((sink) => this.#onHead(stream, answer.head(raw, flags), isLast(flags), sink)),
+    );
+    stream.on("trailers", (_headers, _flags, raw) => this.#told(() => answer.trailer(raw)));
     stream.on("error", (error) => {
       this.#error = error;
     });
@@ -126,49 +119,16 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
 
   // --- the request ---------------------------------------------------------------------------------------------------
 
-  bodyData(chunk: Buffer): void {
-    const stream = this.#stream;
-    if (this.#request === null || stream === null) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      stream.cork();
-    }
-    stream.write(chunk);
+  moved(): void {
+    if (this.#state === "requesting") this.#renewDeadline();
   }
 
-  bodyEnd(trailers: Fields | null): void {
-    if (this.#request === null) return;
-    if (trailers !== null) {
-      try {
-        this.#request.cleanseTrailers(trailers);
-      } catch (thrown) {
-        this.#fail(Denial.from(thrown));
-        return;
-      }
-    }
-    this.#requestTrailers = trailers;
+  ended(): void {
     if (this.#state === "requesting") this.#enter("awaiting_answer");
-    this.#stream?.end();
   }
 
-  bodyFlush(): boolean {
-    const stream = this.#stream;
-    if (this.#request === null || stream === null) return true;
-    if (this.#corked) {
-      this.#corked = false;
-      stream.uncork();
-    }
-    if (this.#state === "requesting") this.#renewDeadline();
-    return !stream.writableNeedDrain;
-  }
-
-  bodyBroken(denial: Denial): void {
-    if (this.#request !== null) this.#fail(denial);
-  }
-
-  #onDrain(): void {
-    if (this.#state === "requesting") this.#renewDeadline();
-    this.#request?.body.resume();
+  failed(denial: Denial): void {
+    this.#fail(denial);
   }
 
   // --- the answer ----------------------------------------------------------------------------------------------------
@@ -177,68 +137,48 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     this.#stream?.resume();
   }
 
-  #onInterim(raw: readonly string[], flags: number): void {
-    const sink = this.#sink;
-    if (sink === null) return;
-    this.#hasBytes = true;
-    // What is no 1xx here is a second head.
-    if (this.#state === "answering" || (flags & END_STREAM) !== 0) throw new Http1Error("status_line");
-    if (++this.#interims > this.#context.limits.interimResponses) throw new Http1Error("interim_count");
-    const head = answerHead(raw, this.#method, false, this.#context.limits);
-    if (head.status >= 200) throw new Http1Error("status_line");
-    sink.interim(head);
-  }
-
-  #onHead(raw: readonly string[], flags: number): void {
-    const sink = this.#sink;
-    const stream = this.#stream;
-    if (sink === null || stream === null) return;
-    this.#hasBytes = true;
-    const endsStream = (flags & END_STREAM) !== 0;
-    const head = answerHead(raw, this.#method, endsStream, this.#context.limits);
-    if (head.status < 200 || this.#state === "answering") throw new Http1Error("status_line");
-    if (this.#websocketKey !== null && head.status < 300 && !endsStream) {
-      this.#enter("upgraded");
-      this.#handOver(switchingHead(head, this.#websocketKey), stream, sink);
-      return;
+  #onHead(stream: ClientHttp2Stream, head: AnswerHead, isWhole: boolean, sink: AnswerSink): void {
+    if (this.#websocketKey !== null) {
+      if (head.status < 300 && !isWhole) {
+        this.#upgrade(stream, switchingHead(head, this.#websocketKey), sink);
+        return;
+      }
+      // Refused: there will be nothing to say.
+      stream.end();
     }
-    this.#length = head.length;
     this.#enter("answering");
-    if (this.#websocketKey !== null) stream.end();
     sink.head(head);
     // The sink may have ended the exchange.
     if (this.#sink !== sink) return;
-    if (endsStream) {
+    if (isWhole) {
       this.#finish(sink);
       return;
     }
-    stream.on("data", (chunk: Buffer) => this.#guarded(() => this.#onData(chunk)));
-    stream.on("end", () => this.#guarded(() => this.#onEnd()));
+    stream.on("data", (chunk: Buffer) => this.#told((taker) => this.#onData(chunk, taker)));
+    stream.on("end", () => this.#told((taker) => this.#onEnd(taker)));
     this.#scheduleFlush();
   }
 
-  #onData(chunk: Buffer): void {
+  #onData(chunk: Buffer, sink: AnswerSink): void {
     countSegment(chunk.length);
-    const sink = this.#sink;
-    if (sink === null) return;
-    this.#received += chunk.length;
-    const most = this.#length === "none" ? 0 : this.#length;
-    if (typeof most === "number" && this.#received > most) throw new Http1Error("content_length");
+    this.#answer?.data(chunk.length);
     this.#renewDeadline();
     sink.data(chunk);
     this.#scheduleFlush();
   }
 
-  #onTrailers(raw: readonly string[]): void {
-    if (this.#sink !== null) this.#trailers = answerTrailers(raw, this.#context.limits);
+  #onEnd(sink: AnswerSink): void {
+    // An end that a reset made is none: `close` follows.
+    if (this.#end?.isTrue !== true) return;
+    this.#answer?.end();
+    this.#finish(sink);
   }
 
-  #onEnd(): void {
-    const sink = this.#sink;
-    // An end that a reset made is none: `close` follows.
-    if (sink === null || this.#end?.isTrue !== true) return;
-    if (typeof this.#length === "number" && this.#received !== this.#length) throw new Http1Error("content_length");
-    this.#finish(sink);
+  /** Granted: from here on the stream belongs to the joined streams. */
+  #upgrade(stream: ClientHttp2Stream, head: AnswerHead, sink: AnswerSink): void {
+    this.#enter("upgraded");
+    this.#sink = null;
+    sink.upgraded(head, new Http2Tunnel(stream, this.#end as StreamEnd));
   }
 
   /** Once a turn: what one segment brought leaves in one write. */
@@ -264,12 +204,10 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   onDeadline(): void {
     const state = this.#state;
     if (state === "closed") {
-      this.#context.sweep.delete(this);
-      if (this.#stream !== null) resetStream(this.#stream, CANCEL);
+      this.#insist();
       return;
     }
-    const awaitsGuest = this.#stream?.writableNeedDrain === false && this.#request?.body.expectContinue === false;
-    if (state === "requesting" && awaitsGuest) {
+    if (state === "requesting" && this.#upload?.awaitsGuest === true) {
       this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
       return;
     }
@@ -279,18 +217,11 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
 
   /** The answer is complete. An upstream that answered ahead of the request's end wants no more of it (RFC 9113 §8.1). */
   #finish(sink: AnswerSink): void {
-    const trailers = this.#trailers;
+    const trailers = this.#answer?.trailers ?? null;
     this.#sink = null;
     // Sent is not what was handed over: of a window that never opens, a part would stay for ever.
     this.#close(this.#stream?.writableFinished === false);
     sink.end(trailers);
-  }
-
-  #handOver(head: ReturnType<typeof switchingHead>, stream: ClientHttp2Stream, sink: AnswerSink): void {
-    const tunnel = new Http2Tunnel(stream);
-    this.#request = null;
-    this.#sink = null;
-    sink.upgraded(head, tunnel);
   }
 
   #onClose(): void {
@@ -303,14 +234,17 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
   #lose(): void {
     const owner = this.#owner;
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
-    const wasReused = this.reused && owner.isLost && !this.#hasBytes && lost.denial.code === "upstream_unreachable";
+    const wasReused =
+      this.reused && owner.isLost && this.#answer?.hasBytes === false && lost.denial.code === "upstream_unreachable";
     this.#fail(lost.denial, lost.refused || wasReused, lost.code);
   }
 
-  /** What throws ends this exchange; as long as the sink was not told the end, it is told of the failure. */
-  #guarded(step: () => void): void {
+  /** Takes a step for whoever still listens. What throws ends this exchange, and no other. */
+  #told(step: (sink: AnswerSink) => void): void {
+    const sink = this.#sink;
+    if (sink === null) return;
     try {
-      step();
+      step(sink);
     } catch (thrown) {
       this.#fail(
         thrown instanceof Http1Error ? new Denial("upstream_protocol", { cause: thrown }) : Denial.from(thrown),
@@ -330,7 +264,7 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     const stream = this.#stream;
     if (this.#state === "closed") return;
     this.#enter("closed");
-    this.#request = null;
+    this.#upload?.stop();
     if (this.#flushing !== null) clearImmediate(this.#flushing);
     if (stream === null || stream.destroyed) {
       this.#leave();
@@ -338,9 +272,26 @@ export class Http2Channel implements UpstreamChannel, BodySink, Deadlined {
     }
     this.#isReset = reset && !stream.closed;
     if (reset) resetStream(stream, CANCEL);
-    // A stream that nobody reads never ends; and what is left of a request may be stuck for want of a window.
+    // A stream that nobody reads never ends.
     stream.resume();
-    this.deadlineMs = this.#context.clock.monotonicMs() + LEAVE_MS;
+    this.#mustLeaveIn(reset ? this.#context.timeouts.bodyIdleMs : LEAVE_MS);
+  }
+
+  /** The exchange is over, and its stream still there. */
+  #insist(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.closed) {
+      // Not even a reset gets through: nghttp2 has given the session up without a word, or the upstream reads nothing.
+      this.#owner.kill();
+      return;
+    }
+    // What is left of a request may be stuck for want of a window.
+    resetStream(stream, CANCEL);
+    this.#mustLeaveIn(this.#context.timeouts.bodyIdleMs);
+  }
+
+  #mustLeaveIn(ms: number): void {
+    this.deadlineMs = this.#context.clock.monotonicMs() + ms;
   }
 
   /** The stream is gone: its place is free. */

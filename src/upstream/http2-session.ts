@@ -145,6 +145,11 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#retire();
   }
 
+  kill(): void {
+    this.end();
+    this.#socket.destroy();
+  }
+
   /** Ends the session and whatever runs on it. */
   end(): void {
     this.#retired = true;

@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto";
 import type { ClientHttp2Stream } from "node:http2";
 import { Duplex } from "node:stream";
+import type { OutboundHead } from "../core/exchange.ts";
+import { Fields } from "../core/fields.ts";
 import { countSegment } from "../core/segment-memory.ts";
 import type { AnswerHead } from "../core/wire.ts";
 import { CANCEL } from "./http2-module.ts";
 import { resetStream } from "../http2/reset.ts";
+import type { StreamEnd } from "./http2-stream-end.ts";
 
 /**
  * A WebSocket over HTTP/2 (RFC 8441): the DATA of one stream as a raw stream, half-close both ways. Destroying it resets the stream
@@ -16,7 +19,7 @@ export class Http2Tunnel extends Duplex {
   #hasEnd = false;
 
   /** @param stream whose final head came, and that nobody reads yet */
-  constructor(stream: ClientHttp2Stream) {
+  constructor(stream: ClientHttp2Stream, end: StreamEnd) {
     super({ allowHalfOpen: true });
     this.#stream = stream;
     // Whoever joins it listens as well; this one is for the moment before.
@@ -26,6 +29,8 @@ export class Http2Tunnel extends Duplex {
       if (!this.push(chunk)) stream.pause();
     });
     stream.on("end", () => {
+      // One that a reset made is none.
+      if (!end.isTrue) return;
       this.#hasEnd = true;
       this.push(null);
     });
@@ -69,13 +74,18 @@ export class Http2Tunnel extends Duplex {
 /** RFC 6455 §1.3. */
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/**
- * The 101 that an HTTP/1.1 upstream would have answered, in place of the 2xx of an extended CONNECT.
- * @param key Sec-WebSocket-Key of the request
- */
+/** The one Sec-WebSocket-Key of a handshake, or `null`. */
+export function websocketKey(head: OutboundHead): string | null {
+  const [key, ...more] = head.fields.all("sec-websocket-key");
+  return key === undefined || more.length > 0 ? null : key;
+}
+
+/** The 101 that an HTTP/1.1 upstream would have answered, in place of the 2xx of an extended CONNECT. */
 export function switchingHead(head: AnswerHead, key: string): AnswerHead {
-  const { fields } = head;
-  for (const name of ["sec-websocket-accept", "content-length"]) fields.dropAll(name);
-  fields.append("Sec-WebSocket-Accept", createHash("sha1").update(`${key}${WEBSOCKET_GUID}`).digest("base64"));
+  const accept = createHash("sha1").update(`${key}${WEBSOCKET_GUID}`).digest("base64");
+  const kept = [...head.fields.pairs()].filter(
+    ([name]) => name !== "sec-websocket-accept" && name !== "content-length",
+  );
+  const fields = Fields.of([...kept, ["sec-websocket-accept", accept]]);
   return { status: 101, reason: "Switching Protocols", fields, length: "none", announcedTrailers: [] };
 }

@@ -1,9 +1,10 @@
 import type { Destination } from "../core/destination.ts";
 import type { Permit, PinnedAddress } from "../core/exchange.ts";
 import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
-import { ChoicePool, Http2Only } from "./choice-pool.ts";
+import { ChoicePool } from "./choice-pool.ts";
 import { dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
 import { Http2Pool } from "./http2-pool.ts";
+import { KnownHttp } from "./known-http.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
 
@@ -15,7 +16,7 @@ interface Pool {
 /** What is kept of a destination. */
 interface Kept {
   readonly pools: Map<string, Pool>;
-  readonly http2Only: Http2Only;
+  readonly known: KnownHttp;
 }
 
 /**
@@ -53,7 +54,7 @@ export class UpstreamPools implements UpstreamPort {
     const { destination } = permit;
     let kept = this.#kept.get(destination);
     if (kept === undefined) {
-      kept = { pools: new Map(), http2Only: new Http2Only() };
+      kept = { pools: new Map(), known: new KnownHttp() };
       this.#kept.set(destination, kept);
     }
     let pool = kept.pools.get(pinned.key);
@@ -64,7 +65,7 @@ export class UpstreamPools implements UpstreamPort {
     return pool;
   }
 
-  #newPool(destination: Destination, pinned: PinnedAddress, { pools, http2Only }: Kept): Pool {
+  #newPool(destination: Destination, pinned: PinnedAddress, { pools, known }: Kept): Pool {
     const context = destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
     const dialler = new Dialler(pinned, context, this.#options.timeouts.upstreamConnectMs);
     const options: PoolOptions = {
@@ -73,16 +74,16 @@ export class UpstreamPools implements UpstreamPort {
         if (pools.get(pinned.key) === pool) pools.delete(pinned.key);
       },
     };
-    const pool = poolOf(destination, dialler, http2Only, options);
+    const pool = poolOf(destination, dialler, known, options);
     return pool;
   }
 }
 
-function poolOf(destination: Destination, dialler: Dialler, http2Only: Http2Only, options: PoolOptions): Pool {
+function poolOf(destination: Destination, dialler: Dialler, known: KnownHttp, options: PoolOptions): Pool {
   const { pinned } = dialler;
   switch (destination.http) {
     case "auto":
-      if (destination.scheme === "https") return new ChoicePool(dialler, http2Only, options);
+      if (destination.scheme === "https") return new ChoicePool(dialler, known, options);
       return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);
     case "h1":
       return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
@@ -106,6 +106,56 @@ describe("http: auto", () => {
     expect((await pooled.ask({}, { http2: true })).text).toBe("h1");
     expect(connections).toBe(1);
     for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+});
+
+describe("http: auto, where the upstream chooses nothing for a hello of HTTP/1.1,", () => {
+  /** Answers hellos that offer h2 as an HTTP/2 server, and the others without a word about ALPN. */
+  async function startUnchoosing(withHttp2: boolean): Promise<{ hellos: () => number; close: () => void }> {
+    const plain = createTlsServer({ cert: leaf.certificate, key: leaf.key }, (socket) => {
+      socket.on("error", () => undefined);
+      socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh1"));
+    });
+    upstream = await startHttp2(answers, { tls: leaf });
+    let hellos = 0;
+    const server = createServer((socket) => {
+      hellos++;
+      socket.on("error", () => undefined);
+      socket.once("data", (hello: Buffer) => {
+        socket.pause();
+        socket.unshift(hello);
+        const offersHttp2 = hello.includes("\u0002h2");
+        (offersHttp2 && withHttp2 ? upstream.server : plain).emit("connection", socket);
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    pooled = new Pooled((server.address() as AddressInfo).port, {
+      destination: { scheme: "https" },
+      roots: [ca.certificate],
+      timeouts: { upstreamKeepaliveMs: 50 },
+    });
+    return { hellos: () => hellos, close: () => server.close() };
+  }
+
+  test("offers HTTP/2 as well, and takes that where it is chosen", async () => {
+    const server = await startUnchoosing(true);
+    expect((await pooled.ask()).text).toBe("h2");
+    expect(server.hellos()).toBe(3);
+    await eventually(() => pooled.closed === pooled.opened, "the end of the session");
+    expect((await pooled.ask()).text).toBe("h2");
+    expect(server.hellos()).toBe(4);
+    server.close();
+  });
+
+  test("speaks HTTP/1.1 where it is not, and asks once", async () => {
+    const server = await startUnchoosing(false);
+    expect((await pooled.ask()).text).toBe("h1");
+    expect(server.hellos()).toBe(2);
+    await eventually(() => pooled.closed === pooled.opened, "the end of the connection");
+    expect((await pooled.ask()).text).toBe("h1");
+    expect(server.hellos()).toBe(3);
     server.close();
   });
 });
