@@ -21,6 +21,8 @@ export interface HouseOptions {
   readonly gitRoot?: string;
   /** Upstreams with names of their own, made with a CA that the edge trusts; destinations without a credential lead there. */
   readonly others?: (ca: TestCa) => Promise<Readonly<Record<string, RawUpstream>>>;
+  /** Those of the `others` that are `tls: passthrough`. */
+  readonly passThrough?: readonly string[];
   /** Merged over the config. */
   readonly config?: ConfigPart;
 }
@@ -77,7 +79,11 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
     destinations: [
       destinationFor(secure, NAME, { ...credential, name: "secure" }),
       destinationFor(plain, NAME, { ...credential, name: "plain", plain_http_credential: "accept" }),
-      ...Object.entries(others).map(([name, other]) => destinationFor(other, name)),
+      ...Object.entries(others).map(([name, other]) =>
+        options.passThrough?.includes(name) === true
+          ? destinationFor({ ...other, scheme: "https" }, name, { tls: "passthrough", allow: undefined })
+          : destinationFor(other, name),
+      ),
     ],
     ...(options.config === undefined ? {} : { config: options.config }),
   });
