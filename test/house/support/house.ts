@@ -15,6 +15,7 @@ export type Way = (typeof WAYS)[number];
 /** What the upstreams demand and the edge attaches. */
 export const TOKEN = "right-token-7d31c09e52";
 const NAME = "api.test";
+const EVERYTHING = [{ methods: ["*"], paths: ["/**"] }];
 
 export interface HouseOptions {
   /** Bare git repositories for `/git/`. */
@@ -23,6 +24,8 @@ export interface HouseOptions {
   readonly others?: (ca: TestCa) => Promise<Readonly<Record<string, RawUpstream>>>;
   /** Those of the `others` that are `tls: passthrough`. */
   readonly passThrough?: readonly string[];
+  /** What may be called at one of the `others`, by name; default everything. */
+  readonly allow?: Readonly<Record<string, readonly ConfigPart[]>>;
   /** Merged over the config. */
   readonly config?: ConfigPart;
 }
@@ -82,7 +85,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
       ...Object.entries(others).map(([name, other]) =>
         options.passThrough?.includes(name) === true
           ? destinationFor({ ...other, scheme: "https" }, name, { tls: "passthrough", allow: undefined })
-          : destinationFor(other, name),
+          : destinationFor(other, name, { allow: options.allow?.[name] ?? EVERYTHING }),
       ),
     ],
     ...(options.config === undefined ? {} : { config: options.config }),

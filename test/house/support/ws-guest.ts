@@ -15,12 +15,19 @@ export function wsUpstream(house: House, way: WsWay): Upstream {
 }
 
 /** Opens a WebSocket with `ws` the way a proxy agent does; not awaited, so that a refusal can be looked at. */
-export async function openWs(house: House, way: WsWay, path = "/ws", protocols: string[] = []): Promise<WebSocket> {
+export async function openWs(
+  house: House,
+  way: WsWay,
+  path = "/ws",
+  protocols: string[] = [],
+  more: ClientOptions = {},
+): Promise<WebSocket> {
   const { port, scheme } = wsUpstream(house, way);
   const authority = `api.test:${port}`;
   const url = `${scheme === "https" ? "wss" : "ws"}://${authority}${path}`;
   if (way === "ws in absolute-form") {
     const options: ClientOptions = {
+      ...more,
       createConnection: () => connect(house.edge.proxyPort, "127.0.0.1"),
       finishRequest(request) {
         request.path = `http://${authority}${path}`;
@@ -31,6 +38,7 @@ export async function openWs(house: House, way: WsWay, path = "/ws", protocols: 
   }
   const socket = await tunnel(house, authority);
   return new WebSocket(url, protocols, {
+    ...more,
     createConnection: () =>
       scheme === "https" ? connectTls({ socket, servername: "api.test", ca: house.edge.ca.certificate }) : socket,
   });
