@@ -101,7 +101,7 @@ describe.skipIf(!there)(`git${there ? "" : " (skipped: git is absent)"}`, () => 
     await git(again, "fsck", "--full", "--strict");
     expect(cloned).toBeLessThan(FLAT_MB);
     expect(service.upstream.credentialless()).toBe(0);
-  });
+  }, 180_000);
 
   test("neither clones nor pushes when custody is down: the upstream hears nothing", async () => {
     service.upstream.reset();
