@@ -87,9 +87,12 @@ describe.each(["raw.test", "plain-raw.test"])("an upgrade at %s", (name) => {
     guest.destroy();
   });
 
-  test("frames that the guest sends ahead wait for the 101", async () => {
+  test.each([
+    ["", []],
+    [", where the handshake says that it has no content (Java)", ["Content-Length: 0"]],
+  ])("frames that the guest sends ahead wait for the 101%s", async (_name, more) => {
     const guest = await house.rawTo(name);
-    guest.request("GET", "/chat", OFFER, ALL);
+    guest.request("GET", "/chat", [...OFFER, ...more], ALL);
     const upstream = await upstreamSocket();
     expect(after(received(name))).toBe("");
     upstream.write(SWITCHED);
