@@ -31,7 +31,9 @@ beforeAll(async () => {
         },
         { tls: await ca.issue(["page.test"]) },
       ),
+      "through.test": await startRawUpstream(() => undefined),
     }),
+    passThrough: ["through.test"],
   });
   browser = await chromiumFor(house.edge);
 });
@@ -53,6 +55,13 @@ describe.skipIf(!hasChromium)(`Chromium${hasChromium ? "" : " (skipped: Chromium
   test("runs a page that fetches and posts", async () => {
     const result = await browser.open(`https://page.test:${house.others["page.test"]?.port}/`);
     expect(result.stdout).toContain("200 /one|200 /two");
+  });
+
+  test("hides a decoy in its hello, which nothing tells from a hidden name: a pass-through tunnel does not begin", async () => {
+    await browser.open(`https://through.test:${house.others["through.test"]?.port}/`);
+    const ended = (await house.edge.audit()).filter(({ destination }) => destination === "through-test");
+    expect(new Set(ended.map(({ denial }) => denial))).toEqual(new Set(["ech_refused"]));
+    expect(house.others["through.test"]?.received.join("")).toBe("");
   });
 
   test("is kept from what is not allowed", async () => {
