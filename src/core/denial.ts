@@ -40,6 +40,12 @@ export const DENIALS = {
   sni_missing: entry("listen", 421, "http_request_error", "The TLS hello names no server."),
   sni_mismatch: entry("listen", 421, "http_request_error", "The TLS hello names another server than the tunnel."),
   ech_refused: entry("listen", 421, "http_request_error", "The TLS hello hides the server that it is meant for."),
+  early_data_refused: entry(
+    "listen",
+    425,
+    "http_request_error",
+    "The TLS hello comes with data that could be replayed.",
+  ),
   loop_detected: entry("listen", 502, "proxy_loop_detected", "The request leads back to the edge itself."),
   draining: entry("listen", 503, "proxy_internal_response", "The edge is shutting down."),
   session_missing: entry("identify", 407, "http_request_denied", "The request carries no session proof."),

@@ -9,6 +9,8 @@ export interface ClientHello {
   readonly alpn: readonly string[];
   /** An encrypted hello rides along: the real server name may be another one. Browsers send it as a decoy as well. */
   readonly hasEch: boolean;
+  /** What follows may be data already (0-RTT), which whoever recorded it can send to the server once more. */
+  readonly hasEarlyData: boolean;
 }
 
 export type ClientHelloResult = ClientHello | "need more" | "not a client hello";
@@ -102,6 +104,8 @@ function join(fragments: readonly Uint8Array[], size: number): Uint8Array {
 
 const EXTENSION_SERVER_NAME = 0;
 const EXTENSION_ALPN = 16;
+/** RFC 8446 §4.2.10: only ever in the first hello of a connection, the one that is read here. */
+const EXTENSION_EARLY_DATA = 42;
 /** encrypted_client_hello, and the draft before it that encrypted the name alone (ESNI). */
 const EXTENSION_ECH = 0xfe0d;
 const EXTENSION_ESNI = 0xffce;
@@ -140,7 +144,8 @@ function readExtensions(extensions: Reader): ClientHello | null {
       alpn = names;
     }
   }
-  return { done: true, serverName, alpn, hasEch: seen.has(EXTENSION_ECH) || seen.has(EXTENSION_ESNI) };
+  const hasEch = seen.has(EXTENSION_ECH) || seen.has(EXTENSION_ESNI);
+  return { done: true, serverName, alpn, hasEch, hasEarlyData: seen.has(EXTENSION_EARLY_DATA) };
 }
 
 /** RFC 6066 §3: a list of typed names. Exactly one is taken, of type host_name, a plain lower- or upper-case DNS name. */

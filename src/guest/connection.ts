@@ -277,6 +277,8 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     }
     const flowing = batch.writeTo(this.socket);
     if (!flowing) this.#life.awaitReader();
+    // Full duplex: a guest may listen for long before it goes on with its request.
+    else if (this.#life.state === "answered_early") this.#life.renew();
     return flowing;
   }
 

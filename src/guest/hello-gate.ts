@@ -7,7 +7,8 @@ import { type ClientHello, parseClientHello } from "./client-hello.ts";
  * Lets a pass-through tunnel begin only with a TLS hello that names the tunnel's authority. The hello stays in the socket, to
  * go upstream byte for byte.
  * @param socket paused
- * @throws Denial `request_timeout`, `tunnel_unsupported`, `sni_missing`, `sni_mismatch`, `ech_refused`
+ * @throws Denial `request_timeout`, `tunnel_unsupported`, `sni_missing`, `sni_mismatch`, `ech_refused`,
+ *   `early_data_refused`
  */
 export async function readClientHello(socket: Socket, authority: Authority, timeoutMs: number): Promise<void> {
   const { hello, bytes } = await gather(socket, timeoutMs);
@@ -16,6 +17,8 @@ export async function readClientHello(socket: Socket, authority: Authority, time
   if (hello.serverName === null) {
     if (authority.ip === null) throw new Denial("sni_missing");
   } else if (hello.serverName !== authority.host) throw new Denial("sni_mismatch");
+  // RFC 8446 §8: it has no protection against replay, and whether the server adds one cannot be seen from here.
+  if (hello.hasEarlyData) throw new Denial("early_data_refused");
 }
 
 function gather(socket: Socket, timeoutMs: number): Promise<{ readonly hello: ClientHello; readonly bytes: Buffer }> {

@@ -1,7 +1,7 @@
 import { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import type { SessionProof } from "../core/wire.ts";
-import type { RequestControl } from "../http1/framing.ts";
+import type { Framing, RequestControl } from "../http1/framing.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { cutRequestHopByHop } from "../http1/hop-by-hop.ts";
@@ -32,14 +32,10 @@ export function readRequest(head: RequestHead, control: RequestControl, place: C
   const proof = place.tunnel?.proof ?? { listener: place.listener, proxyAuthorization };
   const target = parseTarget(head.method, head.target);
   // RFC 9110 §9.3.6: content has no meaning in a CONNECT; what would follow could be read as the tunnel's first bytes.
-  const { framing } = control;
-  if (
-    target.form === "authority" &&
-    !(framing.kind === "none" || (framing.kind === "length" && framing.length === 0))
-  ) {
+  if (target.form === "authority" && hasContent(control.framing)) {
     throw new Denial("request_malformed", { cause: "CONNECT with content" });
   }
-  if (control.upgrade.includes("websocket") && framing.kind !== "none") {
+  if (control.upgrade.includes("websocket") && hasContent(control.framing)) {
     throw new Denial("request_malformed", { cause: "an upgrade request with content" });
   }
   if (target.form === "authority") return { kind: "connect", authority: target.authority, proof };
@@ -48,6 +44,11 @@ export function readRequest(head: RequestHead, control: RequestControl, place: C
   cutRequestHopByHop(head.fields, control.nominated);
   if (refusal === null) writeHost(head, control, resolved);
   return { kind: "exchange", head, control, target: resolved, proof, refusal };
+}
+
+/** A length of 0 is none: Java's WebSocket client says it in its handshake, others in a CONNECT. */
+function hasContent(framing: Framing): boolean {
+  return framing.kind !== "none" && !(framing.kind === "length" && framing.length === 0);
 }
 
 /** Scheme, authority and origin-form path of a request; on the listener only absolute-form has them. */

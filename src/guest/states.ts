@@ -81,7 +81,7 @@ export const GUEST_STATES: Readonly<Record<GuestState, Row>> = {
   },
   /** the request is complete; the upstream's own deadlines bound the wait, `bodyIdleMs` a guest that does not read */
   answering: { next: ["idle", "handed_over", "lingering", "closed"], timeout: null, onTimeout: null },
-  /** the answer has begun although the request is not complete; both go on until the answer ends */
+  /** the answer has begun although the request is not complete; both go on until the answer ends; renewed by either */
   answered_early: { next: ["answering", "lingering", "closed"], timeout: "bodyIdleMs", onTimeout: null },
   /** the socket belongs to a tunnel or an upgraded stream, which watches its own time */
   handed_over: { next: ["closed"], timeout: null, onTimeout: null },

@@ -89,7 +89,7 @@ export class ExchangeMetrics {
     });
     counterFamily(registry, {
       name: "postern_body_bytes_total",
-      help: "Body bytes relayed.",
+      help: "Body bytes relayed, and all bytes of tunnels and upgraded streams that have ended.",
       labels: ["direction"],
       read: () => [
         [{ direction: "from_guest" }, this.#bytesFromGuest],

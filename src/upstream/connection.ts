@@ -120,7 +120,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
       this.#batch.clear();
       return true;
     }
-    if (this.#state === "requesting") this.#renewDeadline();
+    // While it answers as well (full duplex): an upstream may listen for long before it goes on with its answer.
+    if (this.#state === "requesting" || this.#state === "answering") this.#renewDeadline();
     return this.#batch.writeTo(this.#socket);
   }
 

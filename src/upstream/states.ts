@@ -27,7 +27,7 @@ export const UPSTREAM_STATES: Readonly<Record<UpstreamState, Row>> = {
   requesting: { next: ["awaiting_answer", "answering", "upgraded", "closed"], timeout: "bodyIdleMs" },
   /** the request is complete, no final head yet */
   awaiting_answer: { next: ["answering", "upgraded", "idle", "closed"], timeout: "upstreamHeadMs" },
-  /** the final head came, the body is being relayed; the request may still be going out (early answer) */
+  /** the final head came, the body is being relayed; the request may still be going out (early answer); renewed by either */
   answering: { next: ["idle", "closed"], timeout: "bodyIdleMs" },
   /** 101: raw bytes; the guest side watches the time */
   upgraded: { next: ["closed"], timeout: null },

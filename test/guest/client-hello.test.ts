@@ -7,6 +7,8 @@ import { CLIENT_HELLO_LIMIT_BYTES, type ClientHelloResult, parseClientHello } fr
 
 const REFUSED = "not a client hello";
 const empty = Buffer.alloc(0);
+/** A hello without anything that is refused for what it is. */
+const PLAIN = { hasEch: false, hasEarlyData: false } as const;
 
 describe("a hello", () => {
   test("with name and protocols", () => {
@@ -15,6 +17,7 @@ describe("a hello", () => {
       serverName: "api.example.test",
       alpn: ["h2", "http/1.1"],
       hasEch: false,
+      hasEarlyData: false,
     });
   });
 
@@ -25,12 +28,21 @@ describe("a hello", () => {
     ["of TLS 1.0", { version: 0x0301, extensions: [] }],
     ["with a session id", { sessionId: Buffer.alloc(32, 7), extensions: [] }],
   ])("%s names nobody", (_, parts) => {
-    expect(parseClientHello(hello(parts))).toEqual({ done: true, serverName: null, alpn: [], hasEch: false });
+    expect(parseClientHello(hello(parts))).toEqual({ done: true, serverName: null, alpn: [], ...PLAIN });
   });
 
   test.each([0xfe0d, 0xffce])("with an encrypted one inside (extension %i) says so", (type) => {
     const found = parseClientHello(hello({ extensions: [sni("public.test"), extension(type, Buffer.alloc(40))] }));
     expect(found).toMatchObject({ serverName: "public.test", hasEch: true });
+  });
+
+  test("that announces early data says so, wherever the extension stands", () => {
+    const [early, name] = [extension(42, empty), sni("a.test")];
+    const psk = extension(41, Buffer.alloc(40));
+    expect(parseClientHello(hello({ extensions: [name, early, psk] }))).toMatchObject({ hasEarlyData: true });
+    expect(parseClientHello(hello({ extensions: [early, name] }))).toMatchObject({ hasEarlyData: true });
+    // A resumed session alone announces none.
+    expect(parseClientHello(hello({ extensions: [name, psk] }))).toMatchObject({ hasEarlyData: false });
   });
 
   test("is not looked beyond: what follows in records of its own does not matter", () => {
@@ -154,7 +166,13 @@ describe("properties", () => {
       sessionId: fc.uint8Array({ maxLength: 32 }),
     })
     .map(({ name, protocols, others, sessionId }) => ({
-      expected: { done: true, serverName: name, alpn: protocols, hasEch: false },
+      expected: {
+        done: true,
+        serverName: name,
+        alpn: protocols,
+        hasEch: false,
+        hasEarlyData: others.some(([type]) => type === 42),
+      },
       message: hello({
         sessionId: Buffer.from(sessionId),
         extensions: [
@@ -294,7 +312,7 @@ describe("hellos of real clients", () => {
     const absent = command !== null && !present(command);
     test.skipIf(absent)(absent ? `${name} (SKIPPED: not on this machine)` : name, async () => {
       const bytes = await capture(start);
-      expect(parseClientHello(bytes)).toEqual({ done: true, serverName, alpn, hasEch: false });
+      expect(parseClientHello(bytes)).toEqual({ done: true, serverName, alpn, ...PLAIN });
       // The same hello, dripping in byte by byte.
       for (let at = 0; at < bytes.length; at++) expect(parseClientHello(bytes.subarray(0, at))).toBe("need more");
     });

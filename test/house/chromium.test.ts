@@ -1,17 +1,12 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type Browser, chromiumFor, hasChromium } from "./support/chromium.ts";
 import { type House, startHouse, WAYS } from "./support/house.ts";
 import { startRawUpstream } from "./support/raw-upstream.ts";
-import { isPresent, run, type RunResult } from "./support/run.ts";
 
 /** A browser: many connections, its own idea of TLS (GREASE, ECH, post-quantum hellos), pages that fetch. */
 
-const browser = ["chromium", "chromium-browser", "google-chrome"].find((name) => isPresent(name));
-const there = browser !== undefined && isPresent("sh", ["-c", "command -v certutil"]);
 let house: House;
-let home = "";
+let browser: Browser;
 
 const SCRIPT = `
 const ask = (method, path, body) => {
@@ -25,7 +20,7 @@ document.body.textContent = ask("GET", "/one") + "|" + ask("POST", "/two", "x".r
 const PAGE = `<!doctype html><title>t</title><body><script>${SCRIPT}</script>`;
 
 beforeAll(async () => {
-  if (!there) return;
+  if (!hasChromium) return;
   house = await startHouse({
     others: async (ca) => ({
       "page.test": await startRawUpstream(
@@ -36,51 +31,43 @@ beforeAll(async () => {
         },
         { tls: await ca.issue(["page.test"]) },
       ),
+      "through.test": await startRawUpstream(() => undefined),
     }),
+    passThrough: ["through.test"],
   });
-  home = await mkdtemp(join(tmpdir(), "postern-chromium-"));
-  await trustTheEdge();
+  browser = await chromiumFor(house.edge);
 });
 
 afterAll(async () => {
   await house?.stop();
-  if (home !== "") await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  await browser?.remove();
 });
 
 beforeEach(() => house?.reset());
 
-/** The user's NSS store, as an image would be prepared: no variable tells Chromium what to trust. */
-async function trustTheEdge(): Promise<void> {
-  const store = join(home, ".pki", "nssdb");
-  await mkdir(store, { recursive: true });
-  const file = house.edge.ca.certificateFile;
-  await run("certutil", ["-d", `sql:${store}`, "-N", "--empty-password"]);
-  const added = await run("certutil", ["-d", `sql:${store}`, "-A", "-t", "C,,", "-n", "postern", "-i", file]);
-  if (added.code !== 0) throw new Error(added.stderr);
-}
-
-function open(url: string): Promise<RunResult> {
-  const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
-  const headless = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic"];
-  const profile = [`--user-data-dir=${join(home, "profile")}`, `--proxy-server=${house.edge.proxyUrl}`];
-  const args = [...headless, ...quiet, ...profile, "--dump-dom", url];
-  return run(browser ?? "", args, { env: house.edge.guestEnv({ HOME: home }), timeoutMs: 55_000 });
-}
-
-describe.skipIf(!there)(`Chromium${there ? "" : " (skipped: Chromium or certutil is absent)"}`, () => {
+describe.skipIf(!hasChromium)(`Chromium${hasChromium ? "" : " (skipped: Chromium or certutil is absent)"}`, () => {
   test.each(WAYS)("opens a page %s", async (way) => {
-    const result = await open(house.url(way, "/hello?from=chromium"));
+    const result = await browser.open(house.url(way, "/hello?from=chromium"));
     expect(result.stdout).toContain('"url":"/hello?from=chromium","credential":"seen"');
     expect(house.upstream(way).credentialless()).toBe(0);
   });
 
   test("runs a page that fetches and posts", async () => {
-    const result = await open(`https://page.test:${house.others["page.test"]?.port}/`);
+    const result = await browser.open(`https://page.test:${house.others["page.test"]?.port}/`);
     expect(result.stdout).toContain("200 /one|200 /two");
   });
 
+  test("hides a decoy in its hello, which nothing tells from a hidden name: a pass-through tunnel does not begin", async () => {
+    const through = `through.test:${house.others["through.test"]?.port}`;
+    await browser.open(`https://${through}/`);
+    const denials = async (): Promise<unknown[]> =>
+      (await house.edge.audit()).filter(({ authority }) => authority === through).map(({ denial }) => denial);
+    await expect.poll(async () => [...new Set(await denials())]).toEqual(["ech_refused"]);
+    expect(house.others["through.test"]?.received.join("")).toBe("");
+  });
+
   test("is kept from what is not allowed", async () => {
-    const result = await open(house.upstream(WAYS[0]).urlFor("other.test", "/"));
+    const result = await browser.open(house.upstream(WAYS[0]).urlFor("other.test", "/"));
     expect(result.stdout).not.toContain("credential");
     expect(house.upstream(WAYS[0]).connections).toBe(0);
   });

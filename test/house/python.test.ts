@@ -69,4 +69,51 @@ describe.each(WAYS)("%s", (way) => {
     });
     expect(house.upstream(way).credentialless()).toBe(0);
   });
+
+  test.skipIf(!hasPython)(`http.client as HTTP/1.0${hasPython ? "" : " (skipped: python3 is absent)"}`, async () => {
+    const { port } = house.upstream(way);
+    const args = [
+      "-c",
+      HTTP_1_0,
+      String(house.edge.proxyPort),
+      "api.test",
+      String(port),
+      way === WAYS[0] ? "yes" : "no",
+    ];
+    const result = await run("python3", args, { env: house.edge.guestEnv() });
+    if (result.code !== 0) throw new Error(result.stderr);
+    const sha256 = patternSha256(200_000);
+    expect(JSON.parse(result.stdout)).toEqual({
+      length: [200, "close", sha256],
+      chunked: [200, "close", sha256],
+      interim: [200, "close", expect.any(String) as string],
+      upload: [200, "close", expect.any(String) as string],
+    });
+    expect(house.upstream(way).requests.at(-1)).toMatchObject({ bodyBytes: 200_000, body: "complete" });
+    expect(house.upstream(way).credentialless()).toBe(0);
+  });
 });
+
+/** No Host, no chunks, a connection a request. Arguments: proxy port, name and port, whether through a tunnel. */
+const HTTP_1_0 = `
+import hashlib, http.client, json, ssl, sys
+proxy, name, port, tunnel = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "yes"
+told = {}
+
+def ask(key, method, path, body=None):
+    kind = http.client.HTTPSConnection if tunnel else http.client.HTTPConnection
+    connection = kind("127.0.0.1", proxy, **({"context": ssl.create_default_context()} if tunnel else {}))
+    connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"
+    if tunnel:
+        connection.set_tunnel(name, port)
+    connection.request(method, path if tunnel else f"http://{name}:{port}{path}", body)
+    answer = connection.getresponse()
+    told[key] = [answer.status, answer.headers["connection"], hashlib.sha256(answer.read()).hexdigest()]
+    assert answer.headers["transfer-encoding"] is None
+
+ask("length", "GET", "/download?bytes=200000")
+ask("chunked", "GET", "/download?bytes=200000&chunked=1")
+ask("interim", "GET", "/interim")
+ask("upload", "POST", "/upload", b"x" * 200000)
+print(json.dumps(told))
+`;

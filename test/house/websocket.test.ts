@@ -1,13 +1,9 @@
-import { connect, type Socket } from "node:net";
 import { once } from "node:events";
-import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ClientOptions, WebSocket } from "ws";
-import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import { type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { patternBytes } from "./support/pattern.ts";
-import type { Upstream } from "./support/upstream.ts";
 import { valuesOf } from "./support/recording.ts";
+import { openWs, openedWs, WS_WAYS, wsClosed, wsMessage, wsUpstream } from "./support/ws-guest.ts";
 
 /** `ws`, as programs use it: after the handshake the edge is a pipe, and the handshake carries the credential. */
 
@@ -21,70 +17,22 @@ afterAll(() => house?.stop());
 
 beforeEach(() => house.reset());
 
-const CASES = ["wss in a tunnel", "ws in a tunnel", "ws in absolute-form"] as const;
-type Case = (typeof CASES)[number];
-
-function upstreamOf(how: Case): Upstream {
-  return house.upstream(how === "wss in a tunnel" ? WAYS[0] : WAYS[1]);
-}
-
-/** Opens a WebSocket the way a proxy agent does. */
-async function open(how: Case, path: string, protocols: string[] = []): Promise<WebSocket> {
-  const { port, scheme } = upstreamOf(how);
-  const authority = `api.test:${port}`;
-  const url = `${scheme === "https" ? "wss" : "ws"}://${authority}${path}`;
-  if (how === "ws in absolute-form") {
-    const options: ClientOptions = {
-      createConnection: () => connect(house.edge.proxyPort, "127.0.0.1"),
-      finishRequest(request) {
-        request.path = `http://${authority}${path}`;
-        request.end();
-      },
-    };
-    return new WebSocket(url, protocols, options);
-  }
-  const socket = await tunnel(authority);
-  return new WebSocket(url, protocols, {
-    createConnection: () =>
-      scheme === "https" ? connectTls({ socket, servername: "api.test", ca: house.edge.ca.certificate }) : socket,
-  });
-}
-
-async function tunnel(authority: string): Promise<Socket> {
-  const guest: RawGuest = await openGuest(house.edge.proxyPort);
-  guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
-  expect(await guest.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 200 /);
-  guest.socket.removeAllListeners("data");
-  return guest.socket;
-}
-
-async function opened(how: Case, path = "/ws", protocols: string[] = []): Promise<WebSocket> {
-  const socket = await open(how, path, protocols);
-  await once(socket, "open");
-  return socket;
-}
-
-async function message(socket: WebSocket): Promise<Buffer> {
-  const [data] = (await once(socket, "message")) as [Buffer];
-  return data;
-}
-
-describe.each(CASES)("%s", (how) => {
+describe.each(WS_WAYS)("%s", (how) => {
   test("echoes text and binary; the handshake carried the credential", async () => {
-    const socket = await opened(how);
+    const socket = await openedWs(house, how);
     socket.send("h\u00e9llo");
-    expect((await message(socket)).toString()).toBe("h\u00e9llo");
+    expect((await wsMessage(socket)).toString()).toBe("h\u00e9llo");
     socket.send(Buffer.from([0, 255, 13, 10]));
-    expect(await message(socket)).toEqual(Buffer.from([0, 255, 13, 10]));
+    expect(await wsMessage(socket)).toEqual(Buffer.from([0, 255, 13, 10]));
     socket.terminate();
-    const [seen] = upstreamOf(how).requests;
+    const [seen] = wsUpstream(house, how).requests;
     expect(seen).toMatchObject({ method: "GET", url: "/ws", credential: true });
     expect(valuesOf(seen!, "authorization")).toEqual([`Bearer ${TOKEN}`]);
     expect(valuesOf(seen!, "sec-websocket-version")).toEqual(["13"]);
   });
 
   test("ping and pong", async () => {
-    const socket = await opened(how);
+    const socket = await openedWs(house, how);
     socket.ping("are you there");
     const [payload] = (await once(socket, "pong")) as [Buffer];
     expect(payload.toString()).toBe("are you there");
@@ -92,26 +40,25 @@ describe.each(CASES)("%s", (how) => {
   });
 
   test("a frame of a megabyte, compressed and not", async () => {
-    const socket = await opened(how);
+    const socket = await openedWs(house, how);
     expect(socket.extensions).toContain("permessage-deflate");
     const body = patternBytes(0, 1 << 20);
     for (const compress of [true, false]) {
       socket.send(body, { compress });
-      expect((await message(socket)).equals(body)).toBe(true);
+      expect((await wsMessage(socket)).equals(body)).toBe(true);
     }
     socket.terminate();
   });
 
   test("the sub-protocol and the close code are kept", async () => {
-    const socket = await opened(how, "/ws", ["chat.v2", "chat.v1"]);
+    const socket = await openedWs(house, how, "/ws", ["chat.v2", "chat.v1"]);
     expect(socket.protocol).toBe("chat.v2");
     socket.send("close 4321");
-    const [code, reason] = (await once(socket, "close")) as [number, Buffer];
-    expect([code, reason.toString()]).toEqual([4321, "asked to"]);
+    expect(await wsClosed(socket)).toEqual([4321, "asked to"]);
   });
 
   test("a refusal keeps its status, fields and body", async () => {
-    const socket = await open(how, "/ws-refuse");
+    const socket = await openWs(house, how, "/ws-refuse");
     const [, response] = (await once(socket, "unexpected-response")) as [
       unknown,
       AsyncIterable<Buffer> & { statusCode: number; headers: Record<string, string> },
@@ -127,7 +74,7 @@ describe.each(CASES)("%s", (how) => {
   });
 
   test("messages both ways at once", async () => {
-    const socket = await opened(how);
+    const socket = await openedWs(house, how);
     let received = 0;
     const all = new Promise<void>((done) => {
       socket.on("message", () => ++received === 500 && done());

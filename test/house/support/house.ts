@@ -6,7 +6,7 @@ import { makeCa, type TestCa } from "./certificates.ts";
 import { type ConfigPart, destinationFor, type Edge, startEdge } from "./edge.ts";
 import type { RawUpstream } from "./raw-upstream.ts";
 import { bareEnv, run, type RunResult } from "./run.ts";
-import { startUpstream, type Upstream } from "./upstream.ts";
+import { startUpstream, type Upstream, type UpstreamOptions } from "./upstream.ts";
 
 /** The two ways of a guest: a tunnel with TLS inside, and a request in absolute-form. Nearly every story is told of both. */
 export const WAYS = ["through CONNECT and TLS", "in absolute-form"] as const;
@@ -19,12 +19,19 @@ export type Way = (typeof CLIENT_WAYS)[number];
 /** What the upstreams demand and the edge attaches. */
 export const TOKEN = "right-token-7d31c09e52";
 const NAME = "api.test";
+const EVERYTHING = [{ methods: ["*"], paths: ["/**"] }];
 
 export interface HouseOptions {
   /** Bare git repositories for `/git/`. */
   readonly gitRoot?: string;
+  /** Answers at `api.test` in place of `routes.ts`. */
+  readonly serve?: NonNullable<UpstreamOptions["serve"]>;
   /** Upstreams with names of their own, made with a CA that the edge trusts; destinations without a credential lead there. */
   readonly others?: (ca: TestCa) => Promise<Readonly<Record<string, RawUpstream>>>;
+  /** Those of the `others` that are `tls: passthrough`. */
+  readonly passThrough?: readonly string[];
+  /** What may be called at one of the `others`, by name; default everything. */
+  readonly allow?: Readonly<Record<string, readonly ConfigPart[]>>;
   /** Merged over the config. */
   readonly config?: ConfigPart;
 }
@@ -61,8 +68,9 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   const upstreamCa = await makeCa(join(directory, "upstream-ca"), "Upstream CA");
   const demand = { in: "header", name: "authorization", value: `Bearer ${TOKEN}` } as const;
   const git = options.gitRoot === undefined ? {} : { gitRoot: options.gitRoot };
-  const secure = await startUpstream({ tls: await upstreamCa.issue([NAME]), demand, ...git });
-  const plain = await startUpstream({ demand, ...git });
+  const serve = options.serve === undefined ? {} : { serve: options.serve };
+  const secure = await startUpstream({ tls: await upstreamCa.issue([NAME]), demand, ...git, ...serve });
+  const plain = await startUpstream({ demand, ...git, ...serve });
   const others = (await options.others?.(upstreamCa)) ?? {};
   const names = Object.keys(others);
   const credential = { credential: "main/api", attach: { as: "bearer" } };
@@ -81,7 +89,11 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
     destinations: [
       destinationFor(secure, NAME, { ...credential, name: "secure" }),
       destinationFor(plain, NAME, { ...credential, name: "plain", plain_http_credential: "accept" }),
-      ...Object.entries(others).map(([name, other]) => destinationFor(other, name)),
+      ...Object.entries(others).map(([name, other]) =>
+        options.passThrough?.includes(name) === true
+          ? destinationFor({ ...other, scheme: "https" }, name, { tls: "passthrough", allow: undefined })
+          : destinationFor(other, name, { allow: options.allow?.[name] ?? EVERYTHING }),
+      ),
     ],
     ...(options.config === undefined ? {} : { config: options.config }),
   });

@@ -14,6 +14,8 @@ export interface UpstreamOptions {
   readonly demand?: Demand;
   /** Bare git repositories for `/git/`; absent = 404. */
   readonly gitRoot?: string;
+  /** Answers in place of `routes.ts` what brought the demanded credential. */
+  readonly serve?: (request: IncomingMessage, response: ServerResponse, recorded: Recorded) => void;
   /** Loopback address to listen on; default 127.0.0.1. */
   readonly address?: string;
 }
@@ -59,6 +61,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     const recorded = take(request);
     if (!recorded.credential) refuse(response);
+    else if (options.serve !== undefined) options.serve(request, response, recorded);
     else answer(request, response, recorded, context);
   };
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {

@@ -1,0 +1,116 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { WebSocket } from "ws";
+import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { helloFor } from "./support/client-hello.ts";
+import { type House, startHouse } from "./support/house.ts";
+import { startRawUpstream } from "./support/raw-upstream.ts";
+import { openedWs, WS_WAYS, wsClosed } from "./support/ws-guest.ts";
+
+/**
+ * How long a tunnel may be silent, and how long it may last. Nothing here measures time: a tunnel that talks outlives a silent
+ * one that was opened after it, and no tunnel outlives its limit.
+ */
+
+/** Far below what a test waits, far above what a busy machine is late by between two pings. */
+const IDLE_MS = 1000;
+
+function startWith(timeouts: Readonly<Record<string, number>>): Promise<House> {
+  return startHouse({
+    others: async () => ({
+      "echo.test": await startRawUpstream((socket, first) => {
+        socket.write(`${first.length} bytes\n`);
+        socket.on("data", (text) => socket.write(String(text), "latin1"));
+      }),
+    }),
+    passThrough: ["echo.test"],
+    config: { timeouts },
+  });
+}
+
+/** A pass-through tunnel whose upstream has answered the hello, and says back what follows. */
+async function passThrough(house: House): Promise<RawGuest> {
+  const authority = `echo.test:${house.others["echo.test"]?.port}`;
+  const guest = await openGuest(house.edge.proxyPort);
+  guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+  await guest.until(/\r\n\r\n/);
+  guest.send(await helloFor("echo.test"));
+  await guest.until(/ bytes\n/);
+  return guest;
+}
+
+/** What the audit says of the tunnels that have ended, in order. */
+async function outcomes(house: House, kind: string): Promise<unknown[]> {
+  return (await house.edge.audit())
+    .filter((record) => record["kind"] === kind && record["upstream"] !== undefined)
+    .map(({ outcome }) => outcome);
+}
+
+describe("silence", () => {
+  let house: House;
+  beforeAll(async () => {
+    house = await startWith({ tunnel_idle_ms: IDLE_MS });
+  });
+  afterAll(() => house?.stop());
+
+  test("of a pass-through tunnel is cut, a little traffic keeps one open", async () => {
+    const talking = await passThrough(house);
+    const pings = setInterval(() => talking.send("."), IDLE_MS / 20);
+    const silent = await passThrough(house);
+    await silent.ended();
+    await expect.poll(() => outcomes(house, "connect")).toEqual(["edge_aborted"]);
+    clearInterval(pings);
+    talking.send("still here\n");
+    await talking.until(/still here\n$/);
+    expect(talking.closed).toBe(false);
+    talking.destroy();
+    await expect.poll(() => outcomes(house, "connect")).toEqual(["edge_aborted", "completed"]);
+  });
+
+  test("of a WebSocket is cut; pings keep one open, whoever sends them", async () => {
+    const sockets = new Map<string, WebSocket>();
+    for (const way of WS_WAYS) sockets.set(`talking ${way}`, await openedWs(house, way));
+    const pings = setInterval(
+      () => sockets.forEach((socket, name) => name.startsWith("talking") && socket.ping()),
+      IDLE_MS / 20,
+    );
+    for (const way of WS_WAYS) sockets.set(`silent ${way}`, await openedWs(house, way));
+    const silent = [...sockets].filter(([name]) => name.startsWith("silent"));
+    const ends = await Promise.all(silent.map(([, socket]) => wsClosed(socket)));
+    // No close frame: the edge does not speak in the upstream's name.
+    expect(ends).toEqual(WS_WAYS.map(() => [1006, ""]));
+    clearInterval(pings);
+    for (const way of WS_WAYS) {
+      const socket = sockets.get(`talking ${way}`) as WebSocket;
+      socket.send("still here");
+      const [data] = (await once(socket, "message")) as [Buffer];
+      expect(data.toString()).toBe("still here");
+      socket.close(1000);
+      expect(await wsClosed(socket)).toEqual([1000, ""]);
+    }
+    const cut = WS_WAYS.map(() => "edge_aborted");
+    await expect.poll(() => outcomes(house, "upgrade")).toEqual([...cut, ...WS_WAYS.map(() => "completed")]);
+  });
+});
+
+describe("a whole life", () => {
+  let house: House;
+  beforeAll(async () => {
+    house = await startWith({ tunnel_life_ms: 1000 });
+  });
+  afterAll(() => house?.stop());
+
+  test("ends tunnels that talk all the time", async () => {
+    const guest = await passThrough(house);
+    const sockets = await Promise.all(WS_WAYS.map((way) => openedWs(house, way)));
+    const pings = setInterval(() => {
+      guest.send(".");
+      for (const socket of sockets) if (socket.readyState === socket.OPEN) socket.ping();
+    }, 20);
+    const ends = await Promise.all(sockets.map(wsClosed));
+    await guest.ended();
+    clearInterval(pings);
+    expect(ends).toEqual(WS_WAYS.map(() => [1006, ""]));
+    await expect.poll(() => outcomes(house, "connect")).toEqual(["edge_aborted"]);
+  });
+});
