@@ -41,8 +41,33 @@ export async function dial(
 }
 
 function dialOne(authority: Authority, address: string, tls: DialTls | null, timeoutMs: number): Promise<Socket> {
+  if (tls === null) return established(plain(authority, address), "connect", address, timeoutMs);
+  const socket = secure(authority, tls, { host: address, port: authority.port });
+  return established(socket, "secureConnect", address, timeoutMs);
+}
+
+/**
+ * TLS to the authority on a stream that leads there already.
+ * @param address for the cause of a denial
+ * @throws Denial as `dial`
+ */
+export function secureOver(
+  authority: Authority,
+  stream: Socket,
+  tls: DialTls,
+  address: string,
+  timeoutMs: number,
+): Promise<Socket> {
+  return established(secure(authority, tls, { socket: stream }), "secureConnect", address, timeoutMs);
+}
+
+function established(
+  socket: Socket,
+  event: "connect" | "secureConnect",
+  address: string,
+  timeoutMs: number,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = tls === null ? plain(authority, address) : secure(authority, address, tls);
     // Whoever holds the socket has its own handler; this one is for the moments between two holders.
     socket.on("error", () => undefined);
     const settle = (): void => {
@@ -63,7 +88,7 @@ function dialOne(authority: Authority, address: string, tls: DialTls | null, tim
     );
     socket.on("error", onError);
     socket.on("close", onClose);
-    socket.once(tls === null ? "connect" : "secureConnect", () => {
+    socket.once(event, () => {
       settle();
       resolve(socket);
     });
@@ -74,10 +99,14 @@ function plain(authority: Authority, address: string): Socket {
   return connectTcp({ host: address, port: authority.port, noDelay: true, keepAlive: true, allowHalfOpen: true });
 }
 
-function secure(authority: Authority, address: string, tls: DialTls): TLSSocket {
+/** @param over where to connect to, or the stream that is connected already */
+function secure(
+  authority: Authority,
+  tls: DialTls,
+  over: { readonly host: string; readonly port: number } | { readonly socket: Socket },
+): TLSSocket {
   const options: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
-    host: address,
-    port: authority.port,
+    ...over,
     secureContext: tls.context,
     // RFC 6066 §3: no SNI for IP literals; the certificate is then checked against the address itself.
     servername: authority.ip === null ? authority.host : "",

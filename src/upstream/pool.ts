@@ -1,7 +1,7 @@
 import { Denial } from "../core/denial.ts";
-import type { Permit, PinnedAddress } from "../core/exchange.ts";
+import type { Permit, Pinned } from "../core/exchange.ts";
 import { UpstreamConnection, type ConnectionContext } from "./connection.ts";
-import { dial, type DialTls } from "./dial.ts";
+import type { Dialled, DialTls } from "./dial.ts";
 
 /** What happens to connections; for metrics. */
 export interface PoolEvents {
@@ -10,23 +10,31 @@ export interface PoolEvents {
   closed(): void;
 }
 
+/**
+ * Opens a connection for a pool: to one of the pinned addresses, or through a parent.
+ * @param permit of the exchange that it is opened for
+ */
+export type Dial = (permit: Permit, pinned: Pinned, tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
+
 export interface PoolOptions extends Omit<ConnectionContext, "onIdle" | "onClosed"> {
   /** Open and opening connections at most. */
   readonly maxConnections: number;
   readonly events: PoolEvents;
+  readonly dial: Dial;
   /** No connection is left. */
   onEmpty(): void;
 }
 
 interface Waiter {
+  readonly permit: Permit;
   readonly resolve: (connection: UpstreamConnection) => void;
   readonly reject: (denial: Denial) => void;
   readonly timer: NodeJS.Timeout;
 }
 
-/** Connections of one destination to one pinned address set. The last one used is the next one taken: it is the least stale. */
+/** Connections of one destination to one pinned address set or name. The last one used is the next one taken: it is the least stale. */
 export class UpstreamPool {
-  readonly #pinned: PinnedAddress;
+  readonly #pinned: Pinned;
   readonly #options: PoolOptions;
   readonly #tls: Omit<DialTls, "session" | "onSession"> | null;
   readonly #context: ConnectionContext;
@@ -35,7 +43,7 @@ export class UpstreamPool {
   #open = 0;
   #session: Buffer | null = null;
 
-  constructor(pinned: PinnedAddress, tls: Omit<DialTls, "session" | "onSession"> | null, options: PoolOptions) {
+  constructor(pinned: Pinned, tls: Omit<DialTls, "session" | "onSession"> | null, options: PoolOptions) {
     this.#pinned = pinned;
     this.#tls = tls;
     this.#options = options;
@@ -60,11 +68,11 @@ export class UpstreamPool {
         return connection;
       }
     }
-    if (this.#open < this.#options.maxConnections) return this.#dial();
-    return this.#wait();
+    if (this.#open < this.#options.maxConnections) return this.#dial(permit);
+    return this.#wait(permit);
   }
 
-  async #dial(): Promise<UpstreamConnection> {
+  async #dial(permit: Permit): Promise<UpstreamConnection> {
     this.#open++;
     try {
       const tls: DialTls | null =
@@ -78,7 +86,7 @@ export class UpstreamPool {
               },
             };
       const { upstreamConnectMs } = this.#options.timeouts;
-      const { socket, address } = await dial(this.#pinned.authority, this.#pinned.addresses, tls, upstreamConnectMs);
+      const { socket, address } = await this.#options.dial(permit, this.#pinned, tls, upstreamConnectMs);
       this.#options.events.opened();
       return new UpstreamConnection(socket, address, this.#context);
     } catch (thrown) {
@@ -90,13 +98,13 @@ export class UpstreamPool {
     }
   }
 
-  #wait(): Promise<UpstreamConnection> {
+  #wait(permit: Permit): Promise<UpstreamConnection> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
         reject(new Denial("upstream_timeout", { cause: "no connection of this destination became free in time" }));
       }, this.#options.timeouts.upstreamConnectMs);
-      const waiter: Waiter = { resolve, reject, timer };
+      const waiter: Waiter = { permit, resolve, reject, timer };
       this.#waiters.push(waiter);
     });
   }
@@ -126,6 +134,6 @@ export class UpstreamPool {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) return;
     clearTimeout(waiter.timer);
-    this.#dial().then(waiter.resolve, (thrown: unknown) => waiter.reject(Denial.from(thrown)));
+    this.#dial(waiter.permit).then(waiter.resolve, (thrown: unknown) => waiter.reject(Denial.from(thrown)));
   }
 }

@@ -1,55 +1,77 @@
 import type { Destination } from "../core/destination.ts";
-import type { Permit, PinnedAddress } from "../core/exchange.ts";
+import { Denial } from "../core/denial.ts";
+import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
 import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
 import { dial } from "./dial.ts";
-import { type PoolOptions, UpstreamPool } from "./pool.ts";
+import type { Parents } from "./parent.ts";
+import { type Dial, type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
 
 /**
  * The edge's upstream connections: a pool for each destination and pinned address set. A reload makes new destinations and
- * with them new pools; connections of the old ones are not used again and end when their idle time is up.
+ * with them new pools; connections of the old ones are not used again and end when their idle time is up. Where a
+ * parent knows the session by a credential, the session has pools of its own.
  */
 export class UpstreamPools implements UpstreamPort {
-  readonly #options: Omit<PoolOptions, "onEmpty">;
+  readonly #options: Omit<PoolOptions, "onEmpty" | "dial">;
   readonly #trust: UpstreamTrust;
   readonly #pools = new WeakMap<Destination, Map<string, UpstreamPool>>();
 
-  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">) {
+  readonly #parents: Parents | null;
+
+  /** @param parents `null` where no destination has one */
+  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty" | "dial">, parents: Parents | null = null) {
     this.#trust = trust;
     this.#options = options;
+    this.#parents = parents;
   }
 
-  connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#poolFor(permit, pinned).take(permit, want.fresh);
+  connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
+    if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
+    return this.#poolFor(permit, pinned, pinned.key, dialDirectly).take(permit, want.fresh);
   }
 
-  async dialRaw(
-    permit: Permit,
-    pinned: PinnedAddress,
-  ): Promise<{ readonly stream: RawStream; readonly address: string }> {
-    const { socket, address } = await dial(
-      permit.authority,
-      pinned.addresses,
-      null,
-      this.#options.timeouts.upstreamConnectMs,
-    );
+  async dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }> {
+    const { upstreamConnectMs } = this.#options.timeouts;
+    const { socket, address } =
+      permit.destination.parent === null
+        ? await dialDirectly(permit, pinned, null, upstreamConnectMs)
+        : await this.#parentsOf(permit).open(permit, pinned, "raw", upstreamConnectMs);
     return { stream: socket, address };
   }
 
-  #poolFor(permit: Permit, pinned: PinnedAddress): UpstreamPool {
+  async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
+    const parents = this.#parentsOf(permit);
+    const apart = await parents.admit(permit);
+    const dialThrough: Dial = (whose, to, tls, timeoutMs) => parents.open(whose, to, tls ?? "http", timeoutMs);
+    return await this.#poolFor(permit, pinned, pinned.key + apart, dialThrough).take(permit, want.fresh);
+  }
+
+  #parentsOf({ destination }: Permit): Parents {
+    if (this.#parents === null) throw new Denial("internal", { cause: `${destination.name}: there are no parents` });
+    return this.#parents;
+  }
+
+  #poolFor(permit: Permit, pinned: Pinned, key: string, dialFor: Dial): UpstreamPool {
     const { destination } = permit;
     let pools = this.#pools.get(destination);
     if (pools === undefined) {
       pools = new Map();
       this.#pools.set(destination, pools);
     }
-    let pool = pools.get(pinned.key);
+    let pool = pools.get(key);
     if (pool === undefined) {
       const tls = destination.scheme === "https" ? { context: this.#trust.contextFor(destination) } : null;
       const owner = pools;
-      pool = new UpstreamPool(pinned, tls, { ...this.#options, onEmpty: () => owner.delete(pinned.key) });
-      pools.set(pinned.key, pool);
+      pool = new UpstreamPool(pinned, tls, { ...this.#options, dial: dialFor, onEmpty: () => owner.delete(key) });
+      pools.set(key, pool);
     }
     return pool;
   }
 }
+
+/** What was checked is what is dialled: a name that was not resolved has no address. */
+const dialDirectly: Dial = async (permit, pinned, tls, timeoutMs) => {
+  if (pinned instanceof PinnedAddress) return await dial(permit.authority, pinned.addresses, tls, timeoutMs);
+  throw new Denial("internal", { cause: `${pinned.authority.text} was not resolved` });
+};

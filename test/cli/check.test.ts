@@ -167,6 +167,7 @@ describe("explain", () => {
       "authority | api.example.com:443",
       "destination | api (enforce, inspect)",
       "allow[0] | GET,POST /v1/**: allows it",
+      "way | direct",
       "addresses | 203.0.112.9",
       "credential | main/key, attached as query k",
       "",

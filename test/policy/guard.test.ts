@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import type { Destination } from "../../src/core/destination.ts";
-import { Permit, type PinnedAddress } from "../../src/core/exchange.ts";
+import { Permit, type Pinned, PinnedAddress } from "../../src/core/exchange.ts";
 import { parseIpRange } from "../../src/core/ip.ts";
 import { AddressGuard, type AddressGuardOptions } from "../../src/policy/guard.ts";
 import type { OwnListener } from "../../src/policy/own-listeners.ts";
@@ -43,9 +43,14 @@ function guardOf(lookup: Lookup, options: Partial<AddressGuardOptions> = {}): Ad
   return new AddressGuard({ lookup, clock: new ManualClock(), own: () => [], interfaces: () => [], ...options });
 }
 
+function addressesOf(pinned: Pinned): readonly string[] {
+  if (!(pinned instanceof PinnedAddress)) throw new Error("a name was not resolved");
+  return pinned.addresses;
+}
+
 async function refusal(guard: AddressGuard, asked: Permit): Promise<string> {
   try {
-    return (await guard.pin(asked)).addresses.join(",");
+    return addressesOf(await guard.pin(asked)).join(",");
   } catch (thrown) {
     return codeOf(thrown);
   }
@@ -139,7 +144,7 @@ describe("answers are kept for a few seconds", () => {
     names.table["a.test"] = ["1.1.1.1"];
     const renewed = guard.pin(asked);
     expect(renewed).toBeInstanceOf(Promise);
-    expect((await renewed).addresses).toEqual(["1.1.1.1"]);
+    expect(addressesOf(await renewed)).toEqual(["1.1.1.1"]);
     expect(names.asked).toEqual(["a.test", "a.test"]);
   });
 
