@@ -1,5 +1,11 @@
 import { connect as connectTcp, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
+import {
+  checkServerIdentity,
+  type ConnectionOptions,
+  connect as connectTls,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
 import { Denial } from "../core/denial.ts";
 import type { Authority } from "../core/authority.ts";
 
@@ -107,6 +113,8 @@ function secure(
 ): TLSSocket {
   const options: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
     ...over,
+    // Left to itself Node holds the certificate to what was dialled where there is no SNI: here that may be a parent.
+    checkServerIdentity: (_dialled, certificate) => checkServerIdentity(authority.host, certificate),
     secureContext: tls.context,
     // RFC 6066 §3: no SNI for IP literals; the certificate is then checked against the address itself.
     servername: authority.ip === null ? authority.host : "",

@@ -135,7 +135,7 @@ export class Parents {
     const { trust } = this.#ports;
     if (destination.scheme === "http")
       return await named(parent, dial(where.authority, where.addresses, null, timeoutMs));
-    const certified = Authority.parse(serverName, where.authority.port);
+    const certified = Authority.parse(serverName.includes(":") ? `[${serverName}]` : serverName, where.authority.port);
     if (certified === null) throw new Denial("internal", { cause: said(parent, "has no server name") });
     // No resumption: a tunnel lives long, and a ticket would tie the sessions of one parent together.
     const tls = { context: trust.contextFor(destination), session: null, onSession: () => undefined };

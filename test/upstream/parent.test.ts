@@ -48,6 +48,7 @@ type Start = Omit<WayOptions, "parentPort"> & { readonly proxy?: ParentProxyOpti
 
 /** A parent and the way through it to an upstream: in the clear, unless `scheme` says otherwise. */
 async function start({ proxy, ...options }: Start = {}): Promise<Way> {
+  await parent?.kill();
   parent = await startParentProxy({
     ...(options.tls === true ? { tls: parentLeaf } : {}),
     ...(options.connectBy === "name" ? { names: ["api.test"] } : {}),
@@ -141,6 +142,30 @@ describe("TLS", () => {
       target: { host: "api.test", port: (own.address() as AddressInfo).port },
     });
     expect(await denialOf(way.connect())).toMatchObject({ code: "upstream_tls_invalid" });
+  });
+
+  test.each([
+    ["an address, is held to that address", "127.0.0.1", null],
+    ["an address, is not held to the parent's", "proxy.corp.test", "upstream_tls_invalid"],
+    ["an address, is not held to localhost", "localhost", "upstream_tls_invalid"],
+  ])("a target that is %s", async (_name, certified, code) => {
+    const target = await startUpstream({ tls: await ca.issue([certified]) });
+    ending.push(() => target.close());
+    const way = await start({ scheme: "https", target: { host: "127.0.0.1", port: target.port } });
+    if (code === null) expect(await way.get()).toMatch(/^200 /);
+    else expect(await denialOf(way.connect())).toMatchObject({ code });
+    expect(target.requests).toHaveLength(code === null ? 1 : 0);
+  });
+
+  test.each([
+    ["the parent is an IPv6 address", { parentHost: "[::1]", serverName: "::1" }, ["::1"]],
+    ["its server name is an address", { serverName: "10.0.0.9" }, ["10.0.0.9"]],
+  ])("a parent's certificate is held to its server name, also where %s", async (_name, more, names) => {
+    const tls = await ca.issue(names);
+    const way = await start({ tls: true, proxy: { tls }, ...more });
+    expect(await way.get()).toMatch(/^200 /);
+    const other = await start({ tls: true, ...more });
+    expect(await denialOf(other.connect())).toMatchObject({ code: "upstream_tls_invalid" });
   });
 
   test.each([
