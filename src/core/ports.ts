@@ -50,7 +50,7 @@ export interface LeasePort {
    */
   fetchAhead(permit: Permit): void | Promise<void>;
   /**
-   * The upstream answered 401: the lease is dropped so that the next call fetches a fresh one.
+   * The upstream answered 401, or a parent 407: the lease is dropped so that the next call fetches a fresh one.
    * @returns `false` when it was kept: the next call would hand out this very lease
    */
   reject(lease: Lease): boolean;

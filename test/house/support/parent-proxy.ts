@@ -62,7 +62,10 @@ export async function startParentProxy(options: ParentProxyOptions = {}): Promis
   const server: Server =
     options.tls === undefined
       ? createServer({ allowHalfOpen: true, noDelay: true }, serve)
-      : createTlsServer({ cert: options.tls.certificate, key: options.tls.key, allowHalfOpen: true }, serve);
+      : createTlsServer(
+          { cert: options.tls.certificate, key: options.tls.key, allowHalfOpen: true, noDelay: true },
+          serve,
+        );
   // Both layers of a TLS connection are to go when the proxy is killed.
   server.on("connection", (socket: Socket) => keep(sockets, socket));
   server.listen(options.port ?? 0, "127.0.0.1");
@@ -118,6 +121,7 @@ function tunnel(
     host: isAddress ? host : "127.0.0.1",
     port: Number(target.slice(split + 1)),
     allowHalfOpen: true,
+    noDelay: true,
   });
   keep(sockets, upstream);
   upstream.on("connect", () => {
