@@ -10,11 +10,8 @@ export interface PoolEvents {
   closed(): void;
 }
 
-/**
- * Opens a connection for a pool: to one of the pinned addresses, or through a parent.
- * @param permit of the exchange that it is opened for
- */
-export type Dial = (permit: Permit, pinned: Pinned, tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
+/** Opens a connection for a pool: to one of its pinned addresses, or through a parent. */
+export type Dial = (tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
 
 export interface PoolOptions extends Omit<ConnectionContext, "onIdle" | "onClosed"> {
   /** Open and opening connections at most. */
@@ -26,7 +23,6 @@ export interface PoolOptions extends Omit<ConnectionContext, "onIdle" | "onClose
 }
 
 interface Waiter {
-  readonly permit: Permit;
   readonly resolve: (connection: UpstreamConnection) => void;
   readonly reject: (denial: Denial) => void;
   readonly timer: NodeJS.Timeout;
@@ -68,11 +64,11 @@ export class UpstreamPool {
         return connection;
       }
     }
-    if (this.#open < this.#options.maxConnections) return this.#dial(permit);
-    return this.#wait(permit);
+    if (this.#open < this.#options.maxConnections) return this.#dial();
+    return this.#wait();
   }
 
-  async #dial(permit: Permit): Promise<UpstreamConnection> {
+  async #dial(): Promise<UpstreamConnection> {
     this.#open++;
     try {
       const tls: DialTls | null =
@@ -86,7 +82,7 @@ export class UpstreamPool {
               },
             };
       const { upstreamConnectMs } = this.#options.timeouts;
-      const { socket, address } = await this.#options.dial(permit, this.#pinned, tls, upstreamConnectMs);
+      const { socket, address } = await this.#options.dial(tls, upstreamConnectMs);
       this.#options.events.opened();
       return new UpstreamConnection(socket, address, this.#context);
     } catch (thrown) {
@@ -98,13 +94,13 @@ export class UpstreamPool {
     }
   }
 
-  #wait(permit: Permit): Promise<UpstreamConnection> {
+  #wait(): Promise<UpstreamConnection> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
         reject(new Denial("upstream_timeout", { cause: "no connection of this destination became free in time" }));
       }, this.#options.timeouts.upstreamConnectMs);
-      const waiter: Waiter = { permit, resolve, reject, timer };
+      const waiter: Waiter = { resolve, reject, timer };
       this.#waiters.push(waiter);
     });
   }
@@ -134,6 +130,6 @@ export class UpstreamPool {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) return;
     clearTimeout(waiter.timer);
-    this.#dial(waiter.permit).then(waiter.resolve, (thrown: unknown) => waiter.reject(Denial.from(thrown)));
+    this.#dial().then(waiter.resolve, (thrown: unknown) => waiter.reject(Denial.from(thrown)));
   }
 }

@@ -16,7 +16,6 @@ export class UpstreamPools implements UpstreamPort {
   readonly #options: Omit<PoolOptions, "onEmpty" | "dial">;
   readonly #trust: UpstreamTrust;
   readonly #pools = new WeakMap<Destination, Map<string, UpstreamPool>>();
-
   readonly #parents: Parents | null;
 
   /** @param parents `null` where no destination has one */
@@ -28,23 +27,21 @@ export class UpstreamPools implements UpstreamPort {
 
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
     if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
-    return this.#poolFor(permit, pinned, pinned.key, dialDirectly).take(permit, want.fresh);
+    return this.#poolFor(permit, pinned, "").take(permit, want.fresh);
   }
 
   async dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }> {
     const { upstreamConnectMs } = this.#options.timeouts;
     const { socket, address } =
       permit.destination.parent === null
-        ? await dialDirectly(permit, pinned, null, upstreamConnectMs)
+        ? await dial(permit.authority, addressesOf(pinned), null, upstreamConnectMs)
         : await this.#parentsOf(permit).open(permit, pinned, "raw", upstreamConnectMs);
     return { stream: socket, address };
   }
 
   async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
-    const parents = this.#parentsOf(permit);
-    const apart = await parents.admit(permit);
-    const dialThrough: Dial = (whose, to, tls, timeoutMs) => parents.open(whose, to, tls ?? "http", timeoutMs);
-    return await this.#poolFor(permit, pinned, pinned.key + apart, dialThrough).take(permit, want.fresh);
+    const apart = await this.#parentsOf(permit).admit(permit);
+    return await this.#poolFor(permit, pinned, apart).take(permit, want.fresh);
   }
 
   #parentsOf({ destination }: Permit): Parents {
@@ -52,26 +49,39 @@ export class UpstreamPools implements UpstreamPort {
     return this.#parents;
   }
 
-  #poolFor(permit: Permit, pinned: Pinned, key: string, dialFor: Dial): UpstreamPool {
+  /** @param apart what keeps its connections from those of other exchanges with the same destination and addresses */
+  #poolFor(permit: Permit, pinned: Pinned, apart: string): UpstreamPool {
     const { destination } = permit;
     let pools = this.#pools.get(destination);
     if (pools === undefined) {
       pools = new Map();
       this.#pools.set(destination, pools);
     }
+    const key = apart === "" ? pinned.key : pinned.key + apart;
     let pool = pools.get(key);
     if (pool === undefined) {
       const tls = destination.scheme === "https" ? { context: this.#trust.contextFor(destination) } : null;
       const owner = pools;
-      pool = new UpstreamPool(pinned, tls, { ...this.#options, dial: dialFor, onEmpty: () => owner.delete(key) });
+      const options = { ...this.#options, dial: this.#dialFor(permit, pinned), onEmpty: () => owner.delete(key) };
+      pool = new UpstreamPool(pinned, tls, options);
       pools.set(key, pool);
     }
     return pool;
   }
+
+  /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
+  #dialFor(permit: Permit, pinned: Pinned): Dial {
+    if (permit.destination.parent === null) {
+      const { authority } = permit;
+      return async (tls, timeoutMs) => await dial(authority, addressesOf(pinned), tls, timeoutMs);
+    }
+    const parents = this.#parentsOf(permit);
+    return (tls, timeoutMs) => parents.open(permit, pinned, tls ?? "http", timeoutMs);
+  }
 }
 
-/** What was checked is what is dialled: a name that was not resolved has no address. */
-const dialDirectly: Dial = async (permit, pinned, tls, timeoutMs) => {
-  if (pinned instanceof PinnedAddress) return await dial(permit.authority, pinned.addresses, tls, timeoutMs);
+/** What was checked is what is dialled. @throws Denial `internal` for a name that was not resolved: it has no address */
+function addressesOf(pinned: Pinned): readonly string[] {
+  if (pinned instanceof PinnedAddress) return pinned.addresses;
   throw new Denial("internal", { cause: `${pinned.authority.text} was not resolved` });
-};
+}

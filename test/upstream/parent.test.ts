@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Authority } from "../../src/core/authority.ts";
-import { PinnedName } from "../../src/core/exchange.ts";
+import { Permit, PinnedName } from "../../src/core/exchange.ts";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
 import { type ParentProxy, type ParentProxyOptions, startParentProxy } from "../house/support/parent-proxy.ts";
 import { startUpstream, type Upstream } from "../house/support/upstream.ts";
