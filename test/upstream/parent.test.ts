@@ -397,6 +397,11 @@ describe("the parent's own lease and address", () => {
     await expect(async () => await way.pools.connect(way.permit(), name, want)).rejects.toMatchObject({
       code: "internal",
     });
+    const { session, authority: same, destination } = way.permit();
+    const direct = Permit.grant(session, same, { ...destination, parent: null }, "allow[0]");
+    await expect(async () => await way.pools.connect(direct, name, want)).rejects.toMatchObject({ code: "internal" });
+    await expect(way.pools.dialRaw(direct, name)).rejects.toMatchObject({ code: "internal" });
+    expect(plain.connections).toBe(0);
     expect(parent?.connections).toBe(0);
   });
 });
