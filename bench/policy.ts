@@ -49,6 +49,7 @@ function ruleOf(i: number): DestinationRule {
       name: `destination-${i}`,
       scheme: "https",
       tls: "inspect",
+      http: "auto",
       mode: "enforce",
       credential: { custody: "main", name: "token" },
       attachments: [{ as: "bearer" }],

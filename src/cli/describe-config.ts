@@ -82,9 +82,9 @@ export function sourceText(source: CredentialEntry["source"]): string {
 function describeDestinations(rules: readonly DestinationRule[], showsWay: boolean): string {
   const title = `destinations: ${rules.length}\n`;
   if (rules.length === 0) return title;
-  const head = ["NAME", "HOST", "SCHEME", "TLS", "MODE", "ALLOWS", "CREDENTIAL"];
   const row = (rule: DestinationRule): string[] =>
     showsWay ? [...destinationRow(rule), rule.destination.parent?.name ?? "direct"] : destinationRow(rule);
+  const head = ["NAME", "HOST", "SCHEME", "TLS", "HTTP", "MODE", "ALLOWS", "CREDENTIAL"];
   const more = rules.length - MOST_LISTED;
   return [
     title,
@@ -99,6 +99,7 @@ function destinationRow({ destination, host, port, allow }: DestinationRule): st
     `${hostText(host)}:${port}`,
     destination.scheme,
     destination.scheme === "http" ? "-" : destination.tls,
+    destination.tls === "passthrough" ? "-" : destination.http,
     destination.mode,
     destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
     destination.credential === null

@@ -81,7 +81,9 @@ function headline(explained: Explained): string {
 
 function destinationText({ explanation: { destination } }: Explained): string {
   if (destination === null) return "none names this host, port and scheme: add one to destinations";
-  return `${destination.name} (${destination.mode}${destination.scheme === "https" ? `, ${destination.tls}` : ""})`;
+  const { name, mode, scheme, tls, http } = destination;
+  const spoken = tls === "passthrough" ? "" : `, http ${http}`;
+  return `${name} (${mode}${scheme === "https" ? `, ${tls}` : ""}${spoken})`;
 }
 
 /** Each entry up to the one that allows, and why the others do not. */

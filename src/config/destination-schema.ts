@@ -85,6 +85,13 @@ export const destinationSchema = z.strictObject({
     .describe(
       "`inspect` ends TLS at the edge; `passthrough` is a byte-exact tunnel, without rules and without a credential.",
     ),
+  http: z
+    .enum(["auto", "h1", "h2", "h2c"])
+    .default("auto")
+    .describe(
+      "HTTP version towards the upstream: `auto` takes HTTP/1.1 and changes to HTTP/2 where the upstream speaks nothing else or the " +
+        "call needs it (gRPC); `h1` and `h2` speak nothing else; `h2c` is HTTP/2 without TLS, for `scheme: http`.",
+    ),
   mode: z
     .enum(["enforce", "report"])
     .default("enforce")

@@ -95,6 +95,7 @@ function destinationRule(
     name: raw.name,
     scheme: raw.scheme,
     tls: raw.tls,
+    http: raw.http,
     mode: raw.mode,
     credential,
     attachments,
@@ -104,6 +105,7 @@ function destinationRule(
     parent: parents.of(raw.parent, [...path, "parent"]),
   });
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
+  httpFaults(raw, path, report);
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
   else if (allow.length === 0)
     report.add(
@@ -114,6 +116,14 @@ function destinationRule(
   return host === null
     ? null
     : Object.freeze({ destination, host: Object.freeze(host), port, allow: Object.freeze(allow) });
+}
+
+/** HTTP/2 has a name for each of the two ways that it is spoken. */
+function httpFaults(raw: RawDestination, path: Path, report: Report): void {
+  if (raw.http === "h2c" && raw.scheme === "https")
+    report.add([...path, "http"], '"h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`');
+  if (raw.http === "h2" && raw.scheme === "http")
+    report.add([...path, "http"], '"h2": is HTTP/2 over TLS: write `http: h2c`, or `scheme: https`');
 }
 
 /** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */
@@ -128,6 +138,7 @@ function passthroughFaults(raw: RawDestination, path: Path, report: Report): voi
   if (raw.credential !== undefined) inside("credential");
   if (raw.drop_headers.length > 0) inside("drop_headers");
   if (raw.trust !== undefined) inside("trust");
+  if (raw.http !== "auto") inside("http");
   if (raw.scheme === "http")
     report.add(
       [...path, "tls"],

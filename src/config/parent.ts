@@ -76,6 +76,7 @@ function upstreamParent(name: string, raw: RawParent, path: Path, context: Paren
     name,
     scheme: raw.tls === undefined ? "http" : "https",
     tls: "inspect",
+    http: "h1",
     mode: "enforce",
     ...credentialPart(raw, authority, path, book, report),
     dropHeaders: NONE,

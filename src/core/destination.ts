@@ -16,6 +16,12 @@ export type AttachmentSpec =
   | { readonly as: "cookie"; readonly name: string }
   | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
 
+/**
+ * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`
+ * and `h2` nothing else; `h2c` is HTTP/2 without TLS, known ahead to be spoken (RFC 9113 §3.3).
+ */
+export type HttpChoice = "auto" | "h1" | "h2" | "h2c";
+
 /** Which custody holds a credential, and its name there. */
 export interface CredentialRef {
   readonly custody: string;
@@ -27,6 +33,7 @@ export interface Destination {
   readonly name: string;
   readonly scheme: "http" | "https";
   readonly tls: "inspect" | "passthrough";
+  readonly http: HttpChoice;
   /** `report`: what would be denied is let through, without any credential, and counted. */
   readonly mode: "enforce" | "report";
   readonly credential: CredentialRef | null;

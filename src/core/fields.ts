@@ -111,6 +111,16 @@ export class Fields {
     this.#appended += `${name}: ${value}\r\n`;
   }
 
+  /** Lower-case names of replaced and appended lines: what was written here, whoever wrote the rest. */
+  get writtenNames(): readonly string[] {
+    const names = this.names.filter((_, i) => typeof this.#edits?.[i] === "string");
+    for (const line of this.#appended.split("\r\n")) {
+      const colon = line.indexOf(": ");
+      if (colon > 0) names.push(line.slice(0, colon).toLowerCase());
+    }
+    return names;
+  }
+
   /** Every kept, replaced and appended line, each ended by CRLF. Runs of untouched lines are single slices. */
   render(): string {
     const edits = this.#edits;

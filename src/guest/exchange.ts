@@ -95,7 +95,8 @@ export class Http1GuestExchange implements GuestExchange {
     this.#chunked = streamed && this.#minor === 1;
     // A request that is still on its way cannot be followed by another one on this connection.
     if (!this.body.done || this.#owner.isDraining || (streamed && !this.#chunked)) this.closes = true;
-    this.#batch.text(responseHeadText(head.status, head.reason, head.fields, this.#hopLines()));
+    const lines = this.#hopLines() + (isUnframed(head, this.method) ? "Content-Length: 0\r\n" : "");
+    this.#batch.text(responseHeadText(head.status, head.reason, head.fields, lines));
     this.#owner.answerBegan();
   }
 
@@ -159,4 +160,10 @@ export class Http1GuestExchange implements GuestExchange {
   #hopLines(): string {
     return (this.#chunked ? "Transfer-Encoding: chunked\r\n" : "") + (this.closes ? "Connection: close\r\n" : "");
   }
+}
+
+/** An answer that ended with its head over HTTP/2 needs no Content-Length there; here its end would be the connection's. */
+function isUnframed(head: AnswerHead, method: string): boolean {
+  if (head.length !== "none" || method === "HEAD" || head.status === 204 || head.status === 304) return false;
+  return !head.fields.has("content-length");
 }

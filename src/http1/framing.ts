@@ -153,8 +153,8 @@ function bodyFraming(fields: Fields, lengthLine: number, codingLine: number, min
   return { kind: "length", length: contentLength(fields.value(lengthLine)) };
 }
 
-/** 1*DIGIT below 2^53; no sign, no list, no blank. */
-function contentLength(text: string): number {
+/** 1*DIGIT below 2^53; no sign, no list, no blank. @throws Http1Error */
+export function contentLength(text: string): number {
   if (text.length === 0 || text.length > 16) throw new Http1Error("content_length");
   let value = 0;
   for (let i = 0; i < text.length; i++) {

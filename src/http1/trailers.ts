@@ -54,9 +54,19 @@ export function filterTrailers(trailers: Fields, announced: readonly string[]): 
   for (let i = 0; i < trailers.names.length; i++) {
     const name = trailers.names[i] as string;
     const passes =
-      !FORBIDDEN.has(name) &&
-      !name.startsWith("proxy-") &&
-      (named.has(name) || KNOWN.has(name) || name.startsWith("grpc-") || name.startsWith("x-"));
+      isHarmless(name) && (named.has(name) || KNOWN.has(name) || name.startsWith("grpc-") || name.startsWith("x-"));
     if (!passes) trailers.drop(i);
   }
+}
+
+/**
+ * The same for HTTP/2, where trailers are a section of their own that nobody announces: gRPC puts fields of any name there.
+ * Only what no trailer may carry is dropped.
+ */
+export function filterUnannouncedTrailers(trailers: Fields): void {
+  for (let i = 0; i < trailers.names.length; i++) if (!isHarmless(trailers.names[i] as string)) trailers.drop(i);
+}
+
+function isHarmless(name: string): boolean {
+  return !FORBIDDEN.has(name) && !name.startsWith("proxy-");
 }

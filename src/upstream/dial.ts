@@ -4,13 +4,16 @@ import {
   type ConnectionOptions,
   connect as connectTls,
   type SecureContext,
-  type TLSSocket,
+  TLSSocket,
 } from "node:tls";
 import { Denial } from "../core/denial.ts";
 import type { Authority } from "../core/authority.ts";
+import type { Pinned } from "../core/exchange.ts";
 
 export interface DialTls {
   readonly context: SecureContext;
+  /** What is offered in ALPN, best first. */
+  readonly protocols: readonly string[];
   /** Session of an earlier connection under the same trust and name, for resumption. */
   readonly session: Buffer | null;
   onSession(session: Buffer): void;
@@ -19,12 +22,63 @@ export interface DialTls {
 export interface Dialled {
   readonly socket: Socket;
   readonly address: string;
+  /** What was chosen in ALPN; `null` for nothing, or without TLS. */
+  readonly protocol: string | null;
+}
+
+/** The upstream speaks none of the HTTP versions that were offered to it. */
+export class ProtocolRefused extends Denial {
+  /** @param cause what happened, for operators */
+  constructor(cause: unknown) {
+    super("upstream_protocol", { cause });
+  }
+}
+
+/** Opens a connection for a pool: to one of its pinned addresses, or through a parent. */
+export type Dial = (tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
+
+/** Opens connections to one pinned address set or name, and keeps the TLS session for the next time. */
+export class Dialler {
+  readonly pinned: Pinned;
+  readonly #way: Dial;
+  readonly #context: SecureContext | null;
+  readonly #timeoutMs: number;
+  #session: Buffer | null = null;
+
+  /** @param context `null` for plain HTTP */
+  constructor(pinned: Pinned, way: Dial, context: SecureContext | null, timeoutMs: number) {
+    this.pinned = pinned;
+    this.#way = way;
+    this.#context = context;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * @param protocols offered in ALPN, best first
+   * @throws Denial as `dial` does; `ProtocolRefused` when the upstream says that it speaks none of them
+   */
+  async dial(protocols: readonly string[]): Promise<Dialled> {
+    try {
+      return await this.#way(this.#tls(protocols), this.#timeoutMs);
+    } catch (thrown) {
+      this.#session = null;
+      throw thrown;
+    }
+  }
+
+  #tls(protocols: readonly string[]): DialTls | null {
+    if (this.#context === null) return null;
+    const onSession = (session: Buffer): void => {
+      this.#session = session;
+    };
+    return { context: this.#context, protocols, session: this.#session, onSession };
+  }
 }
 
 /**
  * Dials the checked addresses in order until one answers; never a name, so that what was checked is what is dialled.
  * @param timeoutMs for all attempts together, TLS included
- * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
+ * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`, `upstream_protocol`
  */
 export async function dial(
   authority: Authority,
@@ -36,14 +90,19 @@ export async function dial(
   const share = Math.max(1, Math.floor(timeoutMs / addresses.length));
   for (const address of addresses) {
     try {
-      return { socket: await dialOne(authority, address, tls, share), address };
+      const socket = await dialOne(authority, address, tls, share);
+      return { socket, address, protocol: protocolOf(socket) };
     } catch (thrown) {
       last = Denial.from(thrown);
       // A certificate that does not verify is an answer, not an outage: another address must not paper over it.
-      if (last.code === "upstream_tls_invalid") throw last;
+      if (last.code === "upstream_tls_invalid" || last.code === "upstream_protocol") throw last;
     }
   }
   throw last ?? new Denial("upstream_unreachable");
+}
+
+function protocolOf(socket: Socket): string | null {
+  return socket instanceof TLSSocket && socket.alpnProtocol ? socket.alpnProtocol : null;
 }
 
 function dialOne(authority: Authority, address: string, tls: DialTls | null, timeoutMs: number): Promise<Socket> {
@@ -57,14 +116,16 @@ function dialOne(authority: Authority, address: string, tls: DialTls | null, tim
  * @param address for the cause of a denial
  * @throws Denial as `dial`
  */
-export function secureOver(
+export async function secureOver(
   authority: Authority,
   stream: Socket,
   tls: DialTls,
   address: string,
   timeoutMs: number,
-): Promise<Socket> {
-  return established(secure(authority, tls, { socket: stream }), "secureConnect", address, timeoutMs);
+): Promise<Dialled> {
+  const secured = secure(authority, tls, { socket: stream });
+  const socket = await established(secured, "secureConnect", address, timeoutMs);
+  return { socket, address, protocol: protocolOf(socket) };
 }
 
 function established(
@@ -118,7 +179,7 @@ function secure(
     secureContext: tls.context,
     // RFC 6066 §3: no SNI for IP literals; the certificate is then checked against the address itself.
     servername: authority.ip === null ? authority.host : "",
-    ALPNProtocols: ["http/1.1"],
+    ALPNProtocols: tls.protocols,
     rejectUnauthorized: true,
     allowHalfOpen: true,
     ...(tls.session === null ? {} : { session: tls.session }),
@@ -133,6 +194,7 @@ function secure(
 /** Verification and handshake failures are `upstream_tls_invalid`: never retried, never downgraded. */
 function dialDenial(error: NodeJS.ErrnoException): Denial {
   const code = error.code ?? "";
+  if (code === NO_PROTOCOL) return new ProtocolRefused(error);
   if (code === "ETIMEDOUT") return new Denial("upstream_timeout", { cause: error });
   const tls =
     code.startsWith("ERR_TLS") ||
@@ -142,6 +204,9 @@ function dialDenial(error: NodeJS.ErrnoException): Denial {
     CERTIFICATE_CODES.has(code);
   return new Denial(tls ? "upstream_tls_invalid" : "upstream_unreachable", { cause: error });
 }
+
+/** The alert of RFC 7301 §3.2. */
+const NO_PROTOCOL = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL";
 
 /** OpenSSL X509_V_ERR_* as Node names them. */
 const CERTIFICATE_CODES: ReadonlySet<string> = new Set([

@@ -122,8 +122,8 @@ export class Parents {
         socket.unshift(answer.rest);
       }
       const reached = `${address} CONNECT ${target}`;
-      if (typeof use === "string") return { socket, address: reached };
-      return { socket: await secureOver(permit.authority, socket, use, reached, left(endMs, clock)), address: reached };
+      if (typeof use === "string") return { socket, address: reached, protocol: null };
+      return await secureOver(permit.authority, socket, use, reached, left(endMs, clock));
     } catch (thrown) {
       socket.destroy();
       throw thrown;
@@ -138,7 +138,12 @@ export class Parents {
     const certified = Authority.parse(serverName.includes(":") ? `[${serverName}]` : serverName, where.authority.port);
     if (certified === null) throw new Denial("internal", { cause: said(parent, "has no server name") });
     // No resumption: a tunnel lives long, and a ticket would tie the sessions of one parent together.
-    const tls = { context: trust.contextFor(destination), session: null, onSession: () => undefined };
+    const tls = {
+      context: trust.contextFor(destination),
+      protocols: ["http/1.1"],
+      session: null,
+      onSession: () => undefined,
+    };
     return await named(parent, dial(certified, where.addresses, tls, timeoutMs));
   }
 

@@ -1,7 +1,8 @@
 import { Denial } from "../core/denial.ts";
 import type { Permit, Pinned } from "../core/exchange.ts";
+import type { ConnectWant } from "../core/wire.ts";
 import { UpstreamConnection, type ConnectionContext } from "./connection.ts";
-import type { Dialled, DialTls } from "./dial.ts";
+import type { Dialled } from "./dial.ts";
 
 /** What happens to connections; for metrics. */
 export interface PoolEvents {
@@ -10,14 +11,10 @@ export interface PoolEvents {
   closed(): void;
 }
 
-/** Opens a connection for a pool: to one of its pinned addresses, or through a parent. */
-export type Dial = (tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
-
 export interface PoolOptions extends Omit<ConnectionContext, "onIdle" | "onClosed"> {
   /** Open and opening connections at most. */
   readonly maxConnections: number;
   readonly events: PoolEvents;
-  readonly dial: Dial;
   /** No connection is left. */
   onEmpty(): void;
 }
@@ -28,20 +25,20 @@ interface Waiter {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Connections of one destination to one pinned address set or name. The last one used is the next one taken: it is the least stale. */
+/** HTTP/1.1 connections of one destination to one pinned address set. The last one used is the next one taken: it is the least stale. */
 export class UpstreamPool {
   readonly #pinned: Pinned;
+  readonly #dialOne: () => Promise<Dialled>;
   readonly #options: PoolOptions;
-  readonly #tls: Omit<DialTls, "session" | "onSession"> | null;
   readonly #context: ConnectionContext;
   readonly #idle: UpstreamConnection[] = [];
   readonly #waiters: Waiter[] = [];
   #open = 0;
-  #session: Buffer | null = null;
 
-  constructor(pinned: Pinned, tls: Omit<DialTls, "session" | "onSession"> | null, options: PoolOptions) {
+  /** @param dialOne dials `pinned`, for HTTP/1.1 */
+  constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, options: PoolOptions) {
     this.#pinned = pinned;
-    this.#tls = tls;
+    this.#dialOne = dialOne;
     this.#options = options;
     this.#context = {
       clock: options.clock,
@@ -54,10 +51,10 @@ export class UpstreamPool {
   }
 
   /** @param permit of the exchange that takes the connection; asked for, so that nothing is dialled without one */
-  take(permit: Permit, fresh: boolean): UpstreamConnection | Promise<UpstreamConnection> {
+  take(permit: Permit, want: ConnectWant): UpstreamConnection | Promise<UpstreamConnection> {
     if (permit.authority.text !== this.#pinned.authority.text)
       throw new Denial("internal", { cause: "pool of another authority" });
-    if (!fresh) {
+    if (!want.fresh) {
       for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
         if (!connection.isUsable) continue;
         this.#options.events.reused();
@@ -68,26 +65,26 @@ export class UpstreamPool {
     return this.#wait();
   }
 
+  /** Nothing is open, and nothing is being opened. */
+  get isEmpty(): boolean {
+    return this.#open === 0;
+  }
+
+  /** Takes in a connection that was dialled elsewhere. */
+  adopt({ socket, address }: Dialled): void {
+    this.#open++;
+    this.#options.events.opened();
+    this.#onIdle(new UpstreamConnection(socket, address, this.#context));
+  }
+
   async #dial(): Promise<UpstreamConnection> {
     this.#open++;
     try {
-      const tls: DialTls | null =
-        this.#tls === null
-          ? null
-          : {
-              ...this.#tls,
-              session: this.#session,
-              onSession: (session) => {
-                this.#session = session;
-              },
-            };
-      const { upstreamConnectMs } = this.#options.timeouts;
-      const { socket, address } = await this.#options.dial(tls, upstreamConnectMs);
+      const { socket, address } = await this.#dialOne();
       this.#options.events.opened();
       return new UpstreamConnection(socket, address, this.#context);
     } catch (thrown) {
       this.#open--;
-      this.#session = null;
       this.#serveWaiter();
       if (this.#open === 0) this.#options.onEmpty();
       throw thrown;

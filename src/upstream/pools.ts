@@ -2,10 +2,23 @@ import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
 import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
-import { dial } from "./dial.ts";
+import { ChoicePool, Http2Only } from "./choice-pool.ts";
+import { type Dial, dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
+import { Http2Pool } from "./http2-pool.ts";
 import type { Parents } from "./parent.ts";
-import { type Dial, type PoolOptions, UpstreamPool } from "./pool.ts";
+import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
+
+/** Connections to one pinned address set, whatever they speak. */
+interface Pool {
+  take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
+}
+
+/** What is kept of a destination. */
+interface Kept {
+  readonly pools: Map<string, Pool>;
+  readonly http2Only: Http2Only;
+}
 
 /**
  * The edge's upstream connections: a pool for each destination and pinned address set. A reload makes new destinations and
@@ -13,13 +26,13 @@ import type { UpstreamTrust } from "./trust.ts";
  * parent knows the session by a credential, the session has pools of its own.
  */
 export class UpstreamPools implements UpstreamPort {
-  readonly #options: Omit<PoolOptions, "onEmpty" | "dial">;
+  readonly #options: Omit<PoolOptions, "onEmpty">;
   readonly #trust: UpstreamTrust;
-  readonly #pools = new WeakMap<Destination, Map<string, UpstreamPool>>();
+  readonly #kept = new WeakMap<Destination, Kept>();
   readonly #parents: Parents | null;
 
   /** @param parents `null` where no destination has one */
-  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty" | "dial">, parents: Parents | null = null) {
+  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">, parents: Parents | null = null) {
     this.#trust = trust;
     this.#options = options;
     this.#parents = parents;
@@ -27,7 +40,7 @@ export class UpstreamPools implements UpstreamPort {
 
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
     if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
-    return this.#poolFor(permit, pinned, "").take(permit, want.fresh);
+    return this.#poolFor(permit, pinned, "").take(permit, want);
   }
 
   async dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }> {
@@ -41,7 +54,7 @@ export class UpstreamPools implements UpstreamPort {
 
   async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
     const apart = await this.#parentsOf(permit).admit(permit);
-    return await this.#poolFor(permit, pinned, apart).take(permit, want.fresh);
+    return await this.#poolFor(permit, pinned, apart).take(permit, want);
   }
 
   #parentsOf({ destination }: Permit): Parents {
@@ -50,27 +63,38 @@ export class UpstreamPools implements UpstreamPort {
   }
 
   /** @param apart what keeps its connections from those of other exchanges with the same destination and addresses */
-  #poolFor(permit: Permit, pinned: Pinned, apart: string): UpstreamPool {
+  #poolFor(permit: Permit, pinned: Pinned, apart: string): Pool {
     const { destination } = permit;
-    let pools = this.#pools.get(destination);
-    if (pools === undefined) {
-      pools = new Map();
-      this.#pools.set(destination, pools);
+    let kept = this.#kept.get(destination);
+    if (kept === undefined) {
+      kept = { pools: new Map(), http2Only: new Http2Only() };
+      this.#kept.set(destination, kept);
     }
     const key = apart === "" ? pinned.key : pinned.key + apart;
-    let pool = pools.get(key);
+    let pool = kept.pools.get(key);
     if (pool === undefined) {
-      const tls = destination.scheme === "https" ? { context: this.#trust.contextFor(destination) } : null;
-      const owner = pools;
-      const options = { ...this.#options, dial: this.#dialFor(permit, pinned), onEmpty: () => owner.delete(key) };
-      pool = new UpstreamPool(pinned, tls, options);
-      pools.set(key, pool);
+      pool = this.#newPool(permit, pinned, key, kept);
+      kept.pools.set(key, pool);
     }
     return pool;
   }
 
   /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
-  #dialFor(permit: Permit, pinned: Pinned): Dial {
+  #newPool(permit: Permit, pinned: Pinned, key: string, { pools, http2Only }: Kept): Pool {
+    const { destination } = permit;
+    const context = destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
+    const dialler = new Dialler(pinned, this.#wayTo(permit, pinned), context, this.#options.timeouts.upstreamConnectMs);
+    const options: PoolOptions = {
+      ...this.#options,
+      onEmpty: () => {
+        if (pools.get(key) === pool) pools.delete(key);
+      },
+    };
+    const pool = poolOf(destination, dialler, http2Only, options);
+    return pool;
+  }
+
+  #wayTo(permit: Permit, pinned: Pinned): Dial {
     if (permit.destination.parent === null) {
       const { authority } = permit;
       return async (tls, timeoutMs) => await dial(authority, addressesOf(pinned), tls, timeoutMs);
@@ -84,4 +108,27 @@ export class UpstreamPools implements UpstreamPort {
 function addressesOf(pinned: Pinned): readonly string[] {
   if (pinned instanceof PinnedAddress) return pinned.addresses;
   throw new Denial("internal", { cause: `${pinned.authority.text} was not resolved` });
+}
+
+function poolOf(destination: Destination, dialler: Dialler, http2Only: Http2Only, options: PoolOptions): Pool {
+  const { pinned } = dialler;
+  switch (destination.http) {
+    case "auto":
+      if (destination.scheme === "https") return new ChoicePool(dialler, http2Only, options);
+      return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);
+    case "h1":
+      return new UpstreamPool(pinned, () => dialler.dial(["http/1.1"]), options);
+    case "h2":
+      return new Http2Pool(pinned, () => dialHttp2(dialler), "https", options);
+    case "h2c":
+      return new Http2Pool(pinned, () => dialler.dial([]), "http", options);
+  }
+}
+
+/** A server that chose nothing would take the request for HTTP/1.1. */
+async function dialHttp2(dialler: Dialler): Promise<Dialled> {
+  const dialled = await dialler.dial(["h2"]);
+  if (dialled.protocol === "h2") return dialled;
+  dialled.socket.destroy();
+  throw new ProtocolRefused("the upstream chose no HTTP/2 over TLS");
 }

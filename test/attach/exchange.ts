@@ -18,6 +18,7 @@ export function destination(attachments: readonly AttachmentSpec[], more: Partia
     name: "api",
     scheme: "https",
     tls: "inspect",
+    http: "auto",
     mode: "enforce",
     credential: { custody: "main", name: "key" },
     attachments,

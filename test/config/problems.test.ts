@@ -318,6 +318,12 @@ describe("rules", () => {
       "drop_headers: cannot be applied inside of `tls: passthrough`: leave it out, or write `tls: inspect`",
     ],
     [
+      "tls: passthrough, http: h2",
+      "http: cannot be applied inside of `tls: passthrough`: leave it out, or write `tls: inspect`",
+    ],
+    [`http: h2c, ${ALL}`, 'http: "h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`'],
+    [`http: h2, scheme: http, ${ALL}`, 'http: "h2": is HTTP/2 over TLS: write `http: h2c`, or `scheme: https`'],
+    [
       "tls: passthrough, scheme: http",
       'tls: "passthrough": scheme http has no TLS to pass: leave `tls` out, or write `scheme: https`',
     ],

@@ -16,6 +16,7 @@ export function destination(changes: Partial<Destination> = {}): Destination {
     name: "api",
     scheme: "https",
     tls: "inspect",
+    http: "auto",
     mode: "enforce",
     credential: null,
     attachments: [],

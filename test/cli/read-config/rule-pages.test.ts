@@ -40,6 +40,7 @@ const bodies = fc.record({
   parent: fc.option(fc.constantFrom("corp", "names").map(parentCalled)),
   mode: fc.constantFrom("enforce" as const, "report" as const),
   tls: fc.constantFrom("inspect" as const, "passthrough" as const),
+  http: fc.constantFrom("auto" as const, "h1" as const, "h2" as const, "h2c" as const),
   scheme: fc.constantFrom("http" as const, "https" as const),
 });
 const rules = fc

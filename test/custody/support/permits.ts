@@ -22,6 +22,7 @@ export function destinationOf(name = "api", credential = "key", custody = "main"
     name,
     scheme: "https",
     tls: "inspect",
+    http: "auto",
     mode: "enforce",
     credential: { custody, name: credential },
     attachments: [{ as: "bearer" }],

@@ -166,6 +166,7 @@ export const DESTINATION: Destination = {
   name: "joined",
   scheme: "http",
   tls: "inspect",
+  http: "auto",
   mode: "enforce",
   credential: { custody: "main", name: "api" },
   attachments: [{ as: "bearer" }],

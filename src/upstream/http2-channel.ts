@@ -1,0 +1,318 @@
+import type { ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2";
+import type { Deadlined } from "../core/deadline.ts";
+import { Denial } from "../core/denial.ts";
+import type { OutboundHead } from "../core/exchange.ts";
+import { countSegment } from "../core/segment-memory.ts";
+import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import { Http1Error } from "../http1/grammar.ts";
+import type { ConnectionContext } from "./connection.ts";
+import { Http2Answer, isLast } from "./http2-answer.ts";
+import { type FieldList, requestFields } from "./http2-head.ts";
+import { CANCEL } from "./http2-module.ts";
+import { resetStream } from "./http2-reset.ts";
+import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
+import { Http2Tunnel, switchingHead, websocketKey } from "./http2-tunnel.ts";
+import { Http2Upload, type UploadEvents } from "./http2-upload.ts";
+import { STREAM_STATES, type StreamState } from "./stream-states.ts";
+
+/** How long a stream whose exchange is over may take to leave, `ms`. */
+const LEAVE_MS = 1000;
+
+/** What the session does for a stream. */
+export interface StreamOwner {
+  readonly address: string;
+  readonly scheme: "http" | "https";
+  /** It takes requests. */
+  readonly isUsable: boolean;
+  /** The upstream takes an extended CONNECT (RFC 8441 §3). */
+  readonly takesConnect: boolean;
+  /** The connection is gone, or about to be. */
+  readonly isLost: boolean;
+  /** Streams above were not looked at by the upstream (GOAWAY). */
+  readonly lastStreamId: number;
+  open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream;
+  /** The stream's place is free. @param isReset it was ended before its time, from this side */
+  left(isReset: boolean): void;
+  /** Nothing came in time: perhaps the connection is dead. */
+  suspect(): void;
+  /** It is dead. */
+  kill(): void;
+}
+
+/** One HTTP/2 stream of a session: one exchange. What does not fit the state resets the stream, and no other. */
+export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
+  readonly address: string;
+  readonly reused: boolean;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  readonly #owner: StreamOwner;
+  readonly #context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits">;
+  #state: StreamState = "held";
+  #stream: ClientHttp2Stream | null = null;
+  #end: StreamEnd | null = null;
+  #sink: AnswerSink | null = null;
+  #upload: Http2Upload | null = null;
+  #answer: Http2Answer | null = null;
+  #websocketKey: string | null = null;
+  #isReset = false;
+  #hasLeft = false;
+  #flushing: NodeJS.Immediate | null = null;
+  #error: Error | null = null;
+
+  constructor(
+    owner: StreamOwner,
+    reused: boolean,
+    context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits">,
+  ) {
+    this.#owner = owner;
+    this.address = owner.address;
+    this.reused = reused;
+    this.#context = context;
+  }
+
+  send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean {
+    if (this.#state !== "held" || !this.#owner.isUsable) return false;
+    const refusal = request.upgrade === null ? null : this.#upgradeFault(head);
+    if (refusal !== null) {
+      this.#close(false);
+      sink.failed(refusal, false, null);
+      return true;
+    }
+    const { length } = request.body;
+    const endStream = length === "none" && request.upgrade === null;
+    const fields = requestFields(head, request, this.#owner.scheme);
+    const stream = this.#owner.open(fields, { endStream, waitForTrailers: length === "stream" });
+    this.#sink = sink;
+    this.#stream = stream;
+    if (length !== "none") this.#upload = new Http2Upload(stream, request, this);
+    this.#listen(stream, request.upgrade === null ? head.method : "CONNECT");
+    this.#context.sweep.add(this);
+    this.#enter(length === "none" ? "awaiting_answer" : "requesting");
+    this.#upload?.start();
+    return true;
+  }
+
+  #upgradeFault(head: OutboundHead): Denial | null {
+    if (!this.#owner.takesConnect) {
+      const cause = "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441)";
+      return new Denial("upgrade_unsupported", { cause });
+    }
+    this.#websocketKey = websocketKey(head);
+    if (this.#websocketKey !== null) return null;
+    return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
+  }
+
+  #listen(stream: ClientHttp2Stream, method: string): void {
+    const answer = new Http2Answer(method, this.#context.limits);
+    this.#answer = answer;
+    const end = streamEnd(stream);
+    this.#end = end;
+    stream.on("headers", (_headers, flags, raw) => this.#told((sink) => sink.interim(answer.interim(raw, flags))));
+    stream.on("response", (_headers, flags, raw) =>
+      this.#told((sink) => this.#onHead(stream, answer.head(raw, flags), isLast(flags), sink)),
+    );
+    stream.on("trailers", (_headers, _flags, raw) => this.#told(() => answer.trailer(raw)));
+    stream.on("error", (error) => {
+      this.#error = error;
+    });
+    stream.on("close", () => this.#onClose());
+  }
+
+  // --- the request ---------------------------------------------------------------------------------------------------
+
+  moved(): void {
+    if (this.#state === "requesting") this.#renewDeadline();
+  }
+
+  ended(): void {
+    if (this.#state === "requesting") this.#enter("awaiting_answer");
+  }
+
+  failed(denial: Denial): void {
+    this.#fail(denial);
+  }
+
+  // --- the answer ----------------------------------------------------------------------------------------------------
+
+  resume(): void {
+    this.#stream?.resume();
+  }
+
+  #onHead(stream: ClientHttp2Stream, head: AnswerHead, isWhole: boolean, sink: AnswerSink): void {
+    if (this.#websocketKey !== null) {
+      if (head.status < 300 && !isWhole) {
+        this.#upgrade(stream, switchingHead(head, this.#websocketKey), sink);
+        return;
+      }
+      // Refused: there will be nothing to say.
+      stream.end();
+    }
+    this.#enter("answering");
+    sink.head(head);
+    // The sink may have ended the exchange.
+    if (this.#sink !== sink) return;
+    if (isWhole) {
+      this.#finish(sink);
+      return;
+    }
+    stream.on("data", (chunk: Buffer) => this.#told((taker) => this.#onData(chunk, taker)));
+    stream.on("end", () => this.#told((taker) => this.#onEnd(taker)));
+    this.#scheduleFlush();
+  }
+
+  #onData(chunk: Buffer, sink: AnswerSink): void {
+    countSegment(chunk.length);
+    this.#answer?.data(chunk.length);
+    this.#renewDeadline();
+    sink.data(chunk);
+    this.#scheduleFlush();
+  }
+
+  #onEnd(sink: AnswerSink): void {
+    // An end that a reset made is none: `close` follows.
+    if (this.#end?.isTrue !== true) return;
+    this.#answer?.end();
+    this.#finish(sink);
+  }
+
+  /** Granted: from here on the stream belongs to the joined streams. */
+  #upgrade(stream: ClientHttp2Stream, head: AnswerHead, sink: AnswerSink): void {
+    this.#enter("upgraded");
+    this.#sink = null;
+    sink.upgraded(head, new Http2Tunnel(stream, this.#end as StreamEnd));
+  }
+
+  /** Once a turn: what one segment brought leaves in one write. */
+  #scheduleFlush(): void {
+    this.#flushing ??= setImmediate(() => {
+      this.#flushing = null;
+      if (this.#sink?.flush() === false) this.#stream?.pause();
+    });
+  }
+
+  // --- the ends ------------------------------------------------------------------------------------------------------
+
+  abort(): void {
+    this.#sink = null;
+    this.#close(true);
+  }
+
+  release(): void {
+    if (this.#state === "held") this.#close(false);
+    else this.abort();
+  }
+
+  onDeadline(): void {
+    const state = this.#state;
+    if (state === "closed") {
+      this.#insist();
+      return;
+    }
+    if (state === "requesting" && this.#upload?.awaitsGuest === true) {
+      this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
+      return;
+    }
+    this.#owner.suspect();
+    this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
+  }
+
+  /** The answer is complete. An upstream that answered ahead of the request's end wants no more of it (RFC 9113 §8.1). */
+  #finish(sink: AnswerSink): void {
+    const trailers = this.#answer?.trailers ?? null;
+    this.#sink = null;
+    // Sent is not what was handed over: of a window that never opens, a part would stay for ever.
+    this.#close(this.#stream?.writableFinished === false);
+    sink.end(trailers);
+  }
+
+  #onClose(): void {
+    if (this.#state === "upgraded") this.#enter("closed");
+    if (this.#state === "closed") this.#leave();
+    else this.#lose();
+  }
+
+  /** The stream ended, and its exchange did not. */
+  #lose(): void {
+    const owner = this.#owner;
+    const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
+    const wasReused =
+      this.reused && owner.isLost && this.#answer?.hasBytes === false && lost.denial.code === "upstream_unreachable";
+    this.#fail(lost.denial, lost.refused || wasReused, lost.code);
+  }
+
+  /** Takes a step for whoever still listens. What throws ends this exchange, and no other. */
+  #told(step: (sink: AnswerSink) => void): void {
+    const sink = this.#sink;
+    if (sink === null) return;
+    try {
+      step(sink);
+    } catch (thrown) {
+      this.#fail(
+        thrown instanceof Http1Error ? new Denial("upstream_protocol", { cause: thrown }) : Denial.from(thrown),
+      );
+    }
+  }
+
+  #fail(denial: Denial, stale = false, code: number | null = null): void {
+    const sink = this.#sink;
+    this.#sink = null;
+    this.#close(true);
+    sink?.failed(denial, stale, code);
+  }
+
+  /** @param reset the upstream is to stop */
+  #close(reset: boolean): void {
+    const stream = this.#stream;
+    if (this.#state === "closed") return;
+    this.#enter("closed");
+    this.#upload?.stop();
+    if (this.#flushing !== null) clearImmediate(this.#flushing);
+    if (stream === null || stream.destroyed) {
+      this.#leave();
+      return;
+    }
+    this.#isReset = reset && !stream.closed;
+    if (reset) resetStream(stream, CANCEL);
+    // A stream that nobody reads never ends.
+    stream.resume();
+    this.#mustLeaveIn(reset ? this.#context.timeouts.bodyIdleMs : LEAVE_MS);
+  }
+
+  /** The exchange is over, and its stream still there. */
+  #insist(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.closed) {
+      // Not even a reset gets through: nghttp2 has given the session up without a word, or the upstream reads nothing.
+      this.#owner.kill();
+      return;
+    }
+    // What is left of a request may be stuck for want of a window.
+    resetStream(stream, CANCEL);
+    this.#mustLeaveIn(this.#context.timeouts.bodyIdleMs);
+  }
+
+  #mustLeaveIn(ms: number): void {
+    this.deadlineMs = this.#context.clock.monotonicMs() + ms;
+  }
+
+  /** The stream is gone: its place is free. */
+  #leave(): void {
+    this.#context.sweep.delete(this);
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#owner.left(this.#isReset);
+  }
+
+  #enter(next: StreamState): void {
+    if (!STREAM_STATES[this.#state].next.includes(next)) {
+      throw new Error(`upstream stream: ${this.#state} -> ${next} is not in the table`);
+    }
+    this.#state = next;
+    this.#renewDeadline();
+  }
+
+  #renewDeadline(): void {
+    const { timeout } = STREAM_STATES[this.#state];
+    this.deadlineMs =
+      timeout === null ? Number.POSITIVE_INFINITY : this.#context.clock.monotonicMs() + this.#context.timeouts[timeout];
+  }
+}

@@ -1,0 +1,162 @@
+import { Denial } from "../core/denial.ts";
+import type { Permit, Pinned } from "../core/exchange.ts";
+import type { ConnectWant, UpstreamChannel } from "../core/wire.ts";
+import type { Dialled } from "./dial.ts";
+import { Http2Session, type SessionContext } from "./http2-session.ts";
+import type { PoolOptions } from "./pool.ts";
+
+interface Waiter {
+  readonly wake: () => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * HTTP/2 sessions of one destination to one pinned address set. One is opened at a time, and all who want a place wait for it: a
+ * session serves many. Further ones are opened when all places are taken, as many as HTTP/1.1 connections may be.
+ */
+export class Http2Pool {
+  readonly #pinned: Pinned;
+  readonly #dialOne: () => Promise<Dialled>;
+  readonly #options: PoolOptions;
+  readonly #context: SessionContext;
+  readonly #sessions: Http2Session[] = [];
+  readonly #waiters: Waiter[] = [];
+  #open = 0;
+  #opening: Promise<Http2Session> | null = null;
+
+  /** @param dialOne dials `pinned`; what it returns speaks HTTP/2 */
+  constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, scheme: "http" | "https", options: PoolOptions) {
+    this.#pinned = pinned;
+    this.#dialOne = dialOne;
+    this.#options = options;
+    this.#context = {
+      clock: options.clock,
+      sweep: options.sweep,
+      timeouts: options.timeouts,
+      limits: options.limits,
+      scheme,
+      onChange: () => this.#wakeOne(),
+      onClosed: (session) => this.#onClosed(session),
+    };
+  }
+
+  /** Nothing is open, and nothing is being opened. */
+  get isEmpty(): boolean {
+    return this.#open === 0;
+  }
+
+  /** @param permit of the exchange that takes the place; asked for, so that nothing is dialled without one */
+  take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
+    if (permit.authority.text !== this.#pinned.authority.text)
+      throw new Denial("internal", { cause: "pool of another authority" });
+    if (!want.fresh) {
+      const channel = this.#held();
+      if (channel !== null) return channel;
+    } else if (this.#open < this.#options.maxConnections) return this.#fresh();
+    return this.#whenFree();
+  }
+
+  /** A place on an open session, the fullest first: so that the others run empty and end. */
+  #held(): UpstreamChannel | null {
+    for (const session of this.#sessions) {
+      if (session.room <= 0) continue;
+      this.#options.events.reused();
+      return session.hold();
+    }
+    return null;
+  }
+
+  async #fresh(): Promise<UpstreamChannel> {
+    const session = await this.#dial();
+    return session.hold();
+  }
+
+  /** Joins the session that is being opened, opens one, or waits for a place. */
+  async #whenFree(): Promise<UpstreamChannel> {
+    const endMs = this.#options.clock.monotonicMs() + this.#options.timeouts.upstreamConnectMs;
+    for (;;) {
+      if (this.#opening !== null) await this.#opening;
+      else if (this.#open < this.#options.maxConnections) return await this.#openOne();
+      else await this.#change(endMs);
+      const channel = this.#held();
+      if (channel !== null) return channel;
+    }
+  }
+
+  async #openOne(): Promise<UpstreamChannel> {
+    this.#opening = this.#dial();
+    try {
+      const session = await this.#opening;
+      // Here before those who wait for it as well.
+      return session.hold();
+    } finally {
+      this.#opening = null;
+    }
+  }
+
+  async #dial(): Promise<Http2Session> {
+    this.#open++;
+    let dialled: Dialled;
+    try {
+      dialled = await this.#dialOne();
+    } catch (thrown) {
+      this.#left();
+      throw thrown;
+    }
+    let session: Http2Session;
+    try {
+      session = new Http2Session(dialled, this.#context);
+    } catch (thrown) {
+      dialled.socket.destroy();
+      this.#left();
+      throw thrown;
+    }
+    // From here on its end is told by `onClosed`.
+    this.#options.events.opened();
+    await session.ready();
+    if (session.room <= 0) {
+      session.end();
+      throw new Denial("upstream_unreachable", { cause: "the upstream takes no HTTP/2 streams" });
+    }
+    this.#sessions.push(session);
+    return session;
+  }
+
+  #change(endMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+          reject(
+            new Denial("upstream_timeout", {
+              cause: "no place on a connection of this destination became free in time",
+            }),
+          );
+        },
+        Math.max(0, endMs - this.#options.clock.monotonicMs()),
+      );
+      const waiter: Waiter = { wake: resolve, timer };
+      this.#waiters.push(waiter);
+    });
+  }
+
+  #wakeOne(): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) return;
+    clearTimeout(waiter.timer);
+    waiter.wake();
+  }
+
+  #onClosed(session: Http2Session): void {
+    const at = this.#sessions.indexOf(session);
+    if (at >= 0) this.#sessions.splice(at, 1);
+    this.#options.events.closed();
+    this.#left();
+  }
+
+  #left(): void {
+    this.#open--;
+    this.#wakeOne();
+    if (this.#open === 0) this.#options.onEmpty();
+  }
+}

@@ -1,0 +1,188 @@
+import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2";
+import type { Socket } from "node:net";
+import type { Deadlined } from "../core/deadline.ts";
+import { Denial } from "../core/denial.ts";
+import type { ConnectionContext } from "./connection.ts";
+import type { Dialled } from "./dial.ts";
+import { Http2Channel, type StreamOwner } from "./http2-channel.ts";
+import type { FieldList } from "./http2-head.ts";
+import { http2 } from "./http2-module.ts";
+import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
+import { lostDenial } from "./http2-stream-end.ts";
+
+/** How long an ended session may take to say goodbye, `ms`. */
+const GOODBYE_MS = 1000;
+/** Streams of one session at once, whatever the upstream would take. */
+const MOST_STREAMS = 100;
+/**
+ * Resets by this side, after which a session takes no new streams. Guests that give up share it with others, and upstreams end
+ * sessions that reset a lot (CVE-2023-44487): a new one starts from nothing.
+ */
+const MOST_RESETS = 200;
+/** Stream ids are used up after 2^30 requests. */
+const MOST_EXCHANGES = 2 ** 29;
+
+export interface SessionContext extends Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits"> {
+  readonly scheme: "http" | "https";
+  /** A place is free, or no place will be: whoever waits should look again. */
+  onChange(session: Http2Session): void;
+  /** The connection is gone. */
+  onClosed(session: Http2Session): void;
+}
+
+/** One HTTP/2 connection to an upstream, for many exchanges at once. */
+export class Http2Session implements StreamOwner, Deadlined {
+  readonly address: string;
+  readonly scheme: "http" | "https";
+  deadlineMs = Number.POSITIVE_INFINITY;
+  lastStreamId = Number.POSITIVE_INFINITY;
+  readonly #socket: Socket;
+  readonly #session: ClientHttp2Session;
+  readonly #context: SessionContext;
+  readonly #ready: Promise<void>;
+  #streams = 0;
+  #exchanges = 0;
+  #resets = 0;
+  #maxStreams = 0;
+  #retired = false;
+  #closed = false;
+
+  /** @throws Denial when the connection went away meanwhile */
+  constructor({ socket, address }: Dialled, context: SessionContext) {
+    this.address = address;
+    this.scheme = context.scheme;
+    this.#socket = socket;
+    this.#context = context;
+    if (socket.destroyed || !socket.writable || socket.readableEnded)
+      throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+    this.#session = http2().connect(`${context.scheme}://upstream.invalid`, {
+      ...sessionOptions(context.limits),
+      createConnection: () => socket,
+    });
+    this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    this.#session.on("goaway", (_code, lastStreamId) => {
+      this.lastStreamId = Math.min(this.lastStreamId, lastStreamId);
+      this.#retire();
+    });
+    this.#session.on("frameError", () => this.#retire());
+    // No half-closed HTTP/2: an upstream that says nothing more has nothing more to answer.
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => this.#onClosed());
+    context.sweep.add(this);
+    this.#ready = this.#settings();
+  }
+
+  /**
+   * Resolves once the upstream's SETTINGS are there: that it speaks HTTP/2 is known before a request, or a credential, is sent.
+   * @throws Denial `upstream_protocol`, `upstream_unreachable`, `upstream_timeout`
+   */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  #settings(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let error: Error | null = null;
+      const timer = setTimeout(() => {
+        reject(new Denial("upstream_timeout", { cause: "no HTTP/2 SETTINGS came in time" }));
+        this.end();
+      }, this.#context.timeouts.upstreamConnectMs);
+      this.#session.on("error", (thrown) => {
+        error = thrown;
+      });
+      this.#session.on("close", () => {
+        clearTimeout(timer);
+        reject(lostDenial(error));
+      });
+      this.#session.on("remoteSettings", (settings) => {
+        clearTimeout(timer);
+        this.#maxStreams = Math.min(settings.maxConcurrentStreams ?? MOST_STREAMS, MOST_STREAMS);
+        resolve();
+        this.#context.onChange(this);
+      });
+    });
+  }
+
+  get isUsable(): boolean {
+    return !this.#retired && !this.#session.closed && !this.#session.destroyed && !this.#socket.destroyed;
+  }
+
+  get isLost(): boolean {
+    return this.#session.destroyed || this.#socket.destroyed;
+  }
+
+  get takesConnect(): boolean {
+    return this.#session.remoteSettings.enableConnectProtocol === true;
+  }
+
+  /** Places for further streams. */
+  get room(): number {
+    return this.isUsable ? this.#maxStreams - this.#streams : 0;
+  }
+
+  /** Takes a place; only where there is room. */
+  hold(): Http2Channel {
+    this.#streams++;
+    this.#exchanges++;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#socket.ref();
+    if (this.#exchanges > MOST_EXCHANGES) this.#retired = true;
+    return new Http2Channel(this, this.#exchanges > 1, this.#context);
+  }
+
+  open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream {
+    return this.#session.request(fields, options);
+  }
+
+  left(isReset: boolean): void {
+    this.#streams--;
+    if (isReset && ++this.#resets > MOST_RESETS) this.#retired = true;
+    if (this.#streams === 0) this.#idle();
+    this.#context.onChange(this);
+  }
+
+  suspect(): void {
+    this.#retire();
+  }
+
+  kill(): void {
+    this.end();
+    this.#socket.destroy();
+  }
+
+  /** Ends the session and whatever runs on it. */
+  end(): void {
+    this.#retired = true;
+    if (!this.#session.destroyed) this.#session.destroy();
+    if (!this.#closed) this.deadlineMs = this.#context.clock.monotonicMs() + GOODBYE_MS;
+  }
+
+  onDeadline(): void {
+    // The second time: an upstream that takes nothing more cannot be told goodbye.
+    if (this.#session.destroyed) this.#socket.destroy();
+    else this.end();
+  }
+
+  /** Idle: it ends when its time is up, and keeps no process alive until then. */
+  #idle(): void {
+    this.#socket.unref();
+    if (this.#retired || this.#session.destroyed) this.end();
+    else this.deadlineMs = this.#context.clock.monotonicMs() + this.#context.timeouts.upstreamKeepaliveMs;
+  }
+
+  /** No new streams; those that run may end. */
+  #retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    if (this.#streams === 0) this.end();
+    this.#context.onChange(this);
+  }
+
+  #onClosed(): void {
+    this.#closed = true;
+    this.#retired = true;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#context.sweep.delete(this);
+    this.#context.onClosed(this);
+  }
+}

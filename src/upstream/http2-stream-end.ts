@@ -1,0 +1,63 @@
+import type { ClientHttp2Stream } from "node:http2";
+import { Denial } from "../core/denial.ts";
+import { codeName, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM } from "./http2-module.ts";
+
+/** How a stream ended that did not end well. */
+export interface Loss {
+  readonly denial: Denial;
+  /** The upstream says that it did nothing of what was asked (RFC 9113 §8.7): it may be asked again, whatever it was. */
+  readonly refused: boolean;
+  /** With which error code the upstream reset the stream, or `null`. */
+  readonly code: number | null;
+}
+
+export interface StreamEnd {
+  /** Asked after `end`: whether END_STREAM was there, so that nothing is missing. */
+  readonly isTrue: boolean;
+  /** Asked after `close` @param error what the stream emitted */
+  loss(error: NodeJS.ErrnoException | null, session: { readonly isLost: boolean; readonly lastStreamId: number }): Loss;
+}
+
+/** Error codes of an upstream that was spoken to wrongly, or spoke so; said by either side. */
+const PROTOCOL_CODES: ReadonlySet<number> = new Set([PROTOCOL_ERROR, 3, 6, 9, 11]);
+
+/**
+ * Watches how a stream ends. Node tells a reset with NO_ERROR by the same `end` as END_STREAM, and an answer without a length would
+ * seem whole; what differs is that a stream which was reset is closed by the time its end is put in.
+ * @param stream before anything came
+ */
+export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
+  let isTrue = false;
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null && !stream.closed) isTrue = true;
+    return push(chunk, encoding);
+  };
+  return {
+    get isTrue() {
+      return isTrue;
+    },
+    loss(error, { isLost, lastStreamId }) {
+      const code = stream.rstCode;
+      const refused = code === REFUSED_STREAM || (stream.id ?? Number.POSITIVE_INFINITY) > lastStreamId;
+      if (isLost) return { denial: lostDenial(error), refused, code: null };
+      const broken = PROTOCOL_CODES.has(code);
+      return {
+        denial: new Denial(broken ? "upstream_protocol" : "upstream_unreachable", {
+          cause: `the stream was reset: ${codeName(code)}`,
+        }),
+        refused,
+        // A reset that says NO_ERROR in the middle of an answer must not be taken for its end.
+        code: code === NO_ERROR ? null : code,
+      };
+    },
+  };
+}
+
+/** @param error of the session, when it was one */
+export function lostDenial(error: NodeJS.ErrnoException | null): Denial {
+  // What nghttp2 finds wrong with what the upstream sends.
+  const broken = error?.code === "ERR_HTTP2_ERROR";
+  const cause = error ?? "the connection closed";
+  return new Denial(broken ? "upstream_protocol" : "upstream_unreachable", { cause });
+}
