@@ -70,7 +70,9 @@ export function connectThrough(
   socket.on("end", onEnd);
   socket.on("error", onError);
   socket.on("close", onClose);
-  socket.write(requestHeadText(head.method, head.target, head.fields, ""), "latin1");
+  // Gone while a lease was waited for: nothing would tell any more.
+  if (socket.destroyed) onClose();
+  else socket.write(requestHeadText(head.method, head.target, head.fields, ""), "latin1");
   return answer.promise;
 }
 

@@ -286,6 +286,30 @@ describe("a parent that does CONNECT", () => {
   });
 });
 
+describe("a reload", () => {
+  test("sends destinations another way, without a restart", async () => {
+    const one = await startParentProxy({ demand: BASIC });
+    const two = await startParentProxy({ demand: BASIC, tls: await ca.issue([PARENT_NAME]) });
+    const behind = await startBehind({ http: one.port, https: two.port, named: two.port });
+    try {
+      // From here on it watches its file.
+      await expect.poll(() => behind.edge.process.output(), { timeout: 20_000 }).toContain('"msg":"ready"');
+      await behind.curl(1, plain.urlFor("over.test", "/hello"));
+      expect([one.asked.length, two.asked.length]).toEqual([0, 1]);
+      await behind.edge.rewrite({ upstream: { parent: "http" } });
+      await expect
+        .poll(async () => (await behind.curl(1, plain.urlFor("over.test", "/hello")), one.asked.length), {
+          timeout: 20_000,
+        })
+        .toBeGreaterThan(0);
+      expect(behind.edge.process.output()).not.toContain("restart the edge");
+    } finally {
+      await behind.edge.stop();
+      await Promise.all([one.kill(), two.kill()]);
+    }
+  });
+});
+
 describe("a parent that does not know the edge", () => {
   let parent: ParentProxy;
   let behind: Behind;
