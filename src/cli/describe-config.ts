@@ -1,7 +1,9 @@
 import type { CustodyBinding, CustodyConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
-import type { AttachmentSpec, DestinationRule } from "../core/destination.ts";
+import type { DestinationRule } from "../core/destination.ts";
+import { attachmentText } from "./attachment-text.ts";
+import { parentText } from "./describe-parent.ts";
 import { table } from "./table.ts";
 
 /** Destinations that are listed one by one; of more, only the number is told. */
@@ -9,7 +11,7 @@ const MOST_LISTED = 50;
 
 /** What an edge's config means, for people. */
 export function describeConfig(config: PosternConfig): string {
-  const { listeners, admin, ca, audit, custodies, destinations } = config;
+  const { listeners, admin, ca, audit, custodies, parents, destinations } = config;
   return [
     "listeners\n",
     table(
@@ -23,7 +25,8 @@ export function describeConfig(config: PosternConfig): string {
     `ca\n  ${ca === null ? "none: no destination is inspected over TLS" : ca.certificate}\n`,
     `audit\n  ${audit.file} (${audit.mode}, fsync ${audit.fsync})\n`,
     custodies.map(describeCustody).join(""),
-    describeDestinations(destinations),
+    parents.length === 0 ? "" : `parents\n${table(parents.map((parent) => [parent.name, parentText(parent)]))}`,
+    describeDestinations(destinations, parents.length > 0),
   ].join("");
 }
 
@@ -75,14 +78,17 @@ export function sourceText(source: CredentialEntry["source"]): string {
   }
 }
 
-function describeDestinations(rules: readonly DestinationRule[]): string {
+/** @param showsWay whether there is more than one way to go */
+function describeDestinations(rules: readonly DestinationRule[], showsWay: boolean): string {
   const title = `destinations: ${rules.length}\n`;
   if (rules.length === 0) return title;
+  const row = (rule: DestinationRule): string[] =>
+    showsWay ? [...destinationRow(rule), rule.destination.parent?.name ?? "direct"] : destinationRow(rule);
   const head = ["NAME", "HOST", "SCHEME", "TLS", "HTTP", "MODE", "ALLOWS", "CREDENTIAL"];
   const more = rules.length - MOST_LISTED;
   return [
     title,
-    table([head, ...rules.slice(0, MOST_LISTED).map(destinationRow)]),
+    table([showsWay ? [...head, "VIA"] : head, ...rules.slice(0, MOST_LISTED).map(row)]),
     more > 0 ? `  and ${more} more\n` : "",
   ].join("");
 }
@@ -108,20 +114,4 @@ function allowText([first, ...rest]: DestinationRule["allow"]): string {
   const methods = first.methods === null ? "*" : first.methods.join(",");
   const paths = first.paths.length > 2 ? `${first.paths.slice(0, 2).join(" ")} ...` : first.paths.join(" ");
   return `${methods} ${paths}${rest.length > 0 ? ` and ${rest.length} more` : ""}`;
-}
-
-/** How a credential is attached, with the name that it is attached under. */
-export function attachmentText(spec: AttachmentSpec): string {
-  switch (spec.as) {
-    case "bearer":
-      return "bearer";
-    case "basic":
-      return spec.username === null ? "basic" : `basic (${spec.username})`;
-    case "header":
-    case "query":
-    case "cookie":
-      return `${spec.as} ${spec.name}`;
-    case "placeholder":
-      return `placeholder in ${spec.spots.map((spot) => `${spot.in} ${spot.name}`).join(", ")}`;
-  }
 }

@@ -1,6 +1,8 @@
 import { type DenialCode, DENIALS } from "../core/denial.ts";
-import { attachmentText } from "./describe-config.ts";
+import { attachmentText } from "./attachment-text.ts";
+import { parentJson, wayText } from "./describe-parent.ts";
 import type { Explained } from "./explain.ts";
+import type { SurveyedAddress } from "../policy/guard.ts";
 import { table } from "./table.ts";
 
 /** What a config does with one request, for people. */
@@ -13,6 +15,7 @@ export function describeExplanation(explained: Explained): string {
     ["destination", destinationText(explained)],
     ...entryRows(explained),
     ...explanation.readings.map((reading, i) => [i === 0 ? "path read as" : "", reading]),
+    ...(explanation.destination === null ? [] : [["way", wayText(explanation.destination)]]),
     ...addressRows(explained),
     ["credential", credentialText(explained)],
   ];
@@ -35,6 +38,8 @@ export function explanationJson(explained: Explained): object {
     path: explanation.path,
     readings: explanation.readings,
     entries: explanation.entries,
+    parent: destination === null || destination.parent === null ? null : parentJson(destination.parent),
+    parent_addresses: explained.parentAddresses,
     addresses,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
     attachments: explanation.attachments.map(attachmentText),
@@ -47,8 +52,9 @@ interface Verdict {
 }
 
 /** The policy's word, unless the addresses have the last one. */
-function verdictOf({ explanation, addresses, addressDenial }: Explained): Verdict {
-  const refused = addressDenial?.code ?? addresses?.find(({ denial }) => denial !== null)?.denial ?? null;
+function verdictOf({ explanation, addresses, addressDenial, parentAddresses }: Explained): Verdict {
+  const surveyed = [...(addresses ?? []), ...(parentAddresses ?? [])];
+  const refused = addressDenial?.code ?? surveyed.find(({ denial }) => denial !== null)?.denial ?? null;
   if (refused !== null) return { decision: "deny", denial: refused };
   // Nothing inside of a tunnel is decided on, so the rules have no say.
   if (isTunnel(explanation)) return { decision: "tunnel", denial: null };
@@ -95,17 +101,25 @@ function entryRows({ method, explanation }: Explained): string[][] {
 }
 
 function addressRows(explained: Explained): string[][] {
-  const { addresses, addressDenial } = explained;
+  const parents = (explained.parentAddresses ?? []).map((at, i) => [i === 0 ? "parent at" : "", addressText(at)]);
+  return [...parents, ...targetRows(explained)];
+}
+
+function addressText({ address, denial, why }: SurveyedAddress): string {
+  return denial === null ? address : `${address}: ${denial}${why === null ? "" : `: ${why}`}`;
+}
+
+function targetRows(explained: Explained): string[][] {
+  const { addresses, addressDenial, parentAddresses } = explained;
   if (addressDenial !== null)
     return [["addresses", `${addressDenial.code}${addressDenial.detail === null ? "" : `: ${addressDenial.detail}`}`]];
+  if (addresses === null && parentAddresses !== null)
+    return [["addresses", "not looked up: the parent resolves the name"]];
   if (addresses === null) {
     const denied = verdictOf(explained).decision === "deny";
     return [["addresses", `not looked up${denied ? ": the request is denied" : ""}`]];
   }
-  return addresses.map(({ address, denial, why }, i) => [
-    i === 0 ? "addresses" : "",
-    denial === null ? address : `${address}: ${denial}${why === null ? "" : `: ${why}`}`,
-  ]);
+  return addresses.map((at, i) => [i === 0 ? "addresses" : "", addressText(at)]);
 }
 
 function credentialText({ explanation }: Explained): string {

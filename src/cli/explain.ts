@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 import type { ListenerConfig, PosternConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
+import type { Destination } from "../core/destination.ts";
 import type { Ask } from "../core/exchange.ts";
 import { compilePolicy } from "../policy/compile.ts";
 import { askOfUrl, explain, type Explanation } from "../policy/explain.ts";
@@ -31,6 +33,8 @@ export interface Explained {
   readonly addresses: readonly SurveyedAddress[] | null;
   /** Why the addresses could not be found, or `null`. */
   readonly addressDenial: Denial | null;
+  /** Those of the parent that is dialled; `null` as above, and where there is no parent. */
+  readonly parentAddresses: readonly SurveyedAddress[] | null;
 }
 
 /** `postern explain METHOD URL`: the decision, the rule, the addresses and the credential's name; nothing is sent. */
@@ -65,13 +69,33 @@ async function explainRequest(method: string, url: string, options: Options, ter
   // A name that no guest may ask for is not asked for here either.
   const { decision, destination } = explanation;
   if (!options.resolve || destination === null || (decision === "deny" && destination.tls !== "passthrough"))
-    return { ...asked, addresses: null, addressDenial: null };
+    return { ...asked, ...NOT_LOOKED_UP };
   try {
-    const addresses = await guardFor(config).survey(ask.authority, destination.addresses);
-    return { ...asked, addresses, addressDenial: null };
+    return { ...asked, ...(await survey(guardFor(config), ask.authority, destination)) };
   } catch (error) {
-    if (error instanceof Denial) return { ...asked, addresses: null, addressDenial: error };
+    if (error instanceof Denial) return { ...asked, ...NOT_LOOKED_UP, addressDenial: error };
     throw error;
+  }
+}
+
+type Found = Pick<Explained, "addresses" | "addressDenial" | "parentAddresses">;
+const NOT_LOOKED_UP: Found = { addresses: null, addressDenial: null, parentAddresses: null };
+
+/** @throws Denial `name_unresolved` */
+async function survey(guard: AddressGuard, authority: Authority, destination: Destination): Promise<Found> {
+  const { parent, addresses: named } = destination;
+  const byName = parent?.connectBy === "name" && authority.ip === null;
+  const addresses = byName ? null : await guard.survey(authority, named);
+  const addressDenial = byName ? guard.surveyName(authority, named) : null;
+  const at = parent === null ? null : Authority.parse(parent.address, null);
+  if (parent === null || at === null) return { addresses, addressDenial, parentAddresses: null };
+  try {
+    return { addresses, addressDenial, parentAddresses: await guard.survey(at, parent.destination.addresses) };
+  } catch (error) {
+    if (!(error instanceof Denial)) throw error;
+    // As the edge itself would say it: the guest's own name is not what does not resolve.
+    const cause = `parent ${parent.name}: ${error.code}: ${error.detail ?? ""}`;
+    return { addresses, addressDenial: new Denial("upstream_unreachable", { cause }), parentAddresses: null };
   }
 }
 

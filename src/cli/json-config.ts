@@ -2,7 +2,9 @@ import type { CustodyBinding, CustodyConfig, PosternConfig } from "../config/con
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { DestinationRule } from "../core/destination.ts";
-import { attachmentText, remoteText, sourceText } from "./describe-config.ts";
+import { attachmentText } from "./attachment-text.ts";
+import { parentJson } from "./describe-parent.ts";
+import { remoteText, sourceText } from "./describe-config.ts";
 
 /** What `postern check --json` prints of an edge's config: the same facts as the text, every destination included. */
 export function configJson(config: PosternConfig): object {
@@ -18,6 +20,7 @@ export function configJson(config: PosternConfig): object {
     limits: config.limits,
     timeouts: config.timeouts,
     custodies: config.custodies.map(custodyJson),
+    parents: config.parents.map(parentJson),
     destinations: config.destinations.map(destinationJson),
   };
 }
@@ -45,7 +48,7 @@ function credentialJson(entry: CredentialEntry): object {
 }
 
 function destinationJson({ destination, host, port, allow }: DestinationRule): object {
-  const { name, scheme, tls, mode, credential, attachments } = destination;
+  const { name, scheme, tls, mode, credential, attachments, parent } = destination;
   return {
     name,
     host: hostText(host),
@@ -56,5 +59,6 @@ function destinationJson({ destination, host, port, allow }: DestinationRule): o
     allow,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
     attachments: attachments.map(attachmentText),
+    parent: parent?.name ?? null,
   };
 }

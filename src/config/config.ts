@@ -1,5 +1,5 @@
 import type { CredentialEntry } from "../core/credential.ts";
-import type { DestinationRule } from "../core/destination.ts";
+import type { DestinationRule, UpstreamParent } from "../core/destination.ts";
 import type { SessionClaims } from "../core/exchange.ts";
 import type { CamelKeys } from "./camel.ts";
 import type { ListenAddress } from "./listen-address.ts";
@@ -17,6 +17,8 @@ export interface PosternConfig {
   readonly ca: CaFiles | null;
   readonly tls: CamelKeys<TlsSection>;
   readonly upstream: UpstreamConfig;
+  /** Every parent proxy; which one a destination goes through it says itself. */
+  readonly parents: readonly UpstreamParent[];
   readonly resolver: ResolverConfig;
   readonly limits: CamelKeys<LimitsSection>;
   readonly timeouts: CamelKeys<TimeoutsSection>;

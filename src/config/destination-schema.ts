@@ -26,9 +26,9 @@ const allowSchema = z.strictObject({
     .describe("Field name to value patterns: the field must be present and each of its lines match one."),
 });
 
-const attachBearer = z.strictObject({ as: z.literal("bearer") }).describe("`Authorization: Bearer <token>`.");
+export const attachBearer = z.strictObject({ as: z.literal("bearer") }).describe("`Authorization: Bearer <token>`.");
 
-const attachBasic = z
+export const attachBasic = z
   .strictObject({
     as: z.literal("basic"),
     username: boundedText(255)
@@ -118,6 +118,9 @@ export const destinationSchema = z.strictObject({
     .max(1000)
     .default([])
     .describe("Address ranges that this destination may use although their class is denied, such as `10.1.0.0/16`."),
+  parent: nameText
+    .optional()
+    .describe("Parent proxy of `upstream.parents`, or `direct` for none; left out: what `upstream.parent` says."),
   trust: pathText.optional().describe("PEM file of roots that replace all others for this destination."),
   plain_http_credential: z
     .literal("accept")

@@ -8,6 +8,7 @@ import type { RawDestination } from "./destination-schema.ts";
 import { fieldNameFault } from "./field-name.ts";
 import type { FileSet } from "./file-set.ts";
 import { parseAddresses, parseHost } from "./host.ts";
+import type { ParentBook } from "./parent.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 
@@ -15,6 +16,7 @@ import type { Report } from "./report.ts";
 export class AllowList {
   readonly rules: DestinationRule[] = [];
   readonly #book: CredentialBook;
+  readonly #parents: ParentBook;
   readonly #files: FileSet;
   readonly #report: Report;
   readonly #names = new Map<string, number>();
@@ -22,8 +24,9 @@ export class AllowList {
   readonly #places = new Map<number, Map<string, number>>();
   #count = 0;
 
-  constructor(book: CredentialBook, files: FileSet, report: Report) {
+  constructor(book: CredentialBook, parents: ParentBook, files: FileSet, report: Report) {
     this.#book = book;
+    this.#parents = parents;
     this.#files = files;
     this.#report = report;
   }
@@ -39,7 +42,7 @@ export class AllowList {
         [...path, "name"],
         `${quoted(raw.name)}: destinations[${namesake}] has this name: write a different one`,
       );
-    const rule = destinationRule(raw, path, this.#book, this.#files, this.#report);
+    const rule = destinationRule(raw, path, this.#book, this.#parents, this.#files, this.#report);
     if (rule === null) return;
     const twin = claimed(this.#hostsAt(raw.scheme, rule.port), raw.host, index);
     if (twin !== null)
@@ -81,6 +84,7 @@ function destinationRule(
   raw: RawDestination,
   path: Path,
   book: CredentialBook,
+  parents: ParentBook,
   files: FileSet,
   report: Report,
 ): DestinationRule | null {
@@ -98,6 +102,7 @@ function destinationRule(
     dropHeaders: dropHeaders(raw.drop_headers, path, report),
     addresses: addresses(raw.addresses, path, report),
     trust: raw.trust === undefined ? null : report.take(path, files.roots(raw.trust), "trust"),
+    parent: parents.of(raw.parent, [...path, "parent"]),
   });
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
   httpFaults(raw, path, report);

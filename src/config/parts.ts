@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { credentialSchema, type RawCredential } from "./credential-schema.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
+import { parentSchema, type RawParent } from "./parent-schema.ts";
 import { MOST_PROBLEMS } from "./problem.ts";
 import { pruned } from "./prune.ts";
 import {
@@ -28,6 +29,8 @@ export interface Parts {
   readonly admin: RawAdmin | null;
   readonly ca: RawCa | null;
   readonly upstream: RawUpstream | null;
+  /** `upstream.parents`. */
+  readonly parents: ReadonlyMap<string, RawParent | null>;
   readonly resolver: RawResolver | null;
   readonly custody: ReadonlyMap<string, CustodyPart>;
   readonly destinations: Iterable<RawDestination | null>;
@@ -56,6 +59,7 @@ export function wholeParts(raw: RawPostern): Parts {
     admin: raw.admin ?? null,
     ca: raw.ca ?? null,
     upstream: raw.upstream,
+    parents: new Map(Object.entries(raw.upstream.parents)),
     resolver: raw.resolver,
     custody: new Map(custody),
     destinations: raw.destinations,
@@ -70,6 +74,12 @@ export function soundParts(value: unknown): Parts {
     admin: pruned(adminSchema, file["admin"]),
     ca: pruned(caSchema, file["ca"]),
     upstream: pruned(upstreamSchema, file["upstream"] ?? {}),
+    parents: new Map(
+      Object.entries(record(record(file["upstream"])["parents"])).map(([name, raw]) => [
+        name,
+        pruned(parentSchema, raw),
+      ]),
+    ),
     resolver: pruned(resolverSchema, file["resolver"] ?? {}),
     custody: new Map(Object.entries(record(file["custody"])).map(([name, part]) => [name, custodyPart(part)])),
     destinations: each(file["destinations"], destinationSchema),

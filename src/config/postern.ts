@@ -13,6 +13,7 @@ import type { LongList } from "./long-list.ts";
 import { mixedUp } from "./mixed-up.ts";
 import { resolverConfig } from "./resolver.ts";
 import { type CustodyPart, type Parts, soundParts, wholeParts } from "./parts.ts";
+import { ParentBook } from "./parent.ts";
 import type { Finding, Path } from "./problem.ts";
 import { independent } from "./prune.ts";
 import { Report } from "./report.ts";
@@ -77,7 +78,9 @@ function sectionsOf(parts: Parts, files: FileSet, report: Report) {
   const listeners = listenerConfigs(parts.listeners, files.baseDir, report);
   const custodies = custodyBindings(parts.custody, files, report);
   const book = new CredentialBook(custodies, unreadable(parts.custody));
-  const list = new AllowList(book, files, report);
+  const admin = parts.admin === null ? null : adminConfig(parts.admin, listeners, files.baseDir, report);
+  const parents = new ParentBook(parts.parents, parts.upstream?.parent, { book, listeners, admin, files, report });
+  const list = new AllowList(book, parents, files, report);
   for (const raw of parts.destinations) list.add(raw);
   const destinations = Object.freeze(list.rules);
   if (parts.ca === null && destinations.some(({ destination }) => needsCa(destination)))
@@ -88,7 +91,8 @@ function sectionsOf(parts: Parts, files: FileSet, report: Report) {
     );
   return {
     listeners,
-    admin: parts.admin === null ? null : adminConfig(parts.admin, listeners, files.baseDir, report),
+    admin,
+    parents: parents.all,
     resolver: parts.resolver === null ? null : resolverConfig(parts.resolver, report),
     custodies,
     destinations,
@@ -117,6 +121,7 @@ function assemble(raw: RawPostern, sections: Sections, files: FileSet): PosternC
           }),
     tls: camelKeys(raw.tls),
     upstream: Object.freeze({ extraRoots: Object.freeze(sections.extraRoots) }),
+    parents: sections.parents,
     resolver: sections.resolver ?? resolverConfig(raw.resolver, new Report()),
     limits: camelKeys(raw.limits),
     timeouts: camelKeys(raw.timeouts),

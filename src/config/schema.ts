@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
+import { parentSchema } from "./parent-schema.ts";
 import { addressText, boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
 
 /**
@@ -64,6 +65,13 @@ export const tlsSchema = z.strictObject({
 
 export const upstreamSchema = z.strictObject({
   extra_roots: z.array(pathText).max(100).default([]).describe("PEM files of roots beside the system's."),
+  parents: z
+    .record(nameText, parentSchema)
+    .default({})
+    .describe("Parent proxies that upstream connections can go through, by name."),
+  parent: nameText
+    .optional()
+    .describe("Parent of every destination that names none itself; left out: upstreams are dialled directly."),
 });
 
 export const resolverSchema = z.strictObject({

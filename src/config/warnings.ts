@@ -8,6 +8,7 @@ export function warningsOf(config: PosternConfig): readonly string[] {
     ...(config.admin === null ? ["admin: left out, so there is no health check and no metrics: name an address"] : []),
     ...openListeners(config),
     ...destinationWarnings(config),
+    ...parentWarnings(config),
     ...idleCredentials(config),
     ...(config.audit.fsync === "never"
       ? ["audit.fsync: never loses records when the machine stops: write interval or always"]
@@ -41,6 +42,11 @@ function destinationWarnings(config: PosternConfig): string[] {
       ({ destination }) => destination.attachments.some(({ as }) => as === "query"),
     ],
     [
+      "addresses are not looked at where a parent resolves the name: leave them out, or write connect_by: address",
+      ({ destination, host }) =>
+        destination.parent?.connectBy === "name" && host.kind !== "ip" && destination.addresses.length > 0,
+    ],
+    [
       "a credential goes with every method and path: write what the guest needs",
       ({ destination, allow }) =>
         destination.credential !== null &&
@@ -55,9 +61,19 @@ function destinationWarnings(config: PosternConfig): string[] {
   });
 }
 
+function parentWarnings({ parents, destinations }: PosternConfig): string[] {
+  const used = new Set(destinations.map(({ destination: { parent } }) => parent?.name));
+  return parents.flatMap(({ name, destination: { credential, scheme } }) => [
+    ...(used.has(name) ? [] : [`parent ${name}: no destination goes through it: take it out`]),
+    ...(credential !== null && scheme === "http"
+      ? [`parent ${name}: the credential travels readable over http: write tls where the parent has it`]
+      : []),
+  ]);
+}
+
 function idleCredentials(config: PosternConfig): string[] {
   const used = new Set(
-    config.destinations.map(
+    [...config.destinations, ...config.parents].map(
       ({ destination: { credential } }) => `${credential?.custody ?? ""}/${credential?.name ?? ""}`,
     ),
   );

@@ -44,6 +44,24 @@ export interface Destination {
   readonly addresses: readonly IpRange[];
   /** PEM roots that replace the edge's own for this destination, or `null`. */
   readonly trust: string | null;
+  /** The proxy that its connections go through, or `null`: they are dialled directly. */
+  readonly parent: UpstreamParent | null;
+}
+
+/** A parent proxy. Plain data: like all of a destination it travels between processes. */
+export interface UpstreamParent {
+  readonly name: string;
+  /** Canonical `host:port`. */
+  readonly address: string;
+  /** What CONNECT names: the address that the edge has checked, or the name, which the parent then resolves. Never both. */
+  readonly connectBy: "address" | "name";
+  /** Name that the parent's certificate must carry; means something over https only. */
+  readonly serverName: string;
+  /**
+   * What the parent is to the address guard, to custody and to attachments: a destination of its own, which no rule leads to.
+   * Its scheme says how the parent is spoken to, its `addresses` where it may stand, its credential what CONNECT carries.
+   */
+  readonly destination: Destination;
 }
 
 /** What a rule's `host:` may say. */

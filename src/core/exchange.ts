@@ -113,6 +113,34 @@ export class PinnedAddress {
   }
 }
 
+/**
+ * A name that a parent proxy will resolve: judged by all that shows without resolving it. It holds no address, so that nothing
+ * can be dialled on it: what is dialled is the parent, on a pinned address of its own.
+ */
+export class PinnedName {
+  readonly #proof = "name";
+  readonly authority: Authority;
+  /** The pool key; no key of a `PinnedAddress` is like it. */
+  readonly key: string;
+
+  private constructor(authority: Authority) {
+    this.authority = authority;
+    this.key = `${authority.text} by name`;
+  }
+
+  /** Made by the address guard in `src/policy/` only. */
+  static check(authority: Authority): PinnedName {
+    return new PinnedName(authority);
+  }
+
+  get proof(): string {
+    return this.#proof;
+  }
+}
+
+/** What an upstream connection is asked for with. */
+export type Pinned = PinnedAddress | PinnedName;
+
 /** The one place that a lease may be used in. */
 export interface LeaseScope {
   readonly tenant: string;

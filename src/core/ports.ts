@@ -1,5 +1,5 @@
 import type { Authority } from "./authority.ts";
-import type { Ask, Lease, OutboundHead, Permit, PinnedAddress, Session } from "./exchange.ts";
+import type { Ask, Lease, OutboundHead, Permit, Pinned, Session } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
 import type { ExchangeRecord } from "./record.ts";
 import type { SessionProof } from "./wire.ts";
@@ -30,10 +30,11 @@ export interface PolicyPort {
 /** Resolves and checks addresses. */
 export interface AddressPort {
   /**
-   * A pinned address that is still fresh comes back at once; otherwise a lookup is made, single-flight.
+   * A pinned address that is still fresh comes back at once; otherwise a lookup is made, single-flight. A name is pinned as a name
+   * only for a destination whose parent is to resolve it.
    * @throws Denial `name_unresolved`, `address_denied`, `loop_detected`
    */
-  pin(permit: Permit): PinnedAddress | Promise<PinnedAddress>;
+  pin(permit: Permit): Pinned | Promise<Pinned>;
 }
 
 /** Leases for permits; the keeper at the edge. */
@@ -49,7 +50,7 @@ export interface LeasePort {
    */
   fetchAhead(permit: Permit): void | Promise<void>;
   /**
-   * The upstream answered 401: the lease is dropped so that the next call fetches a fresh one.
+   * The upstream answered 401, or a parent 407: the lease is dropped so that the next call fetches a fresh one.
    * @returns `false` when it was kept: the next call would hand out this very lease
    */
   reject(lease: Lease): boolean;

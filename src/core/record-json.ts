@@ -22,6 +22,7 @@ export function recordMembers(record: ExchangeRecord, sessionMark: string): stri
   if (record.wouldDeny !== null) out += `,"would_deny":"${record.wouldDeny}"`;
   if (record.detail !== null) out += text("detail", record.detail);
   if (record.upstream !== "") out += text("upstream", record.upstream);
+  if (record.via !== "") out += text("via", record.via);
   if (record.firstByteMs !== 0) out += `,"first_byte_us":${micros(record.firstByteMs - record.startedMs)}`;
   if (record.bytesFromGuest !== 0) out += `,"bytes_from_guest":${whole(record.bytesFromGuest)}`;
   if (record.bytesToGuest !== 0) out += `,"bytes_to_guest":${whole(record.bytesToGuest)}`;
@@ -33,7 +34,8 @@ export function recordMembers(record: ExchangeRecord, sessionMark: string): stri
 
 /** What is known before the first upstream byte: the members of a strict audit's intent. */
 export function intentMembers(record: ExchangeRecord, sessionMark: string): string {
-  return opening(record, sessionMark);
+  const out = opening(record, sessionMark);
+  return record.via === "" ? out : out + text("via", record.via);
 }
 
 function opening(record: ExchangeRecord, sessionMark: string): string {

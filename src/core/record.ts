@@ -48,8 +48,10 @@ export interface ExchangeRecord {
   /** Status that the guest saw, 0 when none. */
   status: number;
   outcome: Outcome;
-  /** Address that was dialled, "" when none. */
+  /** Address that was dialled, "" when none; through a parent, the parent's and what its CONNECT named. */
   upstream: string;
+  /** Name of the parent that the connection goes through, "" when none was asked. */
+  via: string;
   lease: string;
   resourceRef: string;
   /** A credential was attached to bytes that were sent. */

@@ -1,6 +1,6 @@
 import type { Denial } from "./denial.ts";
 import type { Fields } from "./fields.ts";
-import type { OutboundHead, Permit, PinnedAddress } from "./exchange.ts";
+import type { OutboundHead, Permit, Pinned } from "./exchange.ts";
 import type { Authority } from "./authority.ts";
 import type { ExchangeRecord, Outcome } from "./record.ts";
 
@@ -127,7 +127,7 @@ export interface AnswerSink {
 
 /** One upstream connection, held for one exchange. */
 export interface UpstreamChannel {
-  /** Address that was dialled. */
+  /** Address that was dialled; through a parent, the parent's and what its CONNECT named. */
   readonly address: string;
   readonly reused: boolean;
   /**
@@ -160,13 +160,14 @@ export interface ConnectWant {
   readonly http2: boolean;
 }
 
-/** Connections on pinned addresses. */
+/** Connections on pinned addresses, or through the parent of a destination: then the parent is what is dialled. */
 export interface UpstreamPort {
   /**
    * An idle connection comes back at once, a new one is dialled on the pinned address.
-   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
+   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`; through a parent also those of its own
+   *   address and lease, and `upstream_protocol`
    */
-  connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
+  connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */
-  dialRaw(permit: Permit, pinned: PinnedAddress): Promise<{ readonly stream: RawStream; readonly address: string }>;
+  dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }>;
 }

@@ -32,6 +32,7 @@ export function openRecord(
     status: 0,
     outcome: "denied",
     upstream: "",
+    via: "",
     lease: "",
     resourceRef: "",
     injected: false,

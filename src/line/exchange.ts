@@ -1,5 +1,5 @@
 import { Denial } from "../core/denial.ts";
-import { type Lease, NoLease, type Permit, type PinnedAddress } from "../core/exchange.ts";
+import { type Lease, NoLease, type Permit, type Pinned } from "../core/exchange.ts";
 import type { GuestExchange } from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import type { Verdict } from "./relay.ts";
@@ -30,7 +30,7 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
 }
 
 /** Leases and sends; once more when the rules for a stale connection or a 401 allow it. */
-async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned: PinnedAddress): Promise<void> {
+async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned: Pinned): Promise<void> {
   let staleRetried = false;
   let leaseRetried = false;
   for (;;) {

@@ -4,10 +4,11 @@ import type { ExchangeRecord } from "../core/record.ts";
 import type { RawStream } from "../core/wire.ts";
 import { joinStreams } from "./join-streams.ts";
 import type { Line } from "./line.ts";
+import { noteParent } from "./note-parent.ts";
 
 /**
  * A byte-exact tunnel to a pass-through destination: the permit was granted for the CONNECT, the hello was checked by the
- * caller, no credential is involved.
+ * caller, no credential goes into it.
  * @param open answers the CONNECT, checks the hello and hands over the guest's stream; called once the upstream is connected
  * @throws Denial before a byte went upstream
  */
@@ -22,6 +23,11 @@ export async function runPassThrough(
   }
   const pinning = line.addresses.pin(permit);
   const pinned = pinning instanceof Promise ? await pinning : pinning;
+  const { parent } = permit.destination;
+  if (parent !== null) {
+    const noted = noteParent(line, record, parent);
+    if (noted instanceof Promise) await noted;
+  }
   const { stream, address } = await line.upstream.dialRaw(permit, pinned);
   record.upstream = address;
   let guest: RawStream;

@@ -1,8 +1,9 @@
 import { Denial } from "../core/denial.ts";
-import { Lease, type NoLease, type OutboundHead, type Permit, type PinnedAddress } from "../core/exchange.ts";
+import { Lease, type NoLease, type OutboundHead, type Permit, type Pinned } from "../core/exchange.ts";
 import type { Injected } from "../core/ports.ts";
 import type { GuestExchange, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import type { Line } from "./line.ts";
+import { noteParent } from "./note-parent.ts";
 import { Relay, type RetryRules, type Verdict } from "./relay.ts";
 
 export interface SendOptions {
@@ -27,11 +28,16 @@ export async function send(
   line: Line,
   guest: GuestExchange,
   permit: Permit,
-  pinned: PinnedAddress,
+  pinned: Pinned,
   proof: Lease | NoLease,
   options: SendOptions,
 ): Promise<Verdict> {
   const { record } = guest;
+  const { parent } = permit.destination;
+  if (parent !== null) {
+    const noted = noteParent(line, record, parent);
+    if (noted instanceof Promise) await noted;
+  }
   const connecting = line.upstream.connect(permit, pinned, {
     fresh: options.freshConnection,
     http2: guest.needsHttp2,

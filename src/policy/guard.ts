@@ -1,8 +1,8 @@
-import { networkInterfaces } from "node:os";
+import { hostname, networkInterfaces } from "node:os";
 import type { Authority } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { Denial } from "../core/denial.ts";
-import { type Permit, PinnedAddress } from "../core/exchange.ts";
+import { type Permit, type Pinned, PinnedAddress, PinnedName } from "../core/exchange.ts";
 import { formatIp, type IpBytes, type IpRange } from "../core/ip.ts";
 import type { AddressPort } from "../core/ports.ts";
 import { addressFault, addressLayers, describeFault } from "./address-class.ts";
@@ -17,6 +17,8 @@ export interface AddressGuardOptions {
   readonly own: () => readonly OwnListener[];
   /** Addresses of this machine; `os.networkInterfaces` when left out. */
   readonly interfaces?: () => readonly string[];
+  /** Names of this machine; `os.hostname` when left out. */
+  readonly ownNames?: () => readonly string[];
   /** How long an answer is used, ms; 5000 when left out. */
   readonly ttlMs?: number;
   /** How long a lookup may take, ms; 5000 when left out. */
@@ -34,15 +36,18 @@ export interface AddressGuardOptions {
 export class AddressGuard implements AddressPort {
   readonly #answers: AnswerCache;
   readonly #own: OwnListeners;
+  readonly #ownNames: () => readonly string[];
 
   constructor(options: AddressGuardOptions) {
     this.#answers = new AnswerCache(options);
     this.#own = new OwnListeners(options.own, options.interfaces ?? localAddresses);
+    this.#ownNames = options.ownNames ?? (() => [hostname()]);
   }
 
-  pin(permit: Permit): PinnedAddress | Promise<PinnedAddress> {
+  pin(permit: Permit): Pinned | Promise<Pinned> {
     const { authority, destination } = permit;
     if (authority.ip !== null) return this.#check(authority, [authority.ip], destination.addresses);
+    if (destination.parent?.connectBy === "name") return this.#checkName(authority, destination.addresses);
     const cached = this.#answers.fresh(authority.host);
     if (cached === null) return this.#resolve(authority, destination.addresses);
     const { last } = cached;
@@ -52,6 +57,14 @@ export class AddressGuard implements AddressPort {
     const pinned = this.#check(authority, cached.addresses, destination.addresses);
     cached.last = { ranges: destination.addresses, pinned };
     return pinned;
+  }
+
+  /**
+   * A name that a parent will resolve, for operators.
+   * @returns why it would be refused, or `null`
+   */
+  surveyName(authority: Authority, named: readonly IpRange[]): Denial | null {
+    return this.#nameDenial(authority, named);
   }
 
   /**
@@ -78,6 +91,28 @@ export class AddressGuard implements AddressPort {
     return PinnedAddress.check(authority, addresses.map(formatIp));
   }
 
+  #checkName(authority: Authority, named: readonly IpRange[]): PinnedName {
+    const denial = this.#nameDenial(authority, named);
+    if (denial !== null) throw denial;
+    return PinnedName.check(authority);
+  }
+
+  /** What a name says by itself: whoever resolves it, these lead to the machine of the one who does, or to this one. */
+  #nameDenial(authority: Authority, named: readonly IpRange[]): Denial | null {
+    const { host, port } = authority;
+    // RFC 6761 §6.3.
+    if (host === "localhost" || host.endsWith(".localhost")) {
+      for (const ip of LOOPBACKS) {
+        const denial = this.#denial(ip, authority, named);
+        if (denial !== null) return denial;
+      }
+    }
+    const isOwn = this.#ownNames().some((name) => name.toLowerCase() === host);
+    return isOwn && this.#own.hasPort(port)
+      ? new Denial("loop_detected", { cause: `${authority.text} is a listener of the edge itself` })
+      : null;
+  }
+
   #denial(ip: IpBytes, authority: Authority, named: readonly IpRange[]): Denial | null {
     const layers = addressLayers(ip);
     // Before the class: a named range never opens the edge itself.
@@ -98,6 +133,8 @@ export interface SurveyedAddress {
   readonly denial: Denial["code"] | null;
   readonly why: string | null;
 }
+
+const LOOPBACKS: readonly IpBytes[] = [Uint8Array.of(127, 0, 0, 1), new Uint8Array(16).fill(1, 15)];
 
 function localAddresses(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((entries) => (entries ?? []).map(({ address }) => address));

@@ -25,6 +25,11 @@ export class OwnListeners {
     return false;
   }
 
+  /** Whether any of them is on this port. */
+  hasPort(port: number): boolean {
+    return this.#listeners().some((listener) => listener.port === port);
+  }
+
   #reaches(ip: IpBytes, bound: IpBytes | null): boolean {
     // A listener that cannot be read (a zone id) may be anywhere: its port is closed on this machine's addresses.
     const everywhere = bound === null || bound.every((byte) => byte === 0);

@@ -44,7 +44,7 @@ export class LeaseMetrics {
     });
     counterFamily(registry, {
       name: "postern_lease_rejections_total",
-      help: "Leases whose credential an upstream answered with 401.",
+      help: "Leases whose credential an upstream answered with 401, or a parent with 407.",
       labels: ["custody"],
       read: () => [...this.#rejected].map(([custody, count]) => [{ custody }, count]),
     });

@@ -54,6 +54,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#reader = new AnswerReader(context.limits);
     readOutFirst(socket);
     this.#stopReading = readDirectly(socket, this.#onData);
+    // Paused since a parent answered CONNECT on it.
+    socket.resume();
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);

@@ -1,8 +1,14 @@
 import { connect as connectTcp, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectTls, type SecureContext, TLSSocket } from "node:tls";
+import {
+  checkServerIdentity,
+  type ConnectionOptions,
+  connect as connectTls,
+  type SecureContext,
+  TLSSocket,
+} from "node:tls";
 import { Denial } from "../core/denial.ts";
 import type { Authority } from "../core/authority.ts";
-import type { PinnedAddress } from "../core/exchange.ts";
+import type { Pinned } from "../core/exchange.ts";
 
 export interface DialTls {
   readonly context: SecureContext;
@@ -28,16 +34,21 @@ export class ProtocolRefused extends Denial {
   }
 }
 
-/** Dials one pinned address set, and keeps the TLS session for the next time. */
+/** Opens a connection for a pool: to one of its pinned addresses, or through a parent. */
+export type Dial = (tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
+
+/** Opens connections to one pinned address set or name, and keeps the TLS session for the next time. */
 export class Dialler {
-  readonly pinned: PinnedAddress;
+  readonly pinned: Pinned;
+  readonly #way: Dial;
   readonly #context: SecureContext | null;
   readonly #timeoutMs: number;
   #session: Buffer | null = null;
 
   /** @param context `null` for plain HTTP */
-  constructor(pinned: PinnedAddress, context: SecureContext | null, timeoutMs: number) {
+  constructor(pinned: Pinned, way: Dial, context: SecureContext | null, timeoutMs: number) {
     this.pinned = pinned;
+    this.#way = way;
     this.#context = context;
     this.#timeoutMs = timeoutMs;
   }
@@ -47,9 +58,8 @@ export class Dialler {
    * @throws Denial as `dial` does; `ProtocolRefused` when the upstream says that it speaks none of them
    */
   async dial(protocols: readonly string[]): Promise<Dialled> {
-    const { authority, addresses } = this.pinned;
     try {
-      return await dial(authority, addresses, this.#tls(protocols), this.#timeoutMs);
+      return await this.#way(this.#tls(protocols), this.#timeoutMs);
     } catch (thrown) {
       this.#session = null;
       throw thrown;
@@ -81,8 +91,7 @@ export async function dial(
   for (const address of addresses) {
     try {
       const socket = await dialOne(authority, address, tls, share);
-      const protocol = socket instanceof TLSSocket && socket.alpnProtocol ? socket.alpnProtocol : null;
-      return { socket, address, protocol };
+      return { socket, address, protocol: protocolOf(socket) };
     } catch (thrown) {
       last = Denial.from(thrown);
       // A certificate that does not verify is an answer, not an outage: another address must not paper over it.
@@ -92,9 +101,40 @@ export async function dial(
   throw last ?? new Denial("upstream_unreachable");
 }
 
+function protocolOf(socket: Socket): string | null {
+  return socket instanceof TLSSocket && socket.alpnProtocol ? socket.alpnProtocol : null;
+}
+
 function dialOne(authority: Authority, address: string, tls: DialTls | null, timeoutMs: number): Promise<Socket> {
+  if (tls === null) return established(plain(authority, address), "connect", address, timeoutMs);
+  const socket = secure(authority, tls, { host: address, port: authority.port });
+  return established(socket, "secureConnect", address, timeoutMs);
+}
+
+/**
+ * TLS to the authority on a stream that leads there already.
+ * @param address for the cause of a denial
+ * @throws Denial as `dial`
+ */
+export async function secureOver(
+  authority: Authority,
+  stream: Socket,
+  tls: DialTls,
+  address: string,
+  timeoutMs: number,
+): Promise<Dialled> {
+  const secured = secure(authority, tls, { socket: stream });
+  const socket = await established(secured, "secureConnect", address, timeoutMs);
+  return { socket, address, protocol: protocolOf(socket) };
+}
+
+function established(
+  socket: Socket,
+  event: "connect" | "secureConnect",
+  address: string,
+  timeoutMs: number,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = tls === null ? plain(authority, address) : secure(authority, address, tls);
     // Whoever holds the socket has its own handler; this one is for the moments between two holders.
     socket.on("error", () => undefined);
     const settle = (): void => {
@@ -115,7 +155,7 @@ function dialOne(authority: Authority, address: string, tls: DialTls | null, tim
     );
     socket.on("error", onError);
     socket.on("close", onClose);
-    socket.once(tls === null ? "connect" : "secureConnect", () => {
+    socket.once(event, () => {
       settle();
       resolve(socket);
     });
@@ -126,10 +166,16 @@ function plain(authority: Authority, address: string): Socket {
   return connectTcp({ host: address, port: authority.port, noDelay: true, keepAlive: true, allowHalfOpen: true });
 }
 
-function secure(authority: Authority, address: string, tls: DialTls): TLSSocket {
+/** @param over where to connect to, or the stream that is connected already */
+function secure(
+  authority: Authority,
+  tls: DialTls,
+  over: { readonly host: string; readonly port: number } | { readonly socket: Socket },
+): TLSSocket {
   const options: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
-    host: address,
-    port: authority.port,
+    ...over,
+    // Left to itself Node holds the certificate to what was dialled where there is no SNI: here that may be a parent.
+    checkServerIdentity: (_dialled, certificate) => checkServerIdentity(authority.host, certificate),
     secureContext: tls.context,
     // RFC 6066 §3: no SNI for IP literals; the certificate is then checked against the address itself.
     servername: authority.ip === null ? authority.host : "",

@@ -1,5 +1,5 @@
 import { Denial } from "../core/denial.ts";
-import type { Permit, PinnedAddress } from "../core/exchange.ts";
+import type { Permit, Pinned } from "../core/exchange.ts";
 import type { ConnectWant, UpstreamChannel } from "../core/wire.ts";
 import type { Dialled } from "./dial.ts";
 import { Http2Session, type SessionContext } from "./http2-session.ts";
@@ -15,7 +15,7 @@ interface Waiter {
  * session serves many. Further ones are opened when all places are taken, as many as HTTP/1.1 connections may be.
  */
 export class Http2Pool {
-  readonly #pinned: PinnedAddress;
+  readonly #pinned: Pinned;
   readonly #dialOne: () => Promise<Dialled>;
   readonly #options: PoolOptions;
   readonly #context: SessionContext;
@@ -25,7 +25,7 @@ export class Http2Pool {
   #opening: Promise<Http2Session> | null = null;
 
   /** @param dialOne dials `pinned`; what it returns speaks HTTP/2 */
-  constructor(pinned: PinnedAddress, dialOne: () => Promise<Dialled>, scheme: "http" | "https", options: PoolOptions) {
+  constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, scheme: "http" | "https", options: PoolOptions) {
     this.#pinned = pinned;
     this.#dialOne = dialOne;
     this.#options = options;

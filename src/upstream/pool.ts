@@ -1,5 +1,5 @@
 import { Denial } from "../core/denial.ts";
-import type { Permit, PinnedAddress } from "../core/exchange.ts";
+import type { Permit, Pinned } from "../core/exchange.ts";
 import type { ConnectWant } from "../core/wire.ts";
 import { UpstreamConnection, type ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
@@ -27,7 +27,7 @@ interface Waiter {
 
 /** HTTP/1.1 connections of one destination to one pinned address set. The last one used is the next one taken: it is the least stale. */
 export class UpstreamPool {
-  readonly #pinned: PinnedAddress;
+  readonly #pinned: Pinned;
   readonly #dialOne: () => Promise<Dialled>;
   readonly #options: PoolOptions;
   readonly #context: ConnectionContext;
@@ -36,7 +36,7 @@ export class UpstreamPool {
   #open = 0;
 
   /** @param dialOne dials `pinned`, for HTTP/1.1 */
-  constructor(pinned: PinnedAddress, dialOne: () => Promise<Dialled>, options: PoolOptions) {
+  constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, options: PoolOptions) {
     this.#pinned = pinned;
     this.#dialOne = dialOne;
     this.#options = options;

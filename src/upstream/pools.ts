@@ -1,10 +1,12 @@
 import type { Destination } from "../core/destination.ts";
-import type { Permit, PinnedAddress } from "../core/exchange.ts";
+import { Denial } from "../core/denial.ts";
+import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
 import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
 import { ChoicePool } from "./choice-pool.ts";
-import { dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
+import { type Dial, dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
 import { Http2Pool } from "./http2-pool.ts";
 import { KnownHttp } from "./known-http.ts";
+import type { Parents } from "./parent.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import type { UpstreamTrust } from "./trust.ts";
 
@@ -21,62 +23,92 @@ interface Kept {
 
 /**
  * The edge's upstream connections: a pool for each destination and pinned address set. A reload makes new destinations and
- * with them new pools; connections of the old ones are not used again and end when their idle time is up.
+ * with them new pools; connections of the old ones are not used again and end when their idle time is up. Where a
+ * parent knows the session by a credential, the session has pools of its own.
  */
 export class UpstreamPools implements UpstreamPort {
   readonly #options: Omit<PoolOptions, "onEmpty">;
   readonly #trust: UpstreamTrust;
   readonly #kept = new WeakMap<Destination, Kept>();
+  readonly #parents: Parents | null;
 
-  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">) {
+  /** @param parents `null` where no destination has one */
+  constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">, parents: Parents | null = null) {
     this.#trust = trust;
     this.#options = options;
+    this.#parents = parents;
   }
 
-  connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#poolFor(permit, pinned).take(permit, want);
+  connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
+    if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
+    return this.#poolFor(permit, pinned, "").take(permit, want);
   }
 
-  async dialRaw(
-    permit: Permit,
-    pinned: PinnedAddress,
-  ): Promise<{ readonly stream: RawStream; readonly address: string }> {
-    const { socket, address } = await dial(
-      permit.authority,
-      pinned.addresses,
-      null,
-      this.#options.timeouts.upstreamConnectMs,
-    );
+  async dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }> {
+    const { upstreamConnectMs } = this.#options.timeouts;
+    const { socket, address } =
+      permit.destination.parent === null
+        ? await dial(permit.authority, addressesOf(pinned), null, upstreamConnectMs)
+        : await this.#parentsOf(permit).open(permit, pinned, "raw", upstreamConnectMs);
     return { stream: socket, address };
   }
 
-  #poolFor(permit: Permit, pinned: PinnedAddress): Pool {
+  async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
+    const apart = await this.#parentsOf(permit).admit(permit);
+    return await this.#poolFor(permit, pinned, apart).take(permit, want);
+  }
+
+  #parentsOf({ destination }: Permit): Parents {
+    if (this.#parents === null) throw new Denial("internal", { cause: `${destination.name}: there are no parents` });
+    return this.#parents;
+  }
+
+  /** @param apart what keeps its connections from those of other exchanges with the same destination and addresses */
+  #poolFor(permit: Permit, pinned: Pinned, apart: string): Pool {
     const { destination } = permit;
     let kept = this.#kept.get(destination);
     if (kept === undefined) {
       kept = { pools: new Map(), known: new KnownHttp() };
       this.#kept.set(destination, kept);
     }
-    let pool = kept.pools.get(pinned.key);
+    const key = apart === "" ? pinned.key : pinned.key + apart;
+    let pool = kept.pools.get(key);
     if (pool === undefined) {
-      pool = this.#newPool(destination, pinned, kept);
-      kept.pools.set(pinned.key, pool);
+      pool = this.#newPool(permit, pinned, key, kept);
+      kept.pools.set(key, pool);
     }
     return pool;
   }
 
-  #newPool(destination: Destination, pinned: PinnedAddress, { pools, known }: Kept): Pool {
+  /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
+  #newPool(permit: Permit, pinned: Pinned, key: string, { pools, known }: Kept): Pool {
+    const { destination } = permit;
     const context = destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
-    const dialler = new Dialler(pinned, context, this.#options.timeouts.upstreamConnectMs);
+    const dialler = new Dialler(pinned, this.#wayTo(permit, pinned), context, this.#options.timeouts.upstreamConnectMs);
     const options: PoolOptions = {
       ...this.#options,
       onEmpty: () => {
-        if (pools.get(pinned.key) === pool) pools.delete(pinned.key);
+        if (pools.get(key) === pool) pools.delete(key);
       },
     };
     const pool = poolOf(destination, dialler, known, options);
     return pool;
   }
+
+  #wayTo(permit: Permit, pinned: Pinned): Dial {
+    if (permit.destination.parent === null) {
+      const { authority } = permit;
+      return async (tls, timeoutMs) => await dial(authority, addressesOf(pinned), tls, timeoutMs);
+    }
+    const parents = this.#parentsOf(permit);
+    return (tls, timeoutMs) => parents.open(permit, pinned, tls ?? "http", timeoutMs);
+  }
+}
+
+/** What was checked is what is dialled. @throws Denial `internal` for a name that was not resolved: it has no address */
+function addressesOf(pinned: Pinned): readonly string[] {
+  if (pinned instanceof PinnedAddress) return pinned.addresses;
+  throw new Denial("internal", { cause: `${pinned.authority.text} was not resolved` });
 }
 
 function poolOf(destination: Destination, dialler: Dialler, known: KnownHttp, options: PoolOptions): Pool {

@@ -25,6 +25,7 @@ export function destination(attachments: readonly AttachmentSpec[], more: Partia
     dropHeaders: [],
     addresses: [],
     trust: null,
+    parent: null,
     ...more,
   });
 }

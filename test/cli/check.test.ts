@@ -167,6 +167,7 @@ describe("explain", () => {
       "authority | api.example.com:443",
       "destination | api (enforce, inspect, http auto)",
       "allow[0] | GET,POST /v1/**: allows it",
+      "way | direct",
       "addresses | 203.0.112.9",
       "credential | main/key, attached as query k",
       "",
@@ -222,5 +223,80 @@ describe("explain", () => {
     const { code, err } = await explain(...words);
     expect(code).toBe(2);
     expect(err).toContain(message);
+  });
+});
+
+describe("parents", () => {
+  const file = write(
+    "parents.yaml",
+    EDGE.replace(
+      "custody:\n",
+      "upstream:\n  parents:\n    corp: { address: proxy.corp.example:3128, addresses: [10.0.0.5] }\n    names: { address: names.corp.example:3128, tls: {}, connect_by: name, credential: corp, attach: { as: bearer } }\n  parent: corp\ncustody:\n",
+    )
+      .replace(
+        "resolver:\n  hosts: { ",
+        "resolver:\n  hosts: { proxy.corp.example: [10.0.0.5], names.corp.example: [10.0.0.6], ",
+      )
+      .replace(
+        "      credentials:\n",
+        '      credentials:\n        - { name: corp, kind: token, source: { env: KEY }, hosts: ["names.corp.example:3128"] }\n',
+      )
+      .replace("  - { name: inner,", "  - { name: inner, parent: names,")
+      .replace("  - { name: tunnel,", "  - { name: tunnel, parent: direct,"),
+  );
+  const rows = (out: string): string[] => out.split("\n").map((line) => line.trim().replaceAll(/ {2,}/g, " | "));
+
+  test("check tells each and who goes through it", async () => {
+    const { code, out, err } = await postern("check", "--config", file);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(rows(out)).toEqual(
+      expect.arrayContaining([
+        "corp | proxy.corp.example:3128, CONNECT by address, without a credential",
+        "names | names.corp.example:3128 over TLS, CONNECT by name, with main/corp as bearer",
+        "inner | inner.example.com:443 | https | inspect | auto | enforce | GET /** | - | names",
+        "watched | watched.example.com:443 | https | inspect | auto | report | GET /ok | - | corp",
+        "tunnel | loop.example.com:3128 | https | passthrough | - | enforce | everything, unseen | - | direct",
+      ]),
+    );
+    const json = JSON.parse((await postern("check", "--config", file, "--json")).out) as Record<string, unknown>;
+    expect(json).toMatchObject({
+      parents: [
+        { name: "corp", tls: false, credential: null },
+        { name: "names", connect_by: "name", credential: "main/corp" },
+      ],
+      destinations: [{ parent: "corp" }, { parent: "names" }, { parent: "corp" }, { parent: null }],
+    });
+  });
+
+  test("explain tells the way, and looks the parent up", async () => {
+    const { out } = await postern("explain", "--config", file, "GET", "https://api.example.com/v1/models");
+    expect(rows(out)).toEqual(
+      expect.arrayContaining([
+        "allowed: GET https://api.example.com/v1/models",
+        "way | through parent corp at proxy.corp.example:3128, CONNECT by address, without a credential",
+        "parent at | 10.0.0.5",
+        "addresses | 203.0.112.9",
+      ]),
+    );
+  });
+
+  test("explain looks up nothing that the parent is to resolve, and refuses a parent in a range that is not named", async () => {
+    const { out } = await postern("explain", "--config", file, "GET", "https://inner.example.com/");
+    expect(rows(out)[0]).toMatch(/^denied, address_denied/);
+    expect(rows(out)).toEqual(
+      expect.arrayContaining([
+        "way | through parent names at names.corp.example:3128 over TLS, CONNECT by name, with main/corp as bearer",
+        expect.stringMatching(/^parent at \| 10\.0\.0\.6: address_denied: /),
+        "addresses | not looked up: the parent resolves the name",
+      ]),
+    );
+    const json = JSON.parse(
+      (await postern("explain", "--config", file, "GET", "https://inner.example.com/", "--json")).out,
+    ) as object;
+    expect(json).toMatchObject({
+      parent: { name: "names" },
+      addresses: null,
+      parent_addresses: [{ denial: "address_denied" }],
+    });
   });
 });

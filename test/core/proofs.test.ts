@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import type { Authority } from "../../src/core/authority.ts";
-import { Lease, Permit, PinnedAddress, Session } from "../../src/core/exchange.ts";
+import { Lease, Permit, PinnedAddress, PinnedName, Session } from "../../src/core/exchange.ts";
 import type { Secret } from "../../src/core/secret.ts";
 
 /**
@@ -24,6 +24,7 @@ const MAKERS: readonly Maker[] = [
   { name: "Session.prove", call: /\bSession\s*\.\s*prove\b/, places: ["session/"] },
   { name: "Permit.grant", call: /\bPermit\s*\.\s*grant\b/, places: ["policy/"] },
   { name: "PinnedAddress.check", call: /\bPinnedAddress\s*\.\s*check\b/, places: ["policy/"] },
+  { name: "PinnedName.check", call: /\bPinnedName\s*\.\s*check\b/, places: ["policy/"] },
   { name: "Lease.grant", call: /\bLease\s*\.\s*grant\b/, places: ["custody/"] },
   { name: ".materialFor", call: /\.\s*materialFor\b/, places: ["attach/"] },
   {
@@ -61,7 +62,7 @@ describe("proofs are made in one place", async () => {
 
   test("no source casts its way to a proof", () => {
     // The angle-bracket form is an error of the compiler's `erasableSyntaxOnly`.
-    const cast = /\bas\s+(unknown\s+as\s+|never\s+as\s+)?(Session|Permit|PinnedAddress|Lease)\b/;
+    const cast = /\bas\s+(unknown\s+as\s+|never\s+as\s+)?(Session|Permit|PinnedAddress|PinnedName|Lease)\b/;
     const casting = sources.filter(({ text }) => cast.test(withoutComments(text)));
     expect(casting.map(({ file }) => file)).toEqual([]);
   });
@@ -89,6 +90,16 @@ describe("look-alikes do not compile", () => {
     expect(forged).not.toBeInstanceOf(PinnedAddress);
   });
 
+  test("an object literal is not a PinnedName, and a PinnedName is nothing that could be dialled", () => {
+    const authority = {} as Authority;
+    // @ts-expect-error a name that nobody judged is told to no parent
+    const forged: PinnedName = { authority, key: "a.test:443 by name", proof: "name" };
+    expect(forged).not.toBeInstanceOf(PinnedName);
+    expectTypeOf<PinnedName>().not.toExtend<PinnedAddress>();
+    expectTypeOf<PinnedAddress>().not.toExtend<PinnedName>();
+    expectTypeOf<PinnedName>().not.toHaveProperty("addresses");
+  });
+
   test("an object literal is not a Permit", () => {
     const parts = {} as Pick<Permit, "session" | "authority" | "destination">;
     // @ts-expect-error nobody but the policy permits
@@ -112,10 +123,12 @@ describe("look-alikes do not compile", () => {
       // @ts-expect-error the constructor is private
       () => new PinnedAddress({}, []),
       // @ts-expect-error the constructor is private
+      () => new PinnedName({}),
+      // @ts-expect-error the constructor is private
       () => new Lease({}),
     ];
     // The compiler is the judge here; none of them is called.
-    expect(attempts).toHaveLength(4);
+    expect(attempts).toHaveLength(5);
   });
 
   test("one proof is not another, and a string is not a Secret", () => {

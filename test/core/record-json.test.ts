@@ -119,6 +119,7 @@ describe("members of a record", () => {
       detail: "x",
       retried: true,
       masked: 1,
+      via: "corp",
     });
     const docs = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8");
     const table = /### Members of an exchange([^]*?)\n### /.exec(docs)?.[1] ?? "";

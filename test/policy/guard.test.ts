@@ -1,10 +1,11 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
-import type { Destination } from "../../src/core/destination.ts";
-import { Permit, type PinnedAddress } from "../../src/core/exchange.ts";
+import type { Destination, UpstreamParent } from "../../src/core/destination.ts";
+import { Permit, type Pinned, PinnedAddress, PinnedName } from "../../src/core/exchange.ts";
 import { parseIpRange } from "../../src/core/ip.ts";
 import { AddressGuard, type AddressGuardOptions } from "../../src/policy/guard.ts";
+import { permitForParent } from "../../src/policy/parent-permit.ts";
 import type { OwnListener } from "../../src/policy/own-listeners.ts";
 import { type Lookup, lookupBySystem } from "../../src/policy/resolver.ts";
 import { authority, codeOf, destination, session } from "./fixture.ts";
@@ -43,9 +44,14 @@ function guardOf(lookup: Lookup, options: Partial<AddressGuardOptions> = {}): Ad
   return new AddressGuard({ lookup, clock: new ManualClock(), own: () => [], interfaces: () => [], ...options });
 }
 
+function addressesOf(pinned: Pinned): readonly string[] {
+  if (!(pinned instanceof PinnedAddress)) throw new Error("a name was not resolved");
+  return pinned.addresses;
+}
+
 async function refusal(guard: AddressGuard, asked: Permit): Promise<string> {
   try {
-    return (await guard.pin(asked)).addresses.join(",");
+    return addressesOf(await guard.pin(asked)).join(",");
   } catch (thrown) {
     return codeOf(thrown);
   }
@@ -139,7 +145,7 @@ describe("answers are kept for a few seconds", () => {
     names.table["a.test"] = ["1.1.1.1"];
     const renewed = guard.pin(asked);
     expect(renewed).toBeInstanceOf(Promise);
-    expect((await renewed).addresses).toEqual(["1.1.1.1"]);
+    expect(addressesOf(await renewed)).toEqual(["1.1.1.1"]);
     expect(names.asked).toEqual(["a.test", "a.test"]);
   });
 
@@ -338,5 +344,68 @@ describe("a survey tells all and refuses nothing", () => {
 
   test("but a name that does not resolve", async () => {
     await expect(guard.survey(authority("absent.test"), [])).rejects.toMatchObject({ code: "name_unresolved" });
+  });
+});
+
+describe("a name that a parent resolves", () => {
+  const parent: UpstreamParent = {
+    name: "corp",
+    address: "proxy.corp.test:3128",
+    connectBy: "name",
+    serverName: "proxy.corp.test",
+    destination: destination({ name: "corp", addresses: ranges("10.0.0.5/32") }),
+  };
+  const asked = (host: string, changes: Partial<Destination> = {}): Permit =>
+    Permit.grant(session, authority(host), destination({ parent, ...changes }), "allow[0]");
+  const names = new Names({ "proxy.corp.test": ["10.0.0.5"], "inside.test": ["10.1.2.3"] });
+  const guard = guardOf(names.lookup, {
+    own: () => [{ address: "0.0.0.0", port: 3128 }],
+    ownNames: () => ["Edge-1.corp"],
+  });
+
+  test("is not resolved, and holds nothing that could be dialled", () => {
+    const pinned = guard.pin(asked("inside.test"));
+    expect(pinned).toBeInstanceOf(PinnedName);
+    expect(pinned).toMatchObject({ key: "inside.test:443 by name" });
+    expect(names.asked).toEqual([]);
+  });
+
+  test("is resolved and checked where the parent gets addresses", async () => {
+    const byAddress = asked("inside.test", { parent: { ...parent, connectBy: "address" } });
+    expect(await refusal(guard, byAddress)).toBe("address_denied");
+  });
+
+  test.each([
+    ["an address in its place", "10.1.2.3", "address_denied"],
+    ["a metadata service", "169.254.169.254", "address_denied"],
+    ["an address of the edge", "127.0.0.1:3128", "loop_detected"],
+    ["localhost", "localhost", "address_denied"],
+    ["a name below localhost", "a.localhost", "address_denied"],
+    ["localhost on a port of the edge", "localhost:3128", "loop_detected"],
+    ["the edge's own name and port", "edge-1.corp:3128", "loop_detected"],
+  ])("%s is judged as ever", async (_name, host, code) => {
+    expect(await refusal(guard, asked(host))).toBe(code);
+  });
+
+  test("the edge's own name on another port is a name like any other", () => {
+    expect(guard.pin(asked("edge-1.corp"))).toBeInstanceOf(PinnedName);
+  });
+
+  test("a public address is pinned as one", () => {
+    expect(guard.pin(asked("8.8.8.8"))).toBeInstanceOf(PinnedAddress);
+  });
+
+  test("the parent itself is resolved and checked by its own ranges, in the session of the exchange", async () => {
+    const toParent = permitForParent(asked("inside.test"));
+    expect(toParent).toMatchObject({ session, rule: "parent", authority: { text: "proxy.corp.test:3128" } });
+    // On a port of the edge's own, but on another machine.
+    expect(await refusal(guard, toParent)).toBe("10.0.0.5");
+    const elsewhere = asked("inside.test", { parent: { ...parent, destination: destination() } });
+    expect(await refusal(guard, permitForParent(elsewhere))).toBe("address_denied");
+  });
+
+  test("a parent that leads to the edge itself is refused", async () => {
+    const looped = asked("inside.test", { parent: { ...parent, address: "127.0.0.1:3128" } });
+    expect(await refusal(guard, permitForParent(looped))).toBe("loop_detected");
   });
 });

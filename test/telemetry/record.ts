@@ -24,6 +24,7 @@ export function exchangeRecord(overrides: Partial<ExchangeRecord> = {}): Exchang
     status: 200,
     outcome: "completed",
     upstream: "192.0.2.7",
+    via: "",
     lease: "lease-1",
     resourceRef: "ref-1",
     injected: true,

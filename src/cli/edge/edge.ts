@@ -7,6 +7,7 @@ import type { GuestListener } from "../../guest/listener.ts";
 import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
 import { PolicyHolder } from "../../policy/holder.ts";
+import { permitForParent } from "../../policy/parent-permit.ts";
 import { createResponseGuard } from "../../scrub/guard.ts";
 import { ListenerSessions } from "../../session/listener-sessions.ts";
 import { Account } from "../../telemetry/account.ts";
@@ -14,6 +15,7 @@ import { Log } from "../../telemetry/log.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import { LeafCache } from "../../tls/leaf-cache.ts";
 import { LeafMinter } from "../../tls/leaf-minter.ts";
+import { Parents } from "../../upstream/parent.ts";
 import { UpstreamPools } from "../../upstream/pools.ts";
 import { UpstreamTrust } from "../../upstream/trust.ts";
 import type { Ready } from "../read-config/prepare.ts";
@@ -135,31 +137,46 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     },
   });
   undo.add(() => account.flush());
+  const addresses = new AddressGuard({
+    lookup: system.lookup(config),
+    clock,
+    own: own.all,
+    ttlMs: config.resolver.answerTtlMs,
+    timeoutMs: config.resolver.timeoutMs,
+  });
+  const trust = new UpstreamTrust([...system.systemRoots(), ...config.upstream.extraRoots]);
+  const parents = new Parents({
+    clock,
+    permitFor: permitForParent,
+    addresses,
+    leases: keeper,
+    attach,
+    trust,
+    limits,
+  });
   const line: Line = {
     clock,
     sessions: new ListenerSessions(
       new Map(config.listeners.map(({ name, session }): [string, SessionClaims] => [name, session.claims])),
     ),
     policy: holder,
-    addresses: new AddressGuard({
-      lookup: system.lookup(config),
-      clock,
-      own: own.all,
-      ttlMs: config.resolver.answerTtlMs,
-      timeoutMs: config.resolver.timeoutMs,
-    }),
+    addresses,
     leases: keeper,
     attach,
     guard: createResponseGuard(),
     account,
-    upstream: new UpstreamPools(new UpstreamTrust([...system.systemRoots(), ...config.upstream.extraRoots]), {
-      clock,
-      sweep,
-      timeouts,
-      limits: { ...limits, trailerFields: TRAILER_FIELDS },
-      maxConnections: limits.upstreamConnectionsPerDestination,
-      events: metrics.upstream,
-    }),
+    upstream: new UpstreamPools(
+      trust,
+      {
+        clock,
+        sweep,
+        timeouts,
+        limits: { ...limits, trailerFields: TRAILER_FIELDS },
+        maxConnections: limits.upstreamConnectionsPerDestination,
+        events: metrics.upstream,
+      },
+      parents,
+    ),
   };
   await policy.take(ready);
   const boot = randomBytes(6).toString("hex");

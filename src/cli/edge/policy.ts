@@ -29,7 +29,7 @@ interface Parts {
 const NOTHING_NEW = "the policy is in force already; renewed files of ca and custody.*.remote.tls need a restart";
 
 /** What a reload takes over. */
-const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies"]);
+const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies", "parents"]);
 
 /** The policy of a running edge: taken over whole or not at all. */
 export class EdgePolicy {

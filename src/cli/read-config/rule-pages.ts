@@ -77,9 +77,11 @@ export function frozen<T>(value: T): T {
 
 /** The same for equal bodies only. Texts of roots are long, so their number stands for them. */
 function keyOf({ destination, port, allow }: DestinationRule, trust: number): string {
-  const { scheme, tls, mode, credential, attachments, dropHeaders, addresses } = destination;
+  const { scheme, tls, mode, credential, attachments, dropHeaders, addresses, parent } = destination;
   const ranges = addresses.map(({ base, prefix }) => `${base.join(".")}/${prefix}`);
-  return JSON.stringify([port, scheme, tls, mode, trust, credential, attachments, dropHeaders, ranges, allow]);
+  // A name means one parent throughout a config.
+  const via = parent?.name ?? null;
+  return JSON.stringify([port, scheme, tls, mode, trust, via, credential, attachments, dropHeaders, ranges, allow]);
 }
 
 function bodyOf({ destination, port, allow }: DestinationRule): RuleBody {

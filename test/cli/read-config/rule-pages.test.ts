@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { deserialize, serialize } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { pagesOf, PageReader, type RulePage } from "../../../src/cli/read-config/rule-pages.ts";
-import type { DestinationRule, HostPattern } from "../../../src/core/destination.ts";
+import type { DestinationRule, HostPattern, UpstreamParent } from "../../../src/core/destination.ts";
 import { allow, destination, host } from "../../policy/fixture.ts";
 
 /** What comes out on the other side is what went in: every part of a rule, frozen, and one object for what is equal. */
@@ -15,6 +15,12 @@ function sent(rules: readonly DestinationRule[]): DestinationRule[] {
 
 function rule(name: string, pattern: HostPattern, changes: Partial<DestinationRule> = {}): DestinationRule {
   return { destination: destination({ name }), host: pattern, port: 443, allow: [allow()], ...changes };
+}
+
+/** A name means one parent throughout a config. */
+function parentCalled(name: string): UpstreamParent {
+  const to = destination({ name, addresses: [{ base: Uint8Array.of(10, 0, 0, 5), prefix: 32 }] });
+  return { name, address: `${name}.test:3128`, connectBy: "address", serverName: `${name}.test`, destination: to };
 }
 
 const patterns = fc.constantFrom("a.example.com", "*.example.com", "10.0.0.0/8", "2001:db8::1").map(host);
@@ -31,6 +37,7 @@ const bodies = fc.record({
     .subarray(["10.0.0.0/8", "10.0.0.0/9", "fc00::/7"])
     .map((ranges) => ranges.map(host).flatMap((pattern) => (pattern.kind === "ip" ? [pattern.range] : []))),
   trust: fc.option(texts),
+  parent: fc.option(fc.constantFrom("corp", "names").map(parentCalled)),
   mode: fc.constantFrom("enforce" as const, "report" as const),
   tls: fc.constantFrom("inspect" as const, "passthrough" as const),
   http: fc.constantFrom("auto" as const, "h1" as const, "h2" as const, "h2c" as const),

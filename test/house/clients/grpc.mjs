@@ -1,6 +1,6 @@
 // A grpc-js program: calls of every kind through the proxy of its environment. Arguments: target, mode (tls|clear), [refused].
 import { readFileSync } from "node:fs";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, compressionAlgorithms, credentials, Metadata } from "@grpc/grpc-js";
 
 const [target, mode, only] = process.argv.slice(2);
 const roots = mode === "tls" ? readFileSync(process.env.GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) : null;
@@ -76,7 +76,7 @@ if (only === "refused") {
     doomed.once("data", () => doomed.cancel());
   });
   const compressing = new Client(target, roots === null ? credentials.createInsecure() : credentials.createSsl(roots), {
-    "grpc.default_compression_algorithm": 2,
+    "grpc.default_compression_algorithm": compressionAlgorithms.gzip,
   });
   told.compressed = await new Promise((resolve) => {
     const body = Buffer.alloc(100_000, "z");

@@ -174,6 +174,7 @@ export const DESTINATION: Destination = {
   dropHeaders: [],
   addresses: [],
   trust: null,
+  parent: null,
 };
 
 function portsFor(

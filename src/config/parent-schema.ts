@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { attachBasic, attachBearer } from "./destination-schema.ts";
+import { addressText, boundedText, pathText } from "./primitives.ts";
+
+/** The schema of the parent proxies: shape only. What the texts mean is checked in `parent.ts`. */
+
+export const parentSchema = z.strictObject({
+  address: addressText.describe("`host:port`, such as `proxy.corp.example:3128`; the host may be an IP address."),
+  tls: z
+    .strictObject({
+      trust: pathText.optional().describe("PEM file of roots that replace all others for this parent."),
+      server_name: boundedText(253)
+        .optional()
+        .describe("Name in the parent's certificate; left out: the host of `address`."),
+    })
+    .optional()
+    .describe("The parent itself is spoken to over TLS; `{}` for the usual roots and name. Left out: in the clear."),
+  connect_by: z
+    .enum(["address", "name"])
+    .default("address")
+    .describe(
+      "What CONNECT names: `address`, resolved and checked here, or `name`, which the parent resolves and nobody checks.",
+    ),
+  addresses: z
+    .array(boundedText(64))
+    .max(1000)
+    .default([])
+    .describe("Address ranges that the parent may stand in although their class is denied, such as `10.0.0.5`."),
+  credential: boundedText(200)
+    .optional()
+    .describe("Credential that CONNECT carries as `Proxy-Authorization`, leased for the parent's host and port."),
+  attach: z
+    .discriminatedUnion("as", [attachBasic, attachBearer])
+    .optional()
+    .describe("How the credential is said: `{ as: basic }` or `{ as: bearer }`; goes with `credential`."),
+  plain_http_credential: z
+    .literal("accept")
+    .optional()
+    .describe("Spelled out where the credential is to travel to a parent without `tls`, readable on the way."),
+});
+
+/** `direct` is no parent's name. */
+export const DIRECT = "direct";
+
+export type RawParent = z.output<typeof parentSchema>;
