@@ -75,8 +75,8 @@ async function bench(options: Options): Promise<number> {
   }
 
   const names = present.map(({ name }) => name);
-  results.deriveDifference("latency.added-p50", "latency.p50", "direct", names);
-  results.deriveDifference("latency.added-p99", "latency.p99", "direct", names);
+  for (const { id, lessDirect } of measures.flatMap(({ figures }) => figures))
+    if (lessDirect !== undefined) results.deriveDifference(id, lessDirect, "direct", names);
   const facts: RunFacts = {
     startedAt,
     seconds: Math.round((performance.now() - startMs) / 1000),

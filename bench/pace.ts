@@ -10,6 +10,8 @@ export interface Pace {
   readonly firstHits: number;
   /** 100 MB transfers a sample. */
   readonly bulkTimes: number;
+  /** 100 MB a time through a destination that is not looked into. */
+  readonly passThroughTimes: number;
   readonly latencyMs: number;
   readonly idleTunnels: number;
   readonly memoryRequests: number;
@@ -27,6 +29,7 @@ export const FULL: Pace = {
   warmUpMs: 4000,
   firstHits: 12,
   bulkTimes: 2,
+  passThroughTimes: 10,
   latencyMs: 2000,
   idleTunnels: 1000,
   memoryRequests: 100_000,
@@ -43,6 +46,7 @@ export const QUICK: Pace = {
   warmUpMs: 1500,
   firstHits: 8,
   bulkTimes: 1,
+  passThroughTimes: 5,
   latencyMs: 1000,
   idleTunnels: 250,
   memoryRequests: 30_000,
