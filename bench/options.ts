@@ -10,6 +10,8 @@ export interface Options {
   readonly only: ReadonlySet<string>;
   readonly contenders: ReadonlySet<string>;
   readonly rounds: number | null;
+  /** Processes are started anew before every so many rounds, or `null`. */
+  readonly freshEvery: number | null;
   /** The run ends with what it has when this is over, minutes. */
   readonly limitMinutes: number;
   readonly keepFiles: boolean;
@@ -27,6 +29,7 @@ export const SURVEYS = ["memory", "allow-list"] as const;
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   keepalive: ["keepalive-1", "keepalive-16", "keepalive-64"],
   bulk: ["download", "upload"],
+  h2: ["h2-keepalive", "h2-upstream", "grpc-unary"],
 };
 
 export const USAGE = `npm run bench -- [options]
@@ -35,6 +38,7 @@ export const USAGE = `npm run bench -- [options]
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
+  --fresh N             start everybody anew before every Nth round: no process of one contender is the lucky one for long
   --json FILE           write every figure of every round
   --limit-minutes N     end with what there is after N minutes (default 20)
   --profile FOLDER      write a CPU profile of Postern's process (its figures suffer: look at shares, not at seconds)
@@ -57,6 +61,7 @@ export function parseOptions(args: readonly string[]): Options | "help" {
       {},
     ),
     rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
+    freshEvery: values.fresh === undefined ? null : whole("--fresh", values.fresh, 1, 40),
     limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
     keepFiles: values.keep === true,
     profiles: values.profile === undefined ? null : resolve(values.profile),
@@ -74,6 +79,7 @@ function parse(args: readonly string[]) {
         only: { type: "string" },
         contenders: { type: "string" },
         rounds: { type: "string" },
+        fresh: { type: "string" },
         "limit-minutes": { type: "string" },
         keep: { type: "boolean" },
         profile: { type: "string" },

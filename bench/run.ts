@@ -17,6 +17,8 @@ export interface Plan {
   readonly measures: readonly Measure[];
   readonly surveys: ReadonlySet<string>;
   readonly pace: Pace;
+  /** Everybody is started anew before every so many rounds; `null`: once for all. */
+  readonly freshEvery: number | null;
   readonly results: Results;
   /** Logs are cut after each round, so that a long run fills no disk, unless somebody wants to read them. */
   readonly keepLogs: boolean;
@@ -38,11 +40,16 @@ export async function run(plan: Plan): Promise<void> {
   const starter = makeStarter(plan);
   try {
     if (plan.measures.length > 0) {
-      await startAll(plan, starter, running);
-      for (let round = 0; round < plan.pace.rounds; round++) await runRound(plan, running, round);
+      for (let round = 0; round < plan.pace.rounds; round++) {
+        if (round === 0 || (plan.freshEvery !== null && round % plan.freshEvery === 0)) {
+          await stopAll(running);
+          await startAll(plan, starter, running);
+        }
+        await runRound(plan, running, round);
+      }
     }
   } finally {
-    await Promise.all([...running.values()].map((each) => each.stop()));
+    await stopAll(running);
   }
   if (plan.surveys.has("memory")) await runMemory(plan, starter);
   if (plan.surveys.has("allow-list")) await runAllowList(plan, starter);
@@ -57,6 +64,11 @@ function makeStarter({ stage, profiles }: Plan): Starter {
     mkdirSync(folder);
     return contender.start(stage, { folder, destinations, profiles });
   };
+}
+
+async function stopAll(running: Map<string, Running>): Promise<void> {
+  await Promise.all([...running.values()].map((each) => each.stop()));
+  running.clear();
 }
 
 /** Starts and warms everybody up. */

@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from "node:http2";
+import { setTimeout as sleep } from "node:timers/promises";
 import { JSON_BODY } from "../wire/fixtures.ts";
 import { GRPC_MESSAGE, GRPC_PATH } from "../wire/grpc.ts";
 import { openHttp2Tunnel } from "./connect.ts";
@@ -21,6 +22,8 @@ export interface Http2Job {
   readonly windowMs: number;
 }
 
+const LAST_ANSWERS_MS = 2000;
+
 /** @returns `null` when the other side did not choose HTTP/2 */
 export async function http2Requests(job: Http2Job): Promise<Tally | null> {
   const socket = await openHttp2Tunnel(job.route, job.host, job.port);
@@ -36,10 +39,9 @@ export async function http2Requests(job: Http2Job): Promise<Tally | null> {
     const tally = tallyWindow(job.route, job.upstreamPid, job, () => loops.count);
     return await Promise.race([tally, loops.failure, broken.promise]);
   } finally {
-    // Streams that are open when a session breaks are closed with it.
-    await loops.stop();
-    session.close();
-    socket.destroySoon();
+    // What is still to be answered gets its time, so that nobody is hung up on in the middle of it.
+    await Promise.race([loops.stop(), sleep(LAST_ANSWERS_MS)]);
+    session.destroy();
   }
 }
 
