@@ -33,14 +33,14 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 
 export const USAGE = `npm run bench -- [options]
-  --quick               about 2 minutes, two short rounds: for a look, not for a verdict
+  --quick               about 4 minutes, two short rounds: for a look, not for a verdict
   --only a,b            ${[...measures.map((each) => each.name), ...SURVEYS, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
   --fresh N             start everybody anew before every Nth round: no process of one contender is the lucky one for long
   --json FILE           write every figure of every round
-  --limit-minutes N     end with what there is after N minutes (default 20)
+  --limit-minutes N     end with what there is after N minutes (default 30)
   --profile FOLDER      write a CPU profile of Postern's process (its figures suffer: look at shares, not at seconds)
   --keep                keep the temporary folder with configurations and logs
 `;
@@ -62,7 +62,7 @@ export function parseOptions(args: readonly string[]): Options | "help" {
     ),
     rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
     freshEvery: values.fresh === undefined ? null : whole("--fresh", values.fresh, 1, 40),
-    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
+    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "30", 1, 240),
     keepFiles: values.keep === true,
     profiles: values.profile === undefined ? null : resolve(values.profile),
     baseline: values.baseline === undefined ? null : resolve(values.baseline),

@@ -21,7 +21,7 @@ export interface Pace {
   readonly settleMs: number;
 }
 
-/** Under 15 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
+/** About 20 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
 export const FULL: Pace = {
   rounds: 6,
   warmMs: 300,
@@ -37,7 +37,7 @@ export const FULL: Pace = {
   settleMs: 1500,
 };
 
-/** About 2 minutes: for a look while changing something, not for a verdict. */
+/** About 4 minutes: for a look while changing something, not for a verdict. */
 export const QUICK: Pace = {
   ...FULL,
   rounds: 2,
