@@ -137,7 +137,7 @@ destinations:
     addresses: [127.0.0.0/8]
   - name: http2
     host: ${HTTP2_HOST}
-    port: ${http2Port}${knowsHttp2 ? '\n    http: "2"' : ""}
+    port: ${http2Port}${knowsHttp2 ? "\n    http: h2" : ""}
     allow:
       - methods: [GET, POST]
         paths: ["/json", "${GRPC_PATH}"]

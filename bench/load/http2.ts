@@ -36,13 +36,25 @@ export async function http2Requests(job: Http2Job): Promise<Tally | null> {
   const once = job.call === "json" ? getJson : callUnary;
   const loops = new Loops(job.streams, () => once(session, job));
   try {
-    const tally = tallyWindow(job.route, job.upstreamPid, job, () => loops.count);
-    return await Promise.race([tally, loops.failure, broken.promise]);
+    return await Promise.race([tallyOnceOpen(job, loops), loops.failure, broken.promise]);
   } finally {
     // What is still to be answered gets its time, so that nobody is hung up on in the middle of it.
     await Promise.race([loops.stop(), sleep(LAST_ANSWERS_MS)]);
     session.destroy();
   }
+}
+
+const LOOK_MS = 10;
+const OPEN_MS = 15_000;
+
+/** To HTTP/1.1 each stream needs an upstream connection of its own: what is counted begins when all of them are open. */
+async function tallyOnceOpen(job: Http2Job, loops: Loops): Promise<Tally> {
+  const endMs = performance.now() + OPEN_MS;
+  while (loops.count < job.streams * 2) {
+    if (performance.now() > endMs) throw new Error(`${loops.count} answers to ${job.streams} streams in ${OPEN_MS} ms`);
+    await sleep(LOOK_MS);
+  }
+  return tallyWindow(job.route, job.upstreamPid, job, () => loops.count);
 }
 
 function getJson(session: ClientHttp2Session, { route }: Http2Job): Promise<void> {
