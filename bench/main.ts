@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, loadavg } from "node:os";
 import { contenders as allContenders } from "./contenders/all.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { baseline } from "./contenders/postern.ts";
@@ -41,6 +41,7 @@ async function bench(options: Options): Promise<number> {
   };
   const pace = choosePace(options);
   const cores = chooseCores(say);
+  sayWhenBusy(say);
   const inspected = inspectContenders(options, say);
   const present = inspected.filter(({ about }) => "version" in about).map(({ contender }) => contender);
 
@@ -57,6 +58,7 @@ async function bench(options: Options): Promise<number> {
       measures: measures.filter(({ name }) => options.only.has(name)),
       surveys: new Set(SURVEYS.filter((name) => options.only.has(name))),
       pace,
+      freshEvery: options.freshEvery,
       results,
       profiles: options.profiles,
       keepLogs: options.keepFiles,
@@ -75,8 +77,8 @@ async function bench(options: Options): Promise<number> {
   }
 
   const names = present.map(({ name }) => name);
-  results.deriveDifference("latency.added-p50", "latency.p50", "direct", names);
-  results.deriveDifference("latency.added-p99", "latency.p99", "direct", names);
+  for (const { id, lessDirect } of measures.flatMap(({ figures }) => figures))
+    if (lessDirect !== undefined) results.deriveDifference(id, lessDirect, "direct", names);
   const facts: RunFacts = {
     startedAt,
     seconds: Math.round((performance.now() - startMs) / 1000),
@@ -100,6 +102,15 @@ function chooseCores(say: (line: string) => void): Cores {
   if (availableParallelism() >= 2) return { proxy: 0, load: 1 };
   say("this machine has one core: proxy and load share it, only CPU-seconds mean something");
   return { proxy: null, load: null };
+}
+
+/** Load average from which on others take part in what is measured. */
+const BUSY = 0.7;
+
+function sayWhenBusy(say: (line: string) => void): void {
+  const [load = 0] = loadavg();
+  if (load > BUSY)
+    say(`this machine is busy with something else (load ${load.toFixed(1)}): small differences mean nothing`);
 }
 
 interface Inspected {

@@ -10,6 +10,8 @@ export interface Options {
   readonly only: ReadonlySet<string>;
   readonly contenders: ReadonlySet<string>;
   readonly rounds: number | null;
+  /** Processes are started anew before every so many rounds, or `null`. */
+  readonly freshEvery: number | null;
   /** The run ends with what it has when this is over, minutes. */
   readonly limitMinutes: number;
   readonly keepFiles: boolean;
@@ -27,16 +29,18 @@ export const SURVEYS = ["memory", "allow-list"] as const;
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   keepalive: ["keepalive-1", "keepalive-16", "keepalive-64"],
   bulk: ["download", "upload"],
+  h2: ["h2-keepalive", "h2-upstream", "grpc-unary"],
 };
 
 export const USAGE = `npm run bench -- [options]
-  --quick               about 2 minutes, two short rounds: for a look, not for a verdict
+  --quick               about 4 minutes, two short rounds: for a look, not for a verdict
   --only a,b            ${[...measures.map((each) => each.name), ...SURVEYS, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
+  --fresh N             start everybody anew before every Nth round: no process of one contender is the lucky one for long
   --json FILE           write every figure of every round
-  --limit-minutes N     end with what there is after N minutes (default 20)
+  --limit-minutes N     end with what there is after N minutes (default 30)
   --profile FOLDER      write a CPU profile of Postern's process (its figures suffer: look at shares, not at seconds)
   --keep                keep the temporary folder with configurations and logs
 `;
@@ -57,7 +61,8 @@ export function parseOptions(args: readonly string[]): Options | "help" {
       {},
     ),
     rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
-    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "20", 1, 240),
+    freshEvery: values.fresh === undefined ? null : whole("--fresh", values.fresh, 1, 40),
+    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "30", 1, 240),
     keepFiles: values.keep === true,
     profiles: values.profile === undefined ? null : resolve(values.profile),
     baseline: values.baseline === undefined ? null : resolve(values.baseline),
@@ -74,6 +79,7 @@ function parse(args: readonly string[]) {
         only: { type: "string" },
         contenders: { type: "string" },
         rounds: { type: "string" },
+        fresh: { type: "string" },
         "limit-minutes": { type: "string" },
         keep: { type: "boolean" },
         profile: { type: "string" },

@@ -10,6 +10,8 @@ export interface Pace {
   readonly firstHits: number;
   /** 100 MB transfers a sample. */
   readonly bulkTimes: number;
+  /** 100 MB a time through a destination that is not looked into. */
+  readonly passThroughTimes: number;
   readonly latencyMs: number;
   readonly idleTunnels: number;
   readonly memoryRequests: number;
@@ -19,7 +21,7 @@ export interface Pace {
   readonly settleMs: number;
 }
 
-/** Under 15 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
+/** About 20 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
 export const FULL: Pace = {
   rounds: 6,
   warmMs: 300,
@@ -27,6 +29,7 @@ export const FULL: Pace = {
   warmUpMs: 4000,
   firstHits: 12,
   bulkTimes: 2,
+  passThroughTimes: 10,
   latencyMs: 2000,
   idleTunnels: 1000,
   memoryRequests: 100_000,
@@ -34,7 +37,7 @@ export const FULL: Pace = {
   settleMs: 1500,
 };
 
-/** About 2 minutes: for a look while changing something, not for a verdict. */
+/** About 4 minutes: for a look while changing something, not for a verdict. */
 export const QUICK: Pace = {
   ...FULL,
   rounds: 2,
@@ -43,6 +46,7 @@ export const QUICK: Pace = {
   warmUpMs: 1500,
   firstHits: 8,
   bulkTimes: 1,
+  passThroughTimes: 5,
   latencyMs: 1000,
   idleTunnels: 250,
   memoryRequests: 30_000,

@@ -1,13 +1,15 @@
 import { mkdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Contender, Running } from "./contenders/contender.ts";
-import type { Measure } from "./measures/measure.ts";
+import type { LoadJob } from "./load/jobs.ts";
+import type { Route } from "./load/route.ts";
+import { type Measure, NOT_SPOKEN } from "./measures/measure.ts";
 import type { Pace } from "./pace.ts";
 import type { Results } from "./report/results.ts";
 import type { Stage } from "./stage/stage.ts";
 import { surveyAllowList } from "./surveys/allow-list.ts";
 import { surveyMemory } from "./surveys/memory.ts";
-import { destinationHost } from "./wire/fixtures.ts";
+import { destinationHost, OPAQUE_HOST } from "./wire/fixtures.ts";
 
 export interface Plan {
   readonly stage: Stage;
@@ -15,6 +17,8 @@ export interface Plan {
   readonly measures: readonly Measure[];
   readonly surveys: ReadonlySet<string>;
   readonly pace: Pace;
+  /** Everybody is started anew before every so many rounds; `null`: once for all. */
+  readonly freshEvery: number | null;
   readonly results: Results;
   /** Logs are cut after each round, so that a long run fills no disk, unless somebody wants to read them. */
   readonly keepLogs: boolean;
@@ -28,19 +32,24 @@ export interface Plan {
 const DESTINATIONS = 1000;
 
 /**
- * One run: rounds over all contenders, everything interleaved (A B C D, A B C D, ...) so that a mood of the machine hits all
- * alike, then the surveys on fresh processes. What fails is recorded and left out of later rounds.
+ * One run: rounds over all contenders, everything interleaved (A B C D, D C B A, ...) so that a mood of the machine hits all
+ * alike and nobody always comes after the same one, then the surveys on fresh processes. What fails is recorded and left out of later rounds.
  */
 export async function run(plan: Plan): Promise<void> {
   const running = new Map<string, Running>();
   const starter = makeStarter(plan);
   try {
     if (plan.measures.length > 0) {
-      await startAll(plan, starter, running);
-      for (let round = 0; round < plan.pace.rounds; round++) await runRound(plan, running, round);
+      for (let round = 0; round < plan.pace.rounds; round++) {
+        if (round === 0 || (plan.freshEvery !== null && round % plan.freshEvery === 0)) {
+          await stopAll(running);
+          await startAll(plan, starter, running);
+        }
+        await runRound(plan, running, round);
+      }
     }
   } finally {
-    await Promise.all([...running.values()].map((each) => each.stop()));
+    await stopAll(running);
   }
   if (plan.surveys.has("memory")) await runMemory(plan, starter);
   if (plan.surveys.has("allow-list")) await runAllowList(plan, starter);
@@ -57,43 +66,51 @@ function makeStarter({ stage, profiles }: Plan): Starter {
   };
 }
 
+async function stopAll(running: Map<string, Running>): Promise<void> {
+  await Promise.all([...running.values()].map((each) => each.stop()));
+  running.clear();
+}
+
 /** Starts and warms everybody up. */
 async function startAll(plan: Plan, start: Starter, running: Map<string, Running>): Promise<void> {
-  const { stage, pace } = plan;
+  const { pace, stage } = plan;
   for (const contender of plan.contenders) {
     plan.say(`starting ${contender.name}`);
     await attempt(plan, contender.name, "start", async () => {
       const started = await start(contender, DESTINATIONS);
       running.set(contender.name, started);
-      const { route } = started;
-      await stage.run(
-        {
-          kind: "keepalive",
-          route,
-          upstreamPid: stage.upstreamPid,
-          host: destinationHost(0),
-          plain: false,
-          connections: 16,
-          warmMs: 0,
-          windowMs: pace.warmUpMs,
-        },
-        pace.warmUpMs + 20_000,
-      );
+      await stage.run(warmUp(plan, started.route), pace.warmUpMs + 20_000);
     });
   }
+}
+
+/** Load for a contender that has just started. */
+function warmUp({ stage, pace }: Plan, route: Route): LoadJob {
+  const { upstreamPid } = stage;
+  if (route.kind === "relay")
+    return { kind: "opaque", route, upstreamPid, host: OPAQUE_HOST, times: pace.passThroughTimes };
+  const host = destinationHost(0);
+  const windowMs = pace.warmUpMs;
+  return { kind: "keepalive", route, upstreamPid, host, plain: false, connections: 16, warmMs: 0, windowMs };
 }
 
 async function runRound(plan: Plan, running: ReadonlyMap<string, Running>, round: number): Promise<void> {
   const { stage, pace, results } = plan;
   for (const measure of plan.measures) {
     const said: string[] = [];
-    for (const contender of plan.contenders) {
+    for (const contender of round % 2 === 0 ? plan.contenders : plan.contenders.toReversed()) {
       const each = running.get(contender.name);
-      if (each === undefined || !measure.kinds.includes(contender.kind)) continue;
-      if (results.hasFailed(contender.name, measure.name)) continue;
+      if (each === undefined || !takesPart(contender, measure)) continue;
+      if (results.hasFailed(contender.name, measure.name) || results.isNotSpoken(contender.name, measure.name))
+        continue;
       await attempt(plan, contender.name, measure.name, async () => {
         if (each.hasEnded()) throw new Error("its process has ended");
         const values = await measure.sample(stage, each.route, pace, round);
+        if (values === NOT_SPOKEN) {
+          results.notSpoken(contender.name, measure.name);
+          said.push(`${contender.name} ${NOT_SPOKEN}`);
+          return;
+        }
         results.record(contender.name, round, values);
         const main = measure.figures[0];
         if (main !== undefined) said.push(`${contender.name} ${(values[main.id] ?? Number.NaN).toFixed(main.digits)}`);
@@ -107,9 +124,13 @@ async function runRound(plan: Plan, running: ReadonlyMap<string, Running>, round
   for (const each of running.values()) each.logs.forEach((file) => truncateSync(file));
 }
 
+function takesPart({ kind, without }: Contender, { kinds, name }: Measure): boolean {
+  return kinds.includes(kind) && without?.includes(name) !== true;
+}
+
 async function runMemory(plan: Plan, start: Starter): Promise<void> {
   for (const contender of plan.contenders) {
-    if (contender.kind === "direct") continue;
+    if (contender.kind === "direct" || contender.kind === "relay") continue;
     await attempt(plan, contender.name, "memory", async () => {
       const values = await surveyMemory(plan.stage, () => start(contender, DESTINATIONS), plan.pace);
       plan.results.record(contender.name, 0, values);

@@ -19,6 +19,8 @@ export interface ValueTarget extends Bound {
   readonly kind: "value";
   readonly figure: string;
   readonly unit: string;
+  /** Decimals in the report. */
+  readonly digits: number;
 }
 
 export const targets: readonly Target[] = [
@@ -32,6 +34,8 @@ export const targets: readonly Target[] = [
   against("squid", "plain.cpu", "at most", 0.6, "plain HTTP: CPU"),
   against("squid", "denied.rate", "at least", 10, "denied CONNECTs: rate"),
   against("squid", "latency.added-p50", "at most", 1, "added p50 at a fixed rate"),
+  against("bare-relay", "pass-through.rate", "at least", 0.9, "pass-through: MB/s"),
+  value("sse.added-p99", 1, "server-sent events, 100 streams: added p99", "ms", 3),
   value("memory.idle", 80, "RSS idle", "MB"),
   value("memory.tunnels", 75, "RSS more per 1,000 idle tunnels", "MB"),
   value("memory.requests", 130, "RSS after 100,000 requests", "MB"),
@@ -49,6 +53,15 @@ export const targets: readonly Target[] = [
     1.05,
     "100,000 destinations against 10: CPU of denials",
   ),
+  // With --baseline: what a change may cost what was there before it.
+  against("baseline", "keepalive-1.cpu", "at most", 1.03, "keep-alive, 1 connection: CPU"),
+  against("baseline", "keepalive-16.cpu", "at most", 1.03, "keep-alive, 16 connections: CPU"),
+  against("baseline", "keepalive-64.cpu", "at most", 1.03, "keep-alive, 64 connections: CPU"),
+  against("baseline", "plain.cpu", "at most", 1.03, "plain HTTP: CPU"),
+  against("baseline", "tunnels.cpu", "at most", 1.03, "new tunnels: CPU"),
+  against("baseline", "download.cpu", "at most", 1.03, "100 MB download: CPU"),
+  against("baseline", "upload.cpu", "at most", 1.03, "100 MB upload: CPU"),
+  against("baseline", "denied.cpu", "at most", 1.03, "denied CONNECTs: CPU"),
 ];
 
 function against(contender: string, figure: string, sense: Bound["sense"], limit: number, title: string): Target {
@@ -59,6 +72,6 @@ function ownGrowth(figure: string, base: string, limit: number, title: string): 
   return { kind: "ratio", figure, to: { contender: "postern", figure: base }, sense: "at most", limit, title };
 }
 
-function value(figure: string, limit: number, title: string, unit: string): Target {
-  return { kind: "value", figure, sense: "at most", limit, title, unit };
+function value(figure: string, limit: number, title: string, unit: string, digits = 0): Target {
+  return { kind: "value", figure, sense: "at most", limit, title, unit, digits };
 }

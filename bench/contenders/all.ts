@@ -1,3 +1,4 @@
+import { bareRelay } from "./bare-relay.ts";
 import type { Contender } from "./contender.ts";
 import { direct } from "./direct.ts";
 import { haproxy } from "./haproxy.ts";
@@ -7,4 +8,4 @@ import { postern } from "./postern.ts";
 import { squid } from "./squid.ts";
 
 /** Everybody who can take part, in the order of a round. */
-export const contenders: readonly Contender[] = [direct, postern, squid, haproxy, mockttp, httpMitmProxy];
+export const contenders: readonly Contender[] = [direct, postern, squid, haproxy, mockttp, httpMitmProxy, bareRelay];

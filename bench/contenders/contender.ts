@@ -5,6 +5,8 @@ import type { Stage } from "../stage/stage.ts";
 export interface Contender {
   readonly name: string;
   readonly kind: Route["kind"];
+  /** Measures that it cannot take part in, although its kind could; its file says why. */
+  readonly without?: readonly string[];
   /** Version text, or why it cannot take part on this machine. */
   inspect(): { readonly version: string } | { readonly absent: string };
   /**

@@ -11,8 +11,7 @@ export const direct: Contender = {
       route: {
         kind: "direct",
         proxyPort: 0,
-        upstreamTlsPort: stage.upstream.tlsPort,
-        upstreamPlainPort: stage.upstream.plainPort,
+        upstream: stage.upstream,
         trust: stage.certificates.upstreamCa,
         authorization: INJECTED_AUTHORIZATION,
         pid: null,

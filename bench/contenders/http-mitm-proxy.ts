@@ -7,6 +7,8 @@ import { startProgram } from "./program.ts";
 export const httpMitmProxy: Contender = {
   name: "http-mitm-proxy",
   kind: "forward",
+  // It has no way to leave TLS alone but to be given a relay of one's own.
+  without: ["pass-through"],
   inspect() {
     const version = packageVersion("http-mitm-proxy");
     return version === null ? { absent: "http-mitm-proxy is not installed: npm ci" } : { version };

@@ -9,11 +9,11 @@ import { INJECTED_AUTHORIZATION } from "../wire/fixtures.ts";
 
 const [port, certPath = "", keyPath = ""] = process.argv.slice(2);
 
-const server = getLocal({ https: { certPath, keyPath }, http2: false, recordTraffic: false, cors: false });
+const server = getLocal({ https: { certPath, keyPath }, http2: true, recordTraffic: false, cors: false });
 await server.start(Number(port));
 await server
   .forAnyRequest()
-  .withUrlMatching(/^https?:\/\/(api-\d+|plain)\.bench\.test:/)
+  .withUrlMatching(/^https?:\/\/(api-\d+|plain|live|h2)\.bench\.test:/)
   .always()
   .thenPassThrough({
     transformRequest: { updateHeaders: { authorization: INJECTED_AUTHORIZATION } },

@@ -7,6 +7,8 @@ import { startProgram } from "./program.ts";
 export const mockttp: Contender = {
   name: "mockttp",
   kind: "forward",
+  // It can attach nothing to an upgrade, and it could only pass through by looking into every hello of every measure.
+  without: ["websocket", "pass-through"],
   inspect() {
     const version = packageVersion("mockttp");
     return version === null ? { absent: "mockttp is not installed: npm ci" } : { version };

@@ -1,7 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stage } from "../stage/stage.ts";
-import { destinationHost, INJECTED_TOKEN, PLAIN_HOST, ZONE } from "../wire/fixtures.ts";
+import { GRPC_PATH } from "../wire/grpc.ts";
+import {
+  destinationHost,
+  HTTP2_HOST,
+  INJECTED_TOKEN,
+  LIVE_HOST,
+  OPAQUE_HOST,
+  PLAIN_HOST,
+  ZONE,
+} from "../wire/fixtures.ts";
 import { buildPostern } from "./build.ts";
 import type { Contender } from "./contender.ts";
 import { startProgram } from "./program.ts";
@@ -32,7 +41,7 @@ function posternOf(name: string, checkout: string, version: string): Contender {
         readyWithinMs: 30_000,
         async command(port) {
           const file = join(folder, "postern.yaml");
-          writeFileSync(file, config(stage, port, destinations));
+          writeFileSync(file, config(stage, port, destinations, knowsHttp2(checkout)));
           const profiling =
             profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
           const main = await buildPostern(checkout);
@@ -60,8 +69,20 @@ function dockerfileOf(checkout: string): string {
   return readFileSync(join(checkout, "Dockerfile"), "utf8");
 }
 
-function config(stage: Stage, port: number, destinations: number): string {
-  const { tlsPort, plainPort } = stage.upstream;
+/** Whether that tree can be told which HTTP a destination speaks; one that cannot chooses HTTP/1.1, which the measure is told. */
+function knowsHttp2(checkout: string): boolean {
+  const schema = JSON.parse(readFileSync(join(checkout, "config", "postern.schema.json"), "utf8")) as ConfigSchema;
+  return "http" in schema.properties.destinations.items.properties;
+}
+
+interface ConfigSchema {
+  readonly properties: {
+    readonly destinations: { readonly items: { readonly properties: Readonly<Record<string, unknown>> } };
+  };
+}
+
+function config(stage: Stage, port: number, destinations: number, knowsHttp2: boolean): string {
+  const { tlsPort, plainPort, http2Port, opaquePort } = stage.upstream;
   const list = Array.from({ length: destinations }, (_, i) => inspected(i, tlsPort)).join("");
   return `
 listeners:
@@ -91,7 +112,7 @@ custody:
         - name: bench
           kind: token
           source: { env: BENCH_CREDENTIAL }
-          hosts: ["*.${ZONE}:${tlsPort}", "*.${ZONE}:${plainPort}"]
+          hosts: ["*.${ZONE}:${tlsPort}", "*.${ZONE}:${plainPort}", "*.${ZONE}:${http2Port}"]
           ttl_seconds: 900
 destinations:
   - name: plain
@@ -104,6 +125,29 @@ destinations:
     credential: bench
     attach: { as: bearer }
     plain_http_credential: accept
+    addresses: [127.0.0.0/8]
+  - name: live
+    host: ${LIVE_HOST}
+    port: ${tlsPort}
+    allow:
+      - methods: [GET]
+        paths: ["/events", "/socket"]
+    credential: bench
+    attach: { as: bearer }
+    addresses: [127.0.0.0/8]
+  - name: http2
+    host: ${HTTP2_HOST}
+    port: ${http2Port}${knowsHttp2 ? "\n    http: h2" : ""}
+    allow:
+      - methods: [GET, POST]
+        paths: ["/json", "${GRPC_PATH}"]
+    credential: bench
+    attach: { as: bearer }
+    addresses: [127.0.0.0/8]
+  - name: opaque
+    host: ${OPAQUE_HOST}
+    port: ${opaquePort}
+    tls: passthrough
     addresses: [127.0.0.0/8]
 ${list}`;
 }

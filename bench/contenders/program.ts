@@ -49,8 +49,7 @@ export async function startProgram(stage: Stage, program: Program): Promise<Runn
     route: {
       kind: program.kind,
       proxyPort: port,
-      upstreamTlsPort: stage.upstream.tlsPort,
-      upstreamPlainPort: stage.upstream.plainPort,
+      upstream: stage.upstream,
       trust: program.trust,
       authorization: GUEST_AUTHORIZATION,
       pid: child.pid ?? null,

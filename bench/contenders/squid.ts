@@ -2,11 +2,11 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stage } from "../stage/stage.ts";
-import { destinationHost, INJECTED_AUTHORIZATION, PLAIN_HOST } from "../wire/fixtures.ts";
+import { destinationHost, INJECTED_AUTHORIZATION, OPAQUE_HOST, SPECIAL_HOSTS } from "../wire/fixtures.ts";
 import type { Contender } from "./contender.ts";
 import { outputOf, startProgram } from "./program.ts";
 
-/** Squid with ssl-bump: bumps at step 1, mints per host, replaces Authorization, an allow-list by name, access log on. */
+/** Squid with ssl-bump: bumps at step 1 (or lets pass, where that is asked for), mints per host, replaces Authorization, an allow-list by name, access log on. */
 export const squid: Contender = {
   name: "squid",
   kind: "forward",
@@ -28,7 +28,7 @@ export const squid: Contender = {
       command(port) {
         // Squid leaves root for a user of its own, who writes here.
         chmodSync(folder, 0o777);
-        const hosts = [PLAIN_HOST, ...Array.from({ length: destinations }, (_, i) => destinationHost(i))];
+        const hosts = [...SPECIAL_HOSTS, ...Array.from({ length: destinations }, (_, i) => destinationHost(i))];
         writeFileSync(join(folder, "hosts"), hosts.map((host) => `127.0.0.1 ${host}\n`).join(""));
         writeFileSync(join(folder, "allowed"), hosts.map((host) => `${host}\n`).join(""));
         const minter = `${findMinter() ?? ""} -s ${join(folder, "leaves")} -M 16MB`;
@@ -61,12 +61,15 @@ sslcrtd_program ${minter}
 sslcrtd_children 2 startup=2 idle=1
 tls_outgoing_options cafile=${upstreamCa}
 acl step1 at_step SslBump1
+acl opaque dstdomain ${OPAQUE_HOST}
+ssl_bump splice opaque
 ssl_bump bump step1
 acl allowed dstdomain "${join(folder, "allowed")}"
 http_access deny !allowed
 http_access allow all
 request_header_access Authorization deny all
 request_header_add Authorization "${INJECTED_AUTHORIZATION}" all
+http_upgrade_request_protocols websocket allow all
 hosts_file ${join(folder, "hosts")}
 access_log stdio:${accessLog}
 cache_log ${join(folder, "cache.log")}

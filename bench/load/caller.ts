@@ -116,7 +116,7 @@ export function requestBytes(
   host: string,
   { method = "GET", path = "/json", plain = false, contentLength }: RequestShape = {},
 ): Buffer {
-  const port = plain ? route.upstreamPlainPort : route.upstreamTlsPort;
+  const port = plain ? route.upstream.plainPort : route.upstream.tlsPort;
   const target = plain && route.kind === "forward" ? `http://${host}:${port}${path}` : path;
   const length = contentLength === undefined ? "" : `Content-Length: ${contentLength}\r\n`;
   return Buffer.from(

@@ -30,9 +30,9 @@ export async function denials(job: DenialsJob): Promise<Tally> {
 }
 
 async function oneDenial(route: Route, host: string): Promise<void> {
-  const socket = await openTcp(route, route.upstreamTlsPort);
+  const socket = await openTcp(route, route.upstream.tlsPort);
   try {
-    const authority = `${host}:${route.upstreamTlsPort}`;
+    const authority = `${host}:${route.upstream.tlsPort}`;
     const status = await askConnect(socket, authority);
     if (status === 403) return;
     if (status !== 200) throw new Error(`a CONNECT that has to be denied was answered with ${status}`);

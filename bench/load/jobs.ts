@@ -1,9 +1,13 @@
 import type { BulkJob } from "./bulk.ts";
 import type { DenialsJob } from "./denials.ts";
+import type { EventsJob } from "./events.ts";
 import type { HoldJob, ReleaseJob } from "./held-tunnels.ts";
+import type { Http2Job } from "./http2.ts";
 import type { KeepAliveJob, RequestsJob } from "./keep-alive.ts";
 import type { LatencyJob } from "./latency.ts";
+import type { OpaqueJob } from "./opaque.ts";
 import type { FirstHitsJob, TunnelsJob } from "./tunnels.ts";
+import type { MessagesJob, PingPongJob } from "./websocket.ts";
 
 /** Everything that the load generator can be asked for. */
 export type LoadJob =
@@ -14,5 +18,10 @@ export type LoadJob =
   | BulkJob
   | DenialsJob
   | LatencyJob
+  | Http2Job
+  | MessagesJob
+  | PingPongJob
+  | EventsJob
+  | OpaqueJob
   | HoldJob
   | ReleaseJob;

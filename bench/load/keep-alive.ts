@@ -110,5 +110,5 @@ async function openAll(job: KeepAliveJob | RequestsJob): Promise<Caller[]> {
 }
 
 function open(job: KeepAliveJob | RequestsJob): Promise<Socket> {
-  return job.plain ? openTcp(job.route, job.route.upstreamPlainPort) : openTunnel(job.route, job.host);
+  return job.plain ? openTcp(job.route, job.route.upstream.plainPort) : openTunnel(job.route, job.host);
 }

@@ -1,11 +1,15 @@
 import { serveJobs } from "../wire/worker.ts";
 import { bulk } from "./bulk.ts";
 import { denials } from "./denials.ts";
+import { events } from "./events.ts";
 import { holdTunnels, releaseTunnels } from "./held-tunnels.ts";
 import type { LoadJob } from "./jobs.ts";
 import { fixedRequests, keepAlive } from "./keep-alive.ts";
+import { http2Requests } from "./http2.ts";
 import { latency } from "./latency.ts";
+import { opaque } from "./opaque.ts";
 import { firstHits, tunnels } from "./tunnels.ts";
+import { messages, pingPong } from "./websocket.ts";
 
 /** The load generator's process: takes jobs from the bench, one at a time. */
 serveJobs((job: LoadJob): Promise<unknown> => {
@@ -24,6 +28,16 @@ serveJobs((job: LoadJob): Promise<unknown> => {
       return denials(job);
     case "latency":
       return latency(job);
+    case "http2":
+      return http2Requests(job);
+    case "messages":
+      return messages(job);
+    case "ping-pong":
+      return pingPong(job);
+    case "events":
+      return events(job);
+    case "opaque":
+      return opaque(job);
     case "hold":
       return holdTunnels(job);
     case "release":

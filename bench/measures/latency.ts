@@ -11,8 +11,8 @@ export const fixedRate: Measure = {
   figures: [
     { id: "latency.p50", title: "p50, ms", digits: 3 },
     { id: "latency.p99", title: "p99, ms", digits: 3 },
-    { id: "latency.added-p50", title: "added p50, ms", digits: 3, compare: true },
-    { id: "latency.added-p99", title: "added p99, ms", digits: 3 },
+    { id: "latency.added-p50", title: "added p50, ms", digits: 3, compare: true, lessDirect: "latency.p50" },
+    { id: "latency.added-p99", title: "added p99, ms", digits: 3, lessDirect: "latency.p99" },
   ],
   kinds: ["direct", "forward", "reverse"],
   async sample(stage, route, { warmMs, latencyMs }) {

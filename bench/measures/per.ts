@@ -1,8 +1,12 @@
 import type { Tally } from "../load/window.ts";
 
-/** CPU-seconds for `amount` of what was counted; `NaN` when nothing was. */
+/**
+ * CPU-seconds for `amount` of what was counted.
+ * @throws Error when nothing was: a median over such rounds would be one of nothing
+ */
 export function cpuPer(tally: Tally, amount: number): number {
-  return tally.count === 0 ? Number.NaN : (tally.cpuSeconds / tally.count) * amount;
+  if (tally.count === 0) throw new Error(`nothing was done in ${tally.seconds.toFixed(1)} s`);
+  return (tally.cpuSeconds / tally.count) * amount;
 }
 
 export function perSecond(tally: Tally): number {

@@ -34,6 +34,13 @@ export function toJson(results: Results, facts: RunFacts): string {
     cores: cpus().length,
     memoryBytes: totalmem(),
   };
-  const body = { ...facts, machine, figures: values, targets: judge(results), failures: results.failures };
+  const body = {
+    ...facts,
+    machine,
+    figures: values,
+    targets: judge(results),
+    notSpoken: results.silent,
+    failures: results.failures,
+  };
   return `${JSON.stringify(body, null, 2)}\n`;
 }

@@ -1,5 +1,5 @@
 import { measures } from "../measures/all.ts";
-import type { Figure } from "../measures/measure.ts";
+import { type Figure, NOT_SPOKEN } from "../measures/measure.ts";
 import { ALLOW_LIST_FIGURES } from "../surveys/allow-list.ts";
 import { MEMORY_FIGURES } from "../surveys/memory.ts";
 import type { Results } from "./results.ts";
@@ -7,14 +7,16 @@ import { number, table } from "./table.ts";
 import { judge, type Verdict } from "./verdicts.ts";
 
 interface Section {
+  /** Name of the measure or survey. */
+  readonly name: string;
   readonly title: string;
   readonly figures: readonly Figure[];
 }
 
 const sections: readonly Section[] = [
   ...measures,
-  { title: "memory, fresh processes", figures: MEMORY_FIGURES },
-  { title: "length of the allow-list", figures: ALLOW_LIST_FIGURES },
+  { name: "memory", title: "memory, fresh processes", figures: MEMORY_FIGURES },
+  { name: "allow-list", title: "length of the allow-list", figures: ALLOW_LIST_FIGURES },
 ];
 
 /** Everything that was measured, as text: figures, ratios of Postern to the others, verdicts, failures. */
@@ -29,18 +31,22 @@ export function report(results: Results, contenders: readonly string[]): string 
 
 function figuresTable(results: Results, contenders: readonly string[]): string {
   const rows: string[][] = [["Medians", ...contenders]];
-  for (const { title, figures } of sections) {
+  for (const { name: measure, title, figures } of sections) {
+    const silent = contenders.filter((contender) => results.isNotSpoken(contender, measure));
     const lines = figures
       .map(({ id, title: name, digits }) => ({
         name,
         values: contenders.map((contender) => results.figure(contender, id)),
         digits,
       }))
-      .filter(({ values }) => values.some((value) => value !== null));
+      .filter(({ values }) => values.some((value) => value !== null) || silent.length > 0);
     if (lines.length === 0) continue;
     rows.push([title]);
     for (const { name, values, digits } of lines)
-      rows.push([`  ${name}`, ...values.map((value) => number(value, digits))]);
+      rows.push([
+        `  ${name}`,
+        ...values.map((value, i) => (silent.includes(contenders[i] ?? "") ? NOT_SPOKEN : number(value, digits))),
+      ]);
   }
   return table(rows);
 }
@@ -63,16 +69,19 @@ function ratiosTable(results: Results, contenders: readonly string[]): string {
 }
 
 function verdictsTable(verdicts: readonly Verdict[]): string {
-  const rows = [["Targets", "limit", "measured", "lowest to highest round", "verdict"]];
+  const rows = [["Targets", "limit", "measured", "lowest to highest round", "median lies within (95 %)", "verdict"]];
   for (const { target, measured, verdict } of verdicts) {
     if (measured === null) continue;
     const unit = target.kind === "value" ? ` ${target.unit}` : "x";
-    const digits = target.kind === "value" ? 0 : 3;
+    const digits = target.kind === "value" ? target.digits : 3;
     rows.push([
       `  ${target.title}`,
       `${target.sense} ${number(target.limit, digits)}${unit}`,
       `${number(measured.median, digits)}${unit}`,
       `${number(measured.low, digits)} to ${number(measured.high, digits)}`,
+      measured.within === null
+        ? "-"
+        : `${number(measured.within.low, digits)} to ${number(measured.within.high, digits)}`,
       verdict,
     ]);
   }

@@ -1,21 +1,36 @@
-import { median } from "./statistics.ts";
+import { type Interval, median, medianInterval } from "./statistics.ts";
 
-export interface Failure {
+export interface Silent {
   readonly contender: string;
   readonly measure: string;
+}
+
+export interface Failure extends Silent {
   readonly message: string;
 }
 
-/** Median ratio of two figures over the rounds that have both, with its spread. */
-export interface Ratio {
+/** The median over the rounds, with their spread. */
+export interface Spread extends Interval {
   readonly median: number;
-  readonly low: number;
-  readonly high: number;
+  /** Where the median lies as sure as 95 %; `null` when there are too few rounds to say. */
+  readonly within: Interval | null;
+}
+
+function spreadOf(values: readonly number[]): Spread | null {
+  if (values.length === 0) return null;
+  return {
+    median: median(values),
+    low: Math.min(...values),
+    high: Math.max(...values),
+    within: medianInterval(values),
+  };
 }
 
 /** What one run measured: a value per contender, figure and round. */
 export class Results {
   readonly failures: Failure[] = [];
+  /** Who did not choose the protocol of a measure. */
+  readonly silent: Silent[] = [];
   /** `contender figure` -> round -> value */
   readonly #values = new Map<string, Map<number, number>>();
 
@@ -36,10 +51,22 @@ export class Results {
     return this.failures.some((failure) => failure.contender === contender && failure.measure === measure);
   }
 
+  notSpoken(contender: string, measure: string): void {
+    this.silent.push({ contender, measure });
+  }
+
+  isNotSpoken(contender: string, measure: string): boolean {
+    return this.silent.some((each) => each.contender === contender && each.measure === measure);
+  }
+
   /** Median over the rounds, or `null` when it was not measured. */
   figure(contender: string, figure: string): number | null {
     const rounds = this.#rounds(contender, figure);
     return rounds.size === 0 ? null : median([...rounds.values()]);
+  }
+
+  spread(contender: string, figure: string): Spread | null {
+    return spreadOf(this.values(contender, figure));
   }
 
   values(contender: string, figure: string): number[] {
@@ -47,15 +74,14 @@ export class Results {
   }
 
   /** Ratios are taken within a round, where the machine was in one mood, and only then the median over the rounds. */
-  ratio(of: FigureOf, to: FigureOf): Ratio | null {
+  ratio(of: FigureOf, to: FigureOf): Spread | null {
     const base = this.#rounds(to.contender, to.figure);
     const ratios: number[] = [];
     for (const [round, value] of this.#rounds(of.contender, of.figure)) {
       const other = base.get(round);
       if (other !== undefined && other > 0) ratios.push(value / other);
     }
-    if (ratios.length === 0) return null;
-    return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
+    return spreadOf(ratios);
   }
 
   /** Adds `<figure>` = a contender's `from` less that of `base` in the same round. */

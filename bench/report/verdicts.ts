@@ -1,10 +1,10 @@
 import { type Target, targets } from "../targets.ts";
-import type { Ratio, Results } from "./results.ts";
+import type { Results, Spread } from "./results.ts";
 
 export interface Verdict {
   readonly target: Target;
   /** The ratio or the figure itself; `null` when it was not measured. */
-  readonly measured: Ratio | null;
+  readonly measured: Spread | null;
   readonly verdict: "met" | "missed" | "not measured";
 }
 
@@ -18,9 +18,7 @@ export function judge(results: Results): Verdict[] {
   });
 }
 
-function measure(results: Results, target: Target): Ratio | null {
+function measure(results: Results, target: Target): Spread | null {
   if (target.kind === "ratio") return results.ratio({ contender: "postern", figure: target.figure }, target.to);
-  const values = results.values("postern", target.figure);
-  const median = results.figure("postern", target.figure);
-  return median === null ? null : { median, low: Math.min(...values), high: Math.max(...values) };
+  return results.spread("postern", target.figure);
 }

@@ -2,7 +2,9 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LoadJob } from "../load/jobs.ts";
-import type { UpstreamCounts, UpstreamJob, UpstreamPorts } from "../upstream/main.ts";
+import type { UpstreamCounts } from "../upstream/counts.ts";
+import type { UpstreamJob } from "../upstream/main.ts";
+import type { UpstreamPorts } from "../upstream/ports.ts";
 import { Worker } from "../wire/worker.ts";
 import { type Certificates, makeCertificates } from "./certificates.ts";
 

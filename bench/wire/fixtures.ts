@@ -22,6 +22,14 @@ export function destinationHost(index: number): string {
 }
 /** The destination that is reached over plain HTTP. */
 export const PLAIN_HOST = `plain.${ZONE}`;
+/** The destination of long answers and upgraded connections: server-sent events, WebSocket. */
+export const LIVE_HOST = `live.${ZONE}`;
+/** The destination whose upstream speaks HTTP/2 and nothing else. */
+export const HTTP2_HOST = `h2.${ZONE}`;
+/** The destination that is not looked into. */
+export const OPAQUE_HOST = `opaque.${ZONE}`;
+/** Names beside the numbered ones. */
+export const SPECIAL_HOSTS = [PLAIN_HOST, LIVE_HOST, HTTP2_HOST, OPAQUE_HOST] as const;
 /** Never on the allow-list. */
 export function deniedHost(index: number): string {
   return `denied-${index}.${ZONE}`;

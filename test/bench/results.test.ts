@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { contenders } from "../../bench/contenders/all.ts";
 import { measures } from "../../bench/measures/all.ts";
+import { report } from "../../bench/report/report.ts";
 import { Results } from "../../bench/report/results.ts";
-import { median, quantile } from "../../bench/report/statistics.ts";
+import { median, medianInterval, quantile } from "../../bench/report/statistics.ts";
 import { judge } from "../../bench/report/verdicts.ts";
 import { ALLOW_LIST_FIGURES } from "../../bench/surveys/allow-list.ts";
 import { MEMORY_FIGURES } from "../../bench/surveys/memory.ts";
@@ -15,6 +17,15 @@ describe("the bench's statistics", () => {
     expect(median([])).toBeNaN();
   });
 
+  it("tells where the true median lies, once there are rounds enough to say", () => {
+    expect(medianInterval([])).toBeNull();
+    expect(medianInterval([5, 1, 4, 2, 3])).toBeNull();
+    // 1 - 2/64: all six on one side of the median is as likely as 3 %.
+    expect(medianInterval([6, 1, 5, 2, 4, 3])).toEqual({ low: 1, high: 6 });
+    // The table of the sign test: 20 values, the 6th from either end.
+    expect(medianInterval(Array.from({ length: 20 }, (_, i) => i + 1))).toEqual({ low: 6, high: 15 });
+  });
+
   it("takes ratios within a round, not of medians", () => {
     const results = new Results();
     // The machine was three times slower in round 1: it hit both.
@@ -24,7 +35,7 @@ describe("the bench's statistics", () => {
     results.record("squid", 1, { x: 6 });
     results.record("postern", 2, { x: 9 });
     const ratio = results.ratio({ contender: "postern", figure: "x" }, { contender: "squid", figure: "x" });
-    expect(ratio).toEqual({ median: 0.5, low: 0.5, high: 0.5 });
+    expect(ratio).toEqual({ median: 0.5, low: 0.5, high: 0.5, within: null });
   });
 
   it("knows no ratio to what was not measured", () => {
@@ -45,6 +56,27 @@ describe("the bench's statistics", () => {
   });
 });
 
+describe("the bench's report", () => {
+  it("says who did not choose the protocol that is measured, and nothing of who does not take part", () => {
+    const results = new Results();
+    results.record("direct", 0, { "h2-keepalive.rate": 1234 });
+    results.notSpoken("squid", "h2-keepalive");
+    const line = report(results, ["direct", "squid", "bare-relay"])
+      .split("\n")
+      .find((each) => each.startsWith("  requests/s"));
+    expect(line?.split(/ {2,}/).slice(2)).toEqual(["1,234", "not spoken", "-"]);
+    expect(results.isNotSpoken("squid", "h2-keepalive")).toBe(true);
+    expect(results.isNotSpoken("squid", "grpc-unary")).toBe(false);
+  });
+});
+
+describe("the bench's contenders", () => {
+  it("leave out measures that there are", () => {
+    const names = measures.map(({ name }) => name);
+    for (const { without = [] } of contenders) for (const name of without) expect(names).toContain(name);
+  });
+});
+
 describe("the bench's targets", () => {
   const known = [...measures.flatMap(({ figures }) => figures), ...MEMORY_FIGURES, ...ALLOW_LIST_FIGURES].map(
     ({ id }) => id,
@@ -55,6 +87,8 @@ describe("the bench's targets", () => {
       expect(known).toContain(target.figure);
       if (target.kind === "ratio") expect(known).toContain(target.to.figure);
     }
+    for (const { lessDirect } of measures.flatMap(({ figures }) => figures))
+      if (lessDirect !== undefined) expect(known).toContain(lessDirect);
     expect(new Set(known).size).toBe(known.length);
   });
 
