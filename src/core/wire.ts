@@ -125,7 +125,7 @@ export interface AnswerSink {
   failed(denial: Denial, stale: boolean, resetCode: number | null): void;
 }
 
-/** One upstream connection, held for one exchange. */
+/** One upstream connection, or one stream of it, held for one exchange. */
 export interface UpstreamChannel {
   /** Address that was dialled. */
   readonly address: string;
@@ -163,8 +163,8 @@ export interface ConnectWant {
 /** Connections on pinned addresses. */
 export interface UpstreamPort {
   /**
-   * An idle connection comes back at once, a new one is dialled on the pinned address.
-   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`
+   * A connection that is free comes back at once, a new one is dialled on the pinned address.
+   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`, `upstream_protocol`
    */
   connect(permit: Permit, pinned: PinnedAddress, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */
