@@ -239,7 +239,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     this.#context.sweep.delete(this);
     const stream = this.#stream;
     if (stream === null || stream.destroyed) this.#owner.left(false);
-    else new Departure(stream, reset, this.#owner, this.#context);
+    else this.#context.sweep.add(new Departure(stream, reset, this.#owner, this.#context));
   }
 
   #enter(next: StreamState): void {

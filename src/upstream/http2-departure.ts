@@ -8,7 +8,7 @@ import type { StreamOwner } from "./stream-owner.ts";
 /** How long a stream whose exchange is over may take to leave on its own, `ms`. */
 const LEAVE_MS = 1000;
 
-/** A stream whose exchange is over, until it is gone: only then is its place free. */
+/** A stream whose exchange is over, until it is gone: only then is its place free. Whoever makes one adds it to the sweep. */
 export class Departure implements Deadlined {
   deadlineMs: number;
   readonly #stream: ClientHttp2Stream;
@@ -34,7 +34,6 @@ export class Departure implements Deadlined {
     // A stream that nobody reads never ends.
     stream.resume();
     this.deadlineMs = this.#in(reset ? context.timeouts.bodyIdleMs : LEAVE_MS);
-    context.sweep.add(this);
   }
 
   onDeadline(): void {
