@@ -125,7 +125,7 @@ export interface AnswerSink {
   failed(denial: Denial, stale: boolean, resetCode: number | null): void;
 }
 
-/** One upstream connection, held for one exchange. */
+/** One upstream connection, or one stream of it, held for one exchange. */
 export interface UpstreamChannel {
   /** Address that was dialled; through a parent, the parent's and what its CONNECT named. */
   readonly address: string;
@@ -163,9 +163,9 @@ export interface ConnectWant {
 /** Connections on pinned addresses, or through the parent of a destination: then the parent is what is dialled. */
 export interface UpstreamPort {
   /**
-   * An idle connection comes back at once, a new one is dialled on the pinned address.
-   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`; through a parent also those of its own
-   *   address and lease, and `upstream_protocol`
+   * A connection that is free comes back at once, a new one is dialled on the pinned address.
+   * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`, `upstream_protocol`; through a parent also
+   *   those of its own address and lease
    */
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */

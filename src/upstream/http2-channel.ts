@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream, ClientSessionRequestOptions } from "node:http2";
+import type { ClientHttp2Stream } from "node:http2";
 import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
@@ -7,37 +7,13 @@ import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from ".
 import { Http1Error } from "../http1/grammar.ts";
 import type { ConnectionContext } from "./connection.ts";
 import { Http2Answer, isLast } from "./http2-answer.ts";
-import { type FieldList, requestFields } from "./http2-head.ts";
-import { CANCEL } from "./http2-module.ts";
-import { resetStream } from "../http2/reset.ts";
+import { Departure } from "./http2-departure.ts";
+import { requestFields } from "./http2-head.ts";
 import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
 import { Http2Tunnel, switchingHead, websocketKey } from "./http2-tunnel.ts";
 import { Http2Upload, type UploadEvents } from "./http2-upload.ts";
+import type { StreamOwner } from "./stream-owner.ts";
 import { STREAM_STATES, type StreamState } from "./stream-states.ts";
-
-/** How long a stream whose exchange is over may take to leave, `ms`. */
-const LEAVE_MS = 1000;
-
-/** What the session does for a stream. */
-export interface StreamOwner {
-  readonly address: string;
-  readonly scheme: "http" | "https";
-  /** It takes requests. */
-  readonly isUsable: boolean;
-  /** The upstream takes an extended CONNECT (RFC 8441 §3). */
-  readonly takesConnect: boolean;
-  /** The connection is gone, or about to be. */
-  readonly isLost: boolean;
-  /** Streams above were not looked at by the upstream (GOAWAY). */
-  readonly lastStreamId: number;
-  open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream;
-  /** The stream's place is free. @param isReset it was ended before its time, from this side */
-  left(isReset: boolean): void;
-  /** Nothing came in time: perhaps the connection is dead. */
-  suspect(): void;
-  /** It is dead. */
-  kill(): void;
-}
 
 /** One HTTP/2 stream of a session: one exchange. What does not fit the state resets the stream, and no other. */
 export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
@@ -53,8 +29,6 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   #upload: Http2Upload | null = null;
   #answer: Http2Answer | null = null;
   #websocketKey: string | null = null;
-  #isReset = false;
-  #hasLeft = false;
   #flushing: NodeJS.Immediate | null = null;
   #error: Error | null = null;
 
@@ -120,7 +94,9 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   // --- the request ---------------------------------------------------------------------------------------------------
 
   moved(): void {
-    if (this.#state === "requesting") this.#renewDeadline();
+    if (this.#state !== "requesting") return;
+    this.#renewDeadline();
+    this.#owner.heard(this.#context.clock.monotonicMs());
   }
 
   ended(): void {
@@ -203,10 +179,6 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
 
   onDeadline(): void {
     const state = this.#state;
-    if (state === "closed") {
-      this.#insist();
-      return;
-    }
     if (state === "requesting" && this.#upload?.awaitsGuest === true) {
       this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
       return;
@@ -225,13 +197,11 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   }
 
   #onClose(): void {
-    if (this.#state === "upgraded") this.#enter("closed");
-    if (this.#state === "closed") this.#leave();
-    else this.#lose();
-  }
-
-  /** The stream ended, and its exchange did not. */
-  #lose(): void {
+    if (this.#state === "closed") return;
+    if (this.#state === "upgraded") {
+      this.#close(false);
+      return;
+    }
     const owner = this.#owner;
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
     const wasReused =
@@ -243,6 +213,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   #told(step: (sink: AnswerSink) => void): void {
     const sink = this.#sink;
     if (sink === null) return;
+    this.#owner.heard(this.#context.clock.monotonicMs());
     try {
       step(sink);
     } catch (thrown) {
@@ -261,45 +232,14 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
 
   /** @param reset the upstream is to stop */
   #close(reset: boolean): void {
-    const stream = this.#stream;
     if (this.#state === "closed") return;
     this.#enter("closed");
     this.#upload?.stop();
     if (this.#flushing !== null) clearImmediate(this.#flushing);
-    if (stream === null || stream.destroyed) {
-      this.#leave();
-      return;
-    }
-    this.#isReset = reset && !stream.closed;
-    if (reset) resetStream(stream, CANCEL);
-    // A stream that nobody reads never ends.
-    stream.resume();
-    this.#mustLeaveIn(reset ? this.#context.timeouts.bodyIdleMs : LEAVE_MS);
-  }
-
-  /** The exchange is over, and its stream still there. */
-  #insist(): void {
-    const stream = this.#stream;
-    if (stream === null || stream.closed) {
-      // Not even a reset gets through: nghttp2 has given the session up without a word, or the upstream reads nothing.
-      this.#owner.kill();
-      return;
-    }
-    // What is left of a request may be stuck for want of a window.
-    resetStream(stream, CANCEL);
-    this.#mustLeaveIn(this.#context.timeouts.bodyIdleMs);
-  }
-
-  #mustLeaveIn(ms: number): void {
-    this.deadlineMs = this.#context.clock.monotonicMs() + ms;
-  }
-
-  /** The stream is gone: its place is free. */
-  #leave(): void {
     this.#context.sweep.delete(this);
-    if (this.#hasLeft) return;
-    this.#hasLeft = true;
-    this.#owner.left(this.#isReset);
+    const stream = this.#stream;
+    if (stream === null || stream.destroyed) this.#owner.left(false);
+    else this.#context.sweep.add(new Departure(stream, reset, this.#owner, this.#context));
   }
 
   #enter(next: StreamState): void {

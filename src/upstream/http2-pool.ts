@@ -49,14 +49,13 @@ export class Http2Pool {
   take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
     if (permit.authority.text !== this.#pinned.authority.text)
       throw new Denial("internal", { cause: "pool of another authority" });
-    if (!want.fresh) {
-      const channel = this.#held();
-      if (channel !== null) return channel;
-    } else if (this.#open < this.#options.maxConnections) return this.#fresh();
-    return this.#whenFree();
+    if (want.fresh && this.#open < this.#options.maxConnections) return this.#fresh();
+    // Nobody goes ahead of those who wait.
+    const channel = want.fresh || this.#waiters.length > 0 ? null : this.#held();
+    return channel ?? this.#whenFree();
   }
 
-  /** A place on an open session, the fullest first: so that the others run empty and end. */
+  /** A place on an open session, the oldest first: so that the others run empty and end. */
   #held(): UpstreamChannel | null {
     for (const session of this.#sessions) {
       if (session.room <= 0) continue;
@@ -74,13 +73,16 @@ export class Http2Pool {
   /** Joins the session that is being opened, opens one, or waits for a place. */
   async #whenFree(): Promise<UpstreamChannel> {
     const endMs = this.#options.clock.monotonicMs() + this.#options.timeouts.upstreamConnectMs;
-    for (;;) {
+    let channel: UpstreamChannel | null = null;
+    while (channel === null) {
       if (this.#opening !== null) await this.#opening;
-      else if (this.#open < this.#options.maxConnections) return await this.#openOne();
+      else if (this.#open < this.#options.maxConnections) channel = await this.#openOne();
       else await this.#change(endMs);
-      const channel = this.#held();
-      if (channel !== null) return channel;
+      channel ??= this.#held();
     }
+    // What let this one in may have made room for more.
+    if (this.#sessions.some(({ room }) => room > 0)) this.#wakeOne();
+    return channel;
   }
 
   async #openOne(): Promise<UpstreamChannel> {

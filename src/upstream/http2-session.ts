@@ -4,11 +4,12 @@ import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
-import { Http2Channel, type StreamOwner } from "./http2-channel.ts";
+import { Http2Channel } from "./http2-channel.ts";
 import type { FieldList } from "./http2-head.ts";
 import { http2 } from "./http2-module.ts";
 import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { lostDenial } from "./http2-stream-end.ts";
+import type { StreamOwner } from "./stream-owner.ts";
 
 /** How long an ended session may take to say goodbye, `ms`. */
 const GOODBYE_MS = 1000;
@@ -19,6 +20,10 @@ const MOST_STREAMS = 100;
  * sessions that reset a lot (CVE-2023-44487): a new one starts from nothing.
  */
 const MOST_RESETS = 200;
+/** PINGs in one silence: gRPC servers end sessions that ask more often than every five minutes, `ms`. */
+const PING_EVERY_MS = 300_000;
+/** Times of connecting that the answer may take: a PING stands in line behind the bodies that are being sent. */
+const PING_PATIENCE = 3;
 /** Stream ids are used up after 2^30 requests. */
 const MOST_EXCHANGES = 2 ** 29;
 
@@ -46,6 +51,12 @@ export class Http2Session implements StreamOwner, Deadlined {
   #maxStreams = 0;
   #retired = false;
   #closed = false;
+  /** When something of an answer came last; monotonic ms, as the next two. */
+  #heardMs = 0;
+  #pingedMs = Number.NEGATIVE_INFINITY;
+  /** Since when something should be heard. */
+  #watchedMs = 0;
+  #isPinging = false;
 
   /** @throws Denial when the connection went away meanwhile */
   constructor({ socket, address }: Dialled, context: SessionContext) {
@@ -122,9 +133,8 @@ export class Http2Session implements StreamOwner, Deadlined {
 
   /** Takes a place; only where there is room. */
   hold(): Http2Channel {
-    this.#streams++;
+    this.#watch(this.#streams++ === 0);
     this.#exchanges++;
-    this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#socket.ref();
     if (this.#exchanges > MOST_EXCHANGES) this.#retired = true;
     return new Http2Channel(this, this.#exchanges > 1, this.#context);
@@ -139,6 +149,10 @@ export class Http2Session implements StreamOwner, Deadlined {
     if (isReset && ++this.#resets > MOST_RESETS) this.#retired = true;
     if (this.#streams === 0) this.#idle();
     this.#context.onChange(this);
+  }
+
+  heard(nowMs: number): void {
+    this.#heardMs = nowMs;
   }
 
   suspect(): void {
@@ -157,17 +171,52 @@ export class Http2Session implements StreamOwner, Deadlined {
     if (!this.#closed) this.deadlineMs = this.#context.clock.monotonicMs() + GOODBYE_MS;
   }
 
-  onDeadline(): void {
-    // The second time: an upstream that takes nothing more cannot be told goodbye.
+  onDeadline(nowMs: number): void {
+    // An upstream that takes nothing more cannot be told goodbye.
     if (this.#session.destroyed) this.#socket.destroy();
-    else this.end();
+    else if (this.#streams === 0) this.end();
+    else this.#lookAlive(nowMs);
+  }
+
+  /** From here on something should be heard: a connection can be dead without a word, and many wait on it. */
+  #watch(anew: boolean): void {
+    if (this.#heardMs >= this.#watchedMs) this.#watchedMs = this.#context.clock.monotonicMs();
+    if (anew || this.deadlineMs === Number.POSITIVE_INFINITY) this.deadlineMs = this.#watchEndMs;
+  }
+
+  get #watchEndMs(): number {
+    return this.#watchedMs + this.#context.timeouts.upstreamConnectMs;
+  }
+
+  /** As long as nothing of an answer comes, PING tells a slow upstream from a dead connection. */
+  #lookAlive(nowMs: number): void {
+    if (this.#isPinging) {
+      this.kill();
+      return;
+    }
+    const wasAsked = this.#pingedMs > this.#heardMs && nowMs - this.#pingedMs < PING_EVERY_MS;
+    if (this.#heardMs >= this.#watchedMs || wasAsked) return;
+    if (nowMs < this.#watchEndMs) {
+      this.deadlineMs = this.#watchEndMs;
+      return;
+    }
+    this.#isPinging = true;
+    this.#pingedMs = nowMs;
+    this.deadlineMs = nowMs + PING_PATIENCE * this.#context.timeouts.upstreamConnectMs;
+    this.#session.ping((error) => {
+      this.#isPinging = false;
+      if (error === null && this.#streams > 0) this.deadlineMs = Number.POSITIVE_INFINITY;
+    });
   }
 
   /** Idle: it ends when its time is up, and keeps no process alive until then. */
   #idle(): void {
+    const { upstreamKeepaliveMs } = this.#context.timeouts;
+    this.#isPinging = false;
+    this.#watchedMs = 0;
     this.#socket.unref();
-    if (this.#retired || this.#session.destroyed) this.end();
-    else this.deadlineMs = this.#context.clock.monotonicMs() + this.#context.timeouts.upstreamKeepaliveMs;
+    if (this.#retired || this.#session.destroyed || upstreamKeepaliveMs === 0) this.end();
+    else this.deadlineMs = this.#context.clock.monotonicMs() + upstreamKeepaliveMs;
   }
 
   /** No new streams; those that run may end. */

@@ -334,6 +334,39 @@ describe("silence", () => {
   });
 });
 
+describe("a connection that is dead without a word", () => {
+  const pings = (): number => server.framesOf(PING).filter(({ flags }) => (flags & ACK) === 0).length;
+
+  async function startFalling(answersPing: boolean): Promise<void> {
+    server = await startFrames((peer, { type, stream, flags, payload }) => {
+      if (type === HEADERS && (stream === 1 || peer.index > 0)) peer.send(headers(stream, END_STREAM, OK));
+      if (type === PING && (flags & ACK) === 0 && answersPing) peer.send(frame(PING, ACK, 0, payload));
+    });
+    pooled = new Pooled(server.port, {
+      destination: { scheme: "http", http: "h2c" },
+      timeouts: { upstreamConnectMs: 80, upstreamHeadMs: 1000 },
+    });
+    expect((await pooled.ask()).ended).toBe(true);
+  }
+
+  test("is given up once it answers no PING; what waits on it can be asked again", async () => {
+    await startFalling(false);
+    const answer = await pooled.ask();
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true });
+    expect(pings()).toBe(1);
+    expect((await pooled.ask()).ended).toBe(true);
+    expect(server.peers).toHaveLength(2);
+  });
+
+  test("is told from an upstream that is slow, which is asked once a silence", async () => {
+    await startFalling(true);
+    const slow = await Promise.all([pooled.ask(), pooled.ask()]);
+    for (const { failure } of slow)
+      expect(failure).toMatchObject({ denial: { code: "upstream_timeout" }, stale: false });
+    expect(pings()).toBe(1);
+  });
+});
+
 describe("goodbyes", () => {
   test.each([
     ["an error", 2],

@@ -220,7 +220,7 @@ describe("sessions", () => {
     return {
       serve: (asked) => void waiting.push(asked),
       release: () => {
-        for (const asked of waiting.splice(0)) if (!asked.stream.headersSent) answers(asked);
+        for (const asked of waiting.splice(0)) if (!asked.stream.headersSent && !asked.stream.destroyed) answers(asked);
       },
     };
   }
@@ -240,6 +240,20 @@ describe("sessions", () => {
     release();
     expect((await fifth).text).toBe("h2");
     await Promise.all(running.map(({ over }) => over));
+    expect(upstream.connections).toBe(2);
+  });
+
+  test("that end are replaced for all who wait", async () => {
+    const { serve, release } = held();
+    await start({ destination: h2, maxConnections: 1 }, { settings: { maxConcurrentStreams: 3 } }, serve);
+    const running = [1, 2, 3].map(() => pooled.ask());
+    await eventually(() => upstream.requests.length === 3, "a full session");
+    const waiting = [1, 2, 3].map(() => pooled.ask());
+    for (const socket of upstream.sockets) socket.destroy();
+    for (const each of await Promise.all(running)) expect(each.failure?.denial.code).toBe("upstream_unreachable");
+    await eventually(() => upstream.requests.length === 6, "those that waited");
+    release();
+    expect((await Promise.all(waiting)).map(({ text }) => text)).toEqual(["h2", "h2", "h2"]);
     expect(upstream.connections).toBe(2);
   });
 

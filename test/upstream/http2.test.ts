@@ -275,6 +275,17 @@ describe("an answer", () => {
     expect(answer.finalHead?.length).toBe(length);
   });
 
+  test("and its request may have large heads", async () => {
+    const value = "v".repeat(15_000);
+    await start(({ stream }) => {
+      stream.respond({ ":status": 200, "x-a": value, "x-b": value, "x-c": value }, { endStream: true });
+    });
+    const large = ["x-a", "x-b", "x-c"].map((name): [string, string] => [name, value]);
+    const answer = await pooled.ask({ fields: large });
+    expect(asked().raw.filter((each) => each === value)).toHaveLength(3);
+    expect(pairsOf(answer.finalHead?.fields).filter(([name]) => name !== "date")).toEqual(large);
+  });
+
   test("is read no faster than it is taken, and other streams go on meanwhile", async () => {
     await start(({ stream, raw }) => {
       stream.respond({ ":status": 200 });

@@ -1,0 +1,53 @@
+import type { ClientHttp2Stream } from "node:http2";
+import type { Deadlined } from "../core/deadline.ts";
+import type { ConnectionContext } from "./connection.ts";
+import { CANCEL } from "./http2-module.ts";
+import { resetStream } from "../http2/reset.ts";
+import type { StreamOwner } from "./stream-owner.ts";
+
+/** How long a stream whose exchange is over may take to leave on its own, `ms`. */
+const LEAVE_MS = 1000;
+
+/** A stream whose exchange is over, until it is gone: only then is its place free. Whoever makes one adds it to the sweep. */
+export class Departure implements Deadlined {
+  deadlineMs: number;
+  readonly #stream: ClientHttp2Stream;
+  readonly #owner: StreamOwner;
+  readonly #context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts">;
+
+  /** @param reset the upstream is to stop */
+  constructor(
+    stream: ClientHttp2Stream,
+    reset: boolean,
+    owner: StreamOwner,
+    context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts">,
+  ) {
+    this.#stream = stream;
+    this.#owner = owner;
+    this.#context = context;
+    const isReset = reset && !stream.closed;
+    stream.once("close", () => {
+      context.sweep.delete(this);
+      owner.left(isReset);
+    });
+    if (reset) resetStream(stream, CANCEL);
+    // A stream that nobody reads never ends.
+    stream.resume();
+    this.deadlineMs = this.#in(reset ? context.timeouts.bodyIdleMs : LEAVE_MS);
+  }
+
+  onDeadline(): void {
+    if (this.#stream.closed) {
+      // Not even a reset gets through: nghttp2 has given the session up without a word, or the upstream reads nothing.
+      this.#owner.kill();
+      return;
+    }
+    // What is left of a request may be stuck for want of a window.
+    resetStream(this.#stream, CANCEL);
+    this.deadlineMs = this.#in(this.#context.timeouts.bodyIdleMs);
+  }
+
+  #in(ms: number): number {
+    return this.#context.clock.monotonicMs() + ms;
+  }
+}
