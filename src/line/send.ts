@@ -109,7 +109,8 @@ function outboundRequest(line: Line, guest: GuestExchange, permit: Permit): Outb
 }
 
 function retryRules(guest: GuestExchange, options: SendOptions): RetryRules {
-  const replayable = guest.body.length === "none" && guest.upgrade === null && IDEMPOTENT.has(guest.method);
+  // An upgrade is such a request as well: no byte of what follows it is sent before the upstream has agreed.
+  const replayable = guest.body.length === "none" && IDEMPOTENT.has(guest.method);
   return { stale: replayable && options.mayRetryStale, lease: replayable && options.mayRetryLease };
 }
 

@@ -3,22 +3,22 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startEventSource } from "./support/event-source.ts";
 import { type House, startHouse, WAYS } from "./support/house.ts";
 import { patternSha256 } from "./support/pattern.ts";
+import { startProgram } from "./support/program.ts";
 import { isPresent, run } from "./support/run.ts";
 
 /** Go's net/http: proxy and trust from the environment (SSL_CERT_FILE replaces the roots). */
 
-const source = join(dirname(fileURLToPath(import.meta.url)), "clients", "client.go");
+const clients = join(dirname(fileURLToPath(import.meta.url)), "clients");
 const there = isPresent("go", ["version"]);
 let house: House;
 let directory = "";
-let program = "";
 
 beforeAll(async () => {
   if (!there) return;
   directory = await mkdtemp(join(tmpdir(), "postern-go-"));
-  program = join(directory, "client");
   house = await startHouse();
   const settings = {
     GO111MODULE: "off",
@@ -29,8 +29,11 @@ beforeAll(async () => {
   };
   // Without a cache a newer Go compiles its whole standard library first.
   const env = { ...house.edge.guestEnv(), ...settings };
-  const built = await run("go", ["build", "-o", program, source], { env, timeoutMs: 170_000 });
-  if (built.code !== 0) throw new Error(built.stderr);
+  for (const program of ["client", "stream"]) {
+    const args = ["build", "-o", join(directory, program), join(clients, `${program}.go`)];
+    const built = await run("go", args, { env, timeoutMs: 170_000 });
+    if (built.code !== 0) throw new Error(built.stderr);
+  }
 }, 180_000);
 
 afterAll(async () => {
@@ -41,7 +44,7 @@ afterAll(async () => {
 describe.skipIf(!there)(`Go net/http${there ? "" : " (skipped: go is absent)"}`, () => {
   test.each(WAYS)("%s", async (way) => {
     const args = [house.url(way, ""), house.upstream(way).urlFor("other.test", "/")];
-    const result = await run(program, args, { env: house.edge.guestEnv(), timeoutMs: 50_000 });
+    const result = await run(join(directory, "client"), args, { env: house.edge.guestEnv(), timeoutMs: 50_000 });
     if (result.code !== 0) throw new Error(result.stderr);
     const told = JSON.parse(result.stdout) as Record<string, unknown>;
     expect(told).toEqual({
@@ -63,5 +66,17 @@ describe.skipIf(!there)(`Go net/http${there ? "" : " (skipped: go is absent)"}`,
       refused: (way === WAYS[0] ? expect.stringContaining("Forbidden") : "destination_not_allowed") as string,
     });
     expect(house.upstream(way).credentialless()).toBe(0);
+  });
+
+  test("server-sent events one by one; the request ends upstream when the program closes its answer", async () => {
+    const service = await startEventSource();
+    const stream = join(directory, "stream");
+    const program = startProgram(stream, [service.url("/events")], { env: await service.guestEnv() });
+    const { brokenOff } = await service.tell(program);
+    await program.until(/^closed$/m);
+    await brokenOff;
+    expect(service.upstream.credentialless()).toBe(0);
+    await program.stop();
+    await service.stop();
   });
 });

@@ -50,6 +50,23 @@ describe.each(WAYS)("%s", (way) => {
   });
 });
 
+describe.each(WAYS)("%s", (way) => {
+  test.each(["global", "undici"])("WebSocket and EventSource (%s)", async (kind) => {
+    const urls = [house.url(way, "/ws").replace("http", "ws"), house.url(way, "/sse?events=3")];
+    const args = ["--experimental-eventsource", join(clients, "listen.mjs"), kind, ...urls];
+    const result = await run(process.execPath, args, { env: house.edge.guestEnv() });
+    if (result.code !== 0) throw new Error(result.stderr);
+    expect(JSON.parse(result.stdout)).toEqual({
+      protocol: "chat",
+      extensions: expect.stringContaining("permessage-deflate") as string,
+      messages: ["text", 1 << 20],
+      close: { code: 4321, reason: "asked to" },
+      events: ["0 event 0", "1 event 1", "2 event 2"],
+    });
+    expect(house.upstream(way).credentialless()).toBe(0);
+  });
+});
+
 test("a streamed chat completion: each token is printed before the next one is sent; an abort ends it upstream", async () => {
   const url = `https://llm.test:${house.others["llm.test"]?.port}/v1/chat/completions`;
   const program = spawn(process.execPath, [join(clients, "chat.mjs"), url], {

@@ -68,7 +68,8 @@ async function outlastASilentOne(name: string): Promise<void> {
 }
 
 describe.each(["raw.test", "plain-raw.test"])("%s", (name) => {
-  test("comments keep server-sent events alive, and a byte now and then a download", async () => {
+  test("comments keep server-sent events alive, a byte now and then a download, and a long poll is waited for", async () => {
+    const [poll, upstream] = await ask(name, "GET", []);
     const [events, source] = await ask(name, "GET", ["Accept: text/event-stream"]);
     source.write(CHUNKED);
     drip(() => source.write(COMMENT));
@@ -82,7 +83,9 @@ describe.each(["raw.test", "plain-raw.test"])("%s", (name) => {
     slow.write("x".repeat(left));
     const text = await download.when(() => download.text.length >= download.text.indexOf("\r\n\r\n") + 4 + 10_000);
     expect(text).toMatch(/\r\n\r\nx{10000}$/);
-    for (const guest of [events, download]) guest.destroy();
+    upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnews\n");
+    expect(await poll.until(/news\n$/)).toMatch(/^HTTP\/1\.1 200 /);
+    for (const guest of [events, download, poll]) guest.destroy();
   });
 
   test("a slow upload goes on; one that stops is answered 408", async () => {

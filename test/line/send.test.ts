@@ -34,6 +34,8 @@ async function start(serve: Parameters<typeof startScripted>[0], options: Joined
 const request = (method: string, path: string, fields = "", body = ""): string =>
   `${method} http://api.test:${upstream.port}${path} HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n${fields}\r\n${body}`;
 
+const UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /** An account whose admission waits, from the second exchange on, until it is told to go on. */
@@ -167,6 +169,15 @@ describe("an upstream that answers 401", () => {
     expect(joined.leases).toHaveLength(2);
   });
 
+  test("is asked once more for an upgrade, too", async () => {
+    await start((socket, _text, index) => socket.write(index === 0 ? UNAUTHORIZED : SWITCHED), rejecting(true));
+    guest.send(request("GET", "/ws", UPGRADE));
+    expect(await guest.until(/(\r\n\r\n|no)$/)).toMatch(/^HTTP\/1\.1 101 /);
+    guest.destroy();
+    await eventually(() => joined.records.length === 1, "the record");
+    expect(joined.records).toMatchObject([{ kind: "upgrade", status: 101, retried: true }]);
+  });
+
   test("is asked nothing twice when the lease stays: its 401 goes to the guest", async () => {
     await start((socket) => socket.write(UNAUTHORIZED), rejecting(false));
     guest.send(request("GET", "/"));
@@ -175,6 +186,29 @@ describe("an upstream that answers 401", () => {
     expect(joined.records).toMatchObject([{ status: 401, retried: false, outcome: "completed" }]);
     expect(upstream.received).toHaveLength(1);
     expect(upstream.received[0]?.match(/GET \//g)).toHaveLength(1);
+  });
+});
+
+describe("a kept connection that closes before a byte of the answer", () => {
+  test.each([
+    ["a request", "", OK],
+    ["an upgrade", UPGRADE, SWITCHED],
+  ])("costs %s nothing: it may be sent twice", async (_name, fields, answer) => {
+    await start((socket, text, index) => {
+      if (!text.includes("/second")) socket.write(OK);
+      else if (index === 0) socket.destroy();
+      else socket.write(answer);
+    });
+    guest.send(request("GET", "/first"));
+    await guest.until(/ok$/);
+    guest.send(request("GET", "/second", fields));
+    await guest.until(/ok[^]*(ok|\r\n\r\n|\}\n)$/);
+    expect(denialIn(guest.text)).toBeNull();
+    expect(upstream.received).toHaveLength(2);
+    for (const text of upstream.received) expect(text).toContain("GET /second ");
+    guest.destroy();
+    await eventually(() => joined.records.length === 2, "the record");
+    expect(joined.records[1]).toMatchObject({ retried: true, denial: null });
   });
 });
 
