@@ -139,11 +139,17 @@ export class GuestListener {
   }
 
   #accept(socket: Socket): void {
-    const peer = socket.remoteAddress ?? "unix";
-    const { limits, events } = this.#environment;
-    const isAnnounced = this.#options.proxySenders !== null;
     // Whoever holds the socket has its own handler; this one is for the moments between two holders.
     socket.on("error", () => undefined);
+    const { proxySenders, address } = this.#options;
+    const { limits, events } = this.#environment;
+    const peer = socket.remoteAddress ?? ("path" in address ? "unix" : null);
+    if (peer === null) {
+      // Reset before it was accepted: the system does not know any more who it was.
+      socket.destroy();
+      return;
+    }
+    const isAnnounced = proxySenders !== null;
     if (this.#sockets.size >= limits.connections || (!isAnnounced && this.#guests.isFull(peer))) {
       this.#turnAway(socket, peer, new Denial("connection_limit"));
       return;

@@ -26,6 +26,7 @@ export type SocksEnd =
     }
   | { readonly kind: "refused"; readonly fault: string; readonly isUnsupported: boolean };
 
+const NOTHING: Buffer = Buffer.alloc(0);
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
 const LOGIN_TAKEN = "\x01\x00";
@@ -49,7 +50,7 @@ export const SOCKS_ESTABLISHED = socksReply(SOCKS_REPLY.succeeded);
  */
 export class SocksHandshake {
   #stage: "greeting" | "login" | "request" | "over" = "greeting";
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes = NOTHING;
   #proof: string | null = null;
 
   /** Nothing has come yet. */
@@ -66,6 +67,8 @@ export class SocksHandshake {
       answer += step.answer;
       if (step.end !== null) {
         this.#stage = "over";
+        // A tunnel may live for hours.
+        this.#bytes = NOTHING;
         return { answer, end: step.end };
       }
     }

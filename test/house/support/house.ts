@@ -21,6 +21,8 @@ export interface HouseOptions {
   readonly gitRoot?: string;
   /** Upstreams with names of their own, made with a CA that the edge trusts; destinations without a credential lead there. */
   readonly others?: (ca: TestCa) => Promise<Readonly<Record<string, RawUpstream>>>;
+  /** Beside the open one that speaks HTTP. */
+  readonly listeners?: readonly ConfigPart[];
   /** Merged over the config. */
   readonly config?: ConfigPart;
 }
@@ -79,6 +81,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
       destinationFor(plain, NAME, { ...credential, name: "plain", plain_http_credential: "accept" }),
       ...Object.entries(others).map(([name, other]) => destinationFor(other, name)),
     ],
+    ...(options.listeners === undefined ? {} : { listeners: options.listeners }),
     ...(options.config === undefined ? {} : { config: options.config }),
   });
   const upstream = (way: Way): Upstream => (way === WAYS[0] ? secure : plain);
