@@ -6,14 +6,13 @@ import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { GuestCounts } from "./guest-counts.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener, TunnelRequest } from "./place.ts";
-import { openRecord } from "./record.ts";
-import { refusalText } from "./refusal.ts";
 import { RunningExchanges } from "./running.ts";
 import { SocksConnection } from "./socks-connection.ts";
-import { NO_METHOD, SOCKS_ESTABLISHED } from "./socks-handshake.ts";
+import { SOCKS_ESTABLISHED } from "./socks-handshake.ts";
 import { openSocketFile, type SocketFile } from "./socket-file.ts";
 import { type ListenerTls, TlsEntrance } from "./tls-entrance.ts";
 import { serveTunnel } from "./tunnel.ts";
+import { turnAway } from "./turn-away.ts";
 
 /** Where guests come in, and how. */
 export interface ListenerOptions {
@@ -225,27 +224,7 @@ export class GuestListener {
     connection.socket.once("close", () => this.#connections.delete(connection));
   }
 
-  /** Refuses a connection of which nothing was read, or nothing that could be answered. */
   #turnAway(socket: Socket, guest: string, denial: Denial): void {
-    const { line, nextId } = this.#environment;
-    const record = openRecord(line.clock, nextId(), "connection", this.#options.name, guest);
-    record.denial = denial.code;
-    record.detail = denial.detail;
-    const answer = this.#answerUnread(denial, record.id);
-    if (answer === "") socket.destroy();
-    else {
-      record.status = denial.entry.status;
-      socket.end(answer, "latin1", () => socket.destroy());
-    }
-    record.endedMs = line.clock.monotonicMs();
-    line.account.close(record);
-  }
-
-  /** Latin-1; "" where the guest, or whoever it is, could not read one. */
-  #answerUnread(denial: Denial, correlationId: string): string {
-    if (denial.code !== "connection_limit" || this.#tls !== null) return "";
-    if (this.#options.protocol === "socks5") return NO_METHOD;
-    const nowMs = this.#environment.line.clock.wallMs();
-    return refusalText(denial, { correlationId, headOnly: false, close: true, nowMs });
+    turnAway(this.#environment, this.#options, socket, guest, denial);
   }
 }
