@@ -77,14 +77,17 @@ function tell(
 }
 
 /** Files that a start would miss. Certificates that the config holds (`trust`, `extra_roots`) were read already. */
-async function fileWarnings({ ca, custodies }: PosternConfig): Promise<string[]> {
+async function fileWarnings({ ca, custodies, listeners }: PosternConfig): Promise<string[]> {
   const tls = custodies.flatMap((custody) =>
     custody.kind === "remote" && custody.tls !== null ? [custody.tls.ca, custody.tls.certificate, custody.tls.key] : [],
+  );
+  const own = listeners.flatMap(({ tls }) =>
+    tls === null ? [] : [tls.certificate, tls.key, ...(tls.clients === null ? [] : [tls.clients.ca])],
   );
   const missingCa = ca === null ? [] : await unreadable([ca.certificate, ca.key]);
   return [
     ...missingCa.map((text) => `ca: ${text}, or make one with \`postern ca init\``),
-    ...(await unreadable([ca?.passphraseFile ?? [], tls].flat())),
+    ...(await unreadable([ca?.passphraseFile ?? [], tls, own].flat())),
   ];
 }
 

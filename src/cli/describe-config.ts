@@ -1,4 +1,4 @@
-import type { CustodyBinding, CustodyConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
+import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { DestinationRule } from "../core/destination.ts";
@@ -15,11 +15,16 @@ export function describeConfig(config: PosternConfig): string {
   return [
     "listeners\n",
     table(
-      listeners.map(({ name, address, session: { mode, claims } }) => [
-        name,
-        address.text,
-        `${mode === "open" ? "everybody is" : "belongs to"} session ${claims.id} of tenant ${claims.tenant}, workspace ${claims.workspace}`,
-      ]),
+      listeners.map((listener) => {
+        const { name, address, session } = listener;
+        const { mode, claims } = session;
+        return [
+          name,
+          address.text,
+          waysText(listener),
+          `${mode === "open" ? "everybody is" : "belongs to"} session ${claims.id} of tenant ${claims.tenant}, workspace ${claims.workspace}`,
+        ];
+      }),
     ),
     `admin\n  ${admin === null ? "none" : admin.address.text}\n`,
     `ca\n  ${ca === null ? "none: no destination is inspected over TLS" : ca.certificate}\n`,
@@ -28,6 +33,21 @@ export function describeConfig(config: PosternConfig): string {
     parents.length === 0 ? "" : `parents\n${table(parents.map((parent) => [parent.name, parentText(parent)]))}`,
     describeDestinations(destinations, parents.length > 0),
   ].join("");
+}
+
+/** How guests get to a listener. */
+function waysText({ address, protocol, tls, proxySenders, socket: { mode, owner } }: ListenerConfig): string {
+  const clients = tls?.clients ?? null;
+  return [
+    `${protocol === "http" ? "HTTP" : "SOCKS5"}${tls === null ? "" : " over TLS"}`,
+    clients === null ? [] : `client certificates ${clients.required ? "required" : "optional"}`,
+    proxySenders === null
+      ? []
+      : `PROXY protocol from ${proxySenders === "unix" ? "whoever is there" : proxySenders.join(", ")}`,
+    address.kind !== "unix" ? [] : `mode 0${mode.toString(8)}${owner === null ? "" : ` of ${owner.uid}:${owner.gid}`}`,
+  ]
+    .flat()
+    .join(", ");
 }
 
 /** What a custody's config means, for people. */

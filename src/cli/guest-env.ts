@@ -7,7 +7,7 @@ import type { PosternConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { addConfigOption, configOf } from "./config-option.ts";
-import { type ProxyUrl, parseProxyUrl } from "./guest-env/proxy-url.ts";
+import { type ProxyScheme, type ProxyUrl, parseProxyUrl } from "./guest-env/proxy-url.ts";
 import { makePublicDirectory, writePublicFile } from "./guest-env/public-file.ts";
 import { GUEST_FORMATS, type GuestFormat, renderVariables } from "./guest-env/render.ts";
 import { certificatesOf, joinRoots, SYSTEM_ROOT_FILES, toBundle } from "./guest-env/roots.ts";
@@ -131,11 +131,12 @@ function readOptions(given: Given, cwd: string): GuestEnvOptions {
   };
 }
 
-/** Only an address that guests could be given: not a unix socket, not "every address", not a port yet to be chosen. */
+/** Only an address that guests could be given: not a unix socket, not one for a balancer, not "every address", not a port yet to be chosen. */
 function proxyOf(config: PosternConfig | null): string {
-  for (const { address } of config?.listeners ?? []) {
-    if (address.kind === "tcp" && address.port !== 0 && address.host !== "0.0.0.0" && address.host !== "::")
-      return `http://${address.text}`;
+  for (const { address, protocol, tls, proxySenders } of config?.listeners ?? []) {
+    const isForGuests = address.kind === "tcp" && proxySenders === null;
+    if (isForGuests && address.port !== 0 && address.host !== "0.0.0.0" && address.host !== "::")
+      return `${protocol === "socks5" ? "socks5h" : tls === null ? "http" : "https"}://${address.text}`;
   }
   throw new CommandFailure(
     "no listener of the config has an address that guests could be given: write --proxy http://HOST:PORT",
@@ -184,13 +185,33 @@ async function readIfPresent(file: string): Promise<string | null> {
   }
 }
 
+/** What a listener asks of its guests beside the variables. */
+const SCHEME_NOTES: Readonly<Record<ProxyScheme, readonly string[]>> = {
+  http: [],
+  https: [
+    "the listener speaks TLS: its certificate has to name the host of the proxy URL and come from a CA that guests trust; " +
+      "the bundle holds the system's roots and --ca alone",
+  ],
+  socks5h: [
+    "not every client speaks SOCKS5: Node does not, requests needs PySocks, an older Go wants socks5:// for the same; " +
+      "give those a listener that speaks HTTP",
+  ],
+};
+
+function chromiumProxy({ scheme, host, port }: ProxyUrl): string {
+  const place = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  // Chromium's socks5 leaves names to the proxy.
+  return scheme === "http" ? place : `${scheme === "https" ? "https" : "socks5"}://${place}`;
+}
+
 /** What no variable reaches. */
 function notesFor(caFile: string, proxy: ProxyUrl, java: boolean): string[] {
   const notes = [
     "wget, apt, aria2, PHP and .NET read the system store alone: also copy " +
       `${caFile} to /usr/local/share/ca-certificates/postern.crt and run update-ca-certificates`,
     "Chromium reads an NSS database alone: " +
-      `certutil -A -t C,, -n postern -d sql:$HOME/.pki/nssdb -i ${caFile}, and start it with --proxy-server=${proxy.host}:${proxy.port} --disable-quic`,
+      `certutil -A -t C,, -n postern -d sql:$HOME/.pki/nssdb -i ${caFile}, and start it with --proxy-server=${chromiumProxy(proxy)} --disable-quic`,
+    ...SCHEME_NOTES[proxy.scheme],
   ];
   if (!java) notes.push("Java reads no variable of these: add --java for a trust store and JAVA_TOOL_OPTIONS");
   else if (proxy.hasUser)

@@ -1,4 +1,4 @@
-import type { CustodyBinding, CustodyConfig, PosternConfig } from "../config/config.ts";
+import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { DestinationRule } from "../core/destination.ts";
@@ -9,11 +9,7 @@ import { remoteText, sourceText } from "./describe-config.ts";
 /** What `postern check --json` prints of an edge's config: the same facts as the text, every destination included. */
 export function configJson(config: PosternConfig): object {
   return {
-    listeners: config.listeners.map(({ name, address, session }) => ({
-      name,
-      address: address.text,
-      session: { mode: session.mode, ...session.claims },
-    })),
+    listeners: config.listeners.map(listenerJson),
     admin: config.admin?.address.text ?? null,
     ca: config.ca?.certificate ?? null,
     audit: config.audit,
@@ -33,6 +29,20 @@ export function custodyConfigJson(config: CustodyConfig): object {
     clients: config.clients,
     audit: config.audit,
     credentials: config.credentials.map(credentialJson),
+  };
+}
+
+function listenerJson({ name, address, protocol, tls, proxySenders, session, socket }: ListenerConfig): object {
+  const clients = tls?.clients ?? null;
+  return {
+    name,
+    address: address.text,
+    protocol,
+    tls: tls !== null,
+    client_certificates: clients === null ? null : clients.required ? "required" : "optional",
+    proxy_protocol: proxySenders,
+    socket: address.kind === "unix" ? { mode: `0${socket.mode.toString(8)}`, owner: socket.owner } : null,
+    session: { mode: session.mode, ...session.claims },
   };
 }
 

@@ -23,7 +23,8 @@ async function serve(path: string): Promise<void> {
   if (started === null) return;
   const { edge, read } = started;
   // Never rejects: a config that is not taken over is told in log, metrics and readiness.
-  const reload = () =>
+  const reload = () => {
+    edge.certificates.renew();
     void edge.policy.reload(async () => {
       const prepared = await prepare(async (verify) => {
         const { loaded } = await readConfig({ path, verify, roots: false, signal: stopping.signal });
@@ -32,6 +33,7 @@ async function serve(path: string): Promise<void> {
       requests.follow(prepared);
       return prepared;
     });
+  };
   collectGarbageOfStart();
   // What runs is logged, so that `ready` is one JSON line like all others.
   const { logger } = edge.log;

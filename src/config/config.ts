@@ -33,7 +33,27 @@ export interface PosternConfig {
 export interface ListenerConfig {
   readonly name: string;
   readonly address: ListenAddress;
+  readonly protocol: "http" | "socks5";
+  /** `null`: guests come without TLS. */
+  readonly tls: ListenerTlsFiles | null;
+  /** Who announces guests by the PROXY protocol, as canonical ranges or whoever is at the unix socket; `null`: nobody. */
+  readonly proxySenders: "unix" | readonly string[] | null;
   readonly session: SessionRule;
+  /** Of the unix socket; means nothing for a TCP address. */
+  readonly socket: SocketAccess;
+}
+
+export interface SocketAccess {
+  readonly mode: number;
+  /** `null`: the edge's own user and group. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+}
+
+/** Absolute paths. */
+export interface ListenerTlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clients: { readonly ca: string; readonly required: boolean } | null;
 }
 
 /** How a session is proven. A further mode is a further member. */

@@ -102,6 +102,7 @@ function values(schema: JsonSchema): string {
   if (schema.type === "boolean") return "`true`, `false`";
   if (schema.type === "string") return "text";
   if (schema.type === "array") return schema.items?.type === "string" ? "list of texts" : "list";
+  if (schema.anyOf?.some((member) => member.type === "string")) return schema.anyOf.map(values).join(" or ");
   if (schema.anyOf?.some((member) => member.type === "array")) return "mapping or list";
   return "mapping";
 }

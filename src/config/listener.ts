@@ -1,14 +1,17 @@
 import type { SessionClaims } from "../core/exchange.ts";
 import type { AdminConfig, ListenerConfig, SessionRule } from "./config.ts";
+import type { FileSet } from "./file-set.ts";
 import { isLocal, type ListenAddress, overlap, parseListenAddress } from "./listen-address.ts";
+import { proxySendersOf, socketAccessOf, tlsFilesOf } from "./listener-ways.ts";
+import type { RawListener } from "./listener-schema.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
-import type { RawAdmin, RawListener } from "./schema.ts";
+import type { RawAdmin } from "./schema.ts";
 
 /** The guest listeners. @param raws `null` where an entry has not even the right shape */
 export function listenerConfigs(
   raws: readonly (RawListener | null)[],
-  baseDir: string,
+  files: FileSet,
   report: Report,
 ): readonly ListenerConfig[] {
   const listeners: ListenerConfig[] = [];
@@ -20,7 +23,7 @@ export function listenerConfigs(
     if (names.has(raw.name))
       report.add([...path, "name"], `${quoted(raw.name)}: another listener has this name: write a different one`);
     names.add(raw.name);
-    const address = report.take([...path, "address"], parseListenAddress(raw.address, baseDir));
+    const address = report.take([...path, "address"], parseListenAddress(raw.address, files.baseDir));
     const session = sessionRule(raw.session);
     if (session.mode === "listener") {
       const id = `${session.claims.tenant} ${session.claims.id}`;
@@ -31,7 +34,10 @@ export function listenerConfigs(
         );
       sessions.add(id);
     }
+    const tls = tlsFilesOf(raw, path, files, report);
     if (address === null) continue;
+    const proxySenders = proxySendersOf(raw, address, path, report);
+    const socket = socketAccessOf(raw, address, path, report);
     const twin = listeners.find((other) => overlap(other.address, address));
     if (twin !== undefined)
       report.add(
@@ -40,7 +46,9 @@ export function listenerConfigs(
       );
     if (raw.session.mode === "open" && !isLocal(address) && !raw.session.allow_open_on_network)
       report.add([...path, "session", "mode"], openAdvice(address));
-    listeners.push(Object.freeze({ name: raw.name, address, session }));
+    listeners.push(
+      Object.freeze({ name: raw.name, address, protocol: raw.protocol, tls, proxySenders, session, socket }),
+    );
   }
   return Object.freeze(listeners);
 }

@@ -1,16 +1,15 @@
 import type { z } from "zod";
 import { credentialSchema, type RawCredential } from "./credential-schema.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
+import { listenerSchema, type RawListener } from "./listener-schema.ts";
 import { parentSchema, type RawParent } from "./parent-schema.ts";
 import { MOST_PROBLEMS } from "./problem.ts";
 import { pruned } from "./prune.ts";
 import {
   adminSchema,
   caSchema,
-  listenerSchema,
   type RawAdmin,
   type RawCa,
-  type RawListener,
   type RawPostern,
   type RawRemote,
   type RawResolver,

@@ -75,7 +75,7 @@ export function longPosternConfig(file: LongList, files: FileSet): PosternConfig
 type Sections = ReturnType<typeof sectionsOf>;
 
 function sectionsOf(parts: Parts, files: FileSet, report: Report) {
-  const listeners = listenerConfigs(parts.listeners, files.baseDir, report);
+  const listeners = listenerConfigs(parts.listeners, files, report);
   const custodies = custodyBindings(parts.custody, files, report);
   const book = new CredentialBook(custodies, unreadable(parts.custody));
   const admin = parts.admin === null ? null : adminConfig(parts.admin, listeners, files.baseDir, report);

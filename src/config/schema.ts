@@ -1,51 +1,14 @@
 import { z } from "zod";
 import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
+import { listenerSchema } from "./listener-schema.ts";
 import { parentSchema } from "./parent-schema.ts";
-import { addressText, boundedText, claimText, nameText, pathText, whole } from "./primitives.ts";
+import { addressText, boundedText, nameText, pathText, whole } from "./primitives.ts";
 
 /**
  * The shape of the config file. Strict: what is not named here is an error. Every limit and timeout has bounds, a default
  * and its unit in the name; the texts become docs/configuration.md and the JSON Schema.
  */
-
-const roles = z.array(claimText).max(64).default([]).describe("Roles of the session.");
-
-const openSession = z
-  .strictObject({
-    mode: z.literal("open"),
-    tenant: claimText.default("local").describe("Tenant of the session."),
-    workspace: claimText.default("default").describe("Workspace of the session."),
-    id: claimText.default("local").describe("Session id."),
-    subject: claimText.optional().describe("Who acts; left out: the session id."),
-    roles,
-    allow_open_on_network: z
-      .boolean()
-      .default(false)
-      .describe("Spelled out where an open session is wanted on an address that other machines can reach."),
-  })
-  .describe("Everybody who reaches the listener is this one session; only on loopback or a unix socket.");
-
-const listenerSession = z
-  .strictObject({
-    mode: z.literal("listener"),
-    tenant: claimText.describe("Tenant of the session."),
-    workspace: claimText.default("default").describe("Workspace of the session."),
-    id: claimText.describe("Session id; unique among the listeners."),
-    subject: claimText.optional().describe("Who acts; left out: the session id."),
-    roles,
-  })
-  .describe("The listener belongs to this one session: give its socket or port to that guest alone.");
-
-export const listenerSchema = z.strictObject({
-  name: nameText.describe("Name in logs and audit records; unique."),
-  address: addressText.describe(
-    "`127.0.0.1:3128`, `[::1]:3128` or `unix:/run/postern/guests.sock`; port 0 lets the system choose.",
-  ),
-  session: z
-    .discriminatedUnion("mode", [openSession, listenerSession])
-    .describe("Who the guests of this listener are."),
-});
 
 export const adminSchema = z.strictObject({
   address: addressText.describe("Address for metrics and health; never one that guests can reach."),
@@ -108,7 +71,13 @@ export const limitsSchema = z.strictObject({
 
 export const timeoutsSchema = z.strictObject({
   request_head_ms: whole(100, 600_000, 30_000, "A CONNECT or a request head, first byte to last, `ms`."),
-  tls_hello_ms: whole(100, 600_000, 10_000, "From the answer to CONNECT to the end of the handshake, `ms`."),
+  tls_hello_ms: whole(
+    100,
+    600_000,
+    10_000,
+    "From the answer to CONNECT, or the begin of a connection to a listener with `tls`, to the end of the handshake, `ms`.",
+  ),
+  proxy_protocol_ms: whole(100, 60_000, 2000, "From the begin of a connection to the end of its PROXY header, `ms`."),
   guest_idle_ms: whole(100, 3_600_000, 180_000, "Silence of a guest connection between requests, `ms`."),
   half_close_ms: whole(
     0,
@@ -197,7 +166,6 @@ export const posternSchema = z.strictObject({
 });
 
 export type RawPostern = z.output<typeof posternSchema>;
-export type RawListener = z.output<typeof listenerSchema>;
 export type RawAdmin = z.output<typeof adminSchema>;
 export type RawCa = z.output<typeof caSchema>;
 export type RawUpstream = z.output<typeof upstreamSchema>;

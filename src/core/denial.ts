@@ -28,6 +28,8 @@ export const DENIALS = {
   request_timeout: entry("listen", 408, "http_request_error", "The request did not arrive in time."),
   connection_limit: entry("listen", 503, "connection_limit_reached", "The edge holds as many connections as it may."),
   http2_violation: entry("listen", 400, "http_request_error", "The connection breaks the rules of HTTP/2."),
+  proxy_protocol_invalid: entry("listen", 400, "http_request_error", "The connection does not begin as agreed."),
+  tls_handshake_failed: entry("listen", 400, "tls_protocol_error", "The TLS handshake with the edge failed."),
   upgrade_unsupported: entry("listen", 501, "http_request_error", "The edge forwards no upgrade of this kind."),
   expectation_unsupported: entry(
     "listen",

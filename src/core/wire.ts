@@ -58,8 +58,20 @@ export interface RawStream extends NodeJS.ReadWriteStream {
 /** What proves a session: looked at again for every exchange. */
 export interface SessionProof {
   readonly listener: string;
-  /** Value of `Proxy-Authorization`, or `null`. It is never forwarded. */
+  /** Value of `Proxy-Authorization`, or `null`. It is never forwarded. A SOCKS user and password are here as `Basic`. */
   readonly proxyAuthorization: string | null;
+  /** The guest's own certificate, or `null`: one that the listener did not verify is never here. */
+  readonly clientCertificate: ClientCertificate | null;
+}
+
+/** A verified client certificate. */
+export interface ClientCertificate {
+  /** SHA-256 of its DER form, lower-case hex. */
+  readonly sha256: string;
+  /** Common name of its subject; `null` when there is none, or more than one. */
+  readonly commonName: string | null;
+  /** Subject alternative names with their type in front: `DNS:ci.test`, `URI:spiffe://test/ci`, `IP Address:10.0.0.7`. */
+  readonly altNames: readonly string[];
 }
 
 export type Abort = Extract<Outcome, "guest_aborted" | "edge_aborted">;

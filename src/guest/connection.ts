@@ -15,7 +15,7 @@ import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { Linger } from "./linger.ts";
 import { openExchange } from "./open-exchange.ts";
 import type { BodyOwner } from "./request-body.ts";
-import type { ConnectionPlace, TunnelOpener } from "./place.ts";
+import type { ConnectionPlace, TunnelGuest, TunnelOpener } from "./place.ts";
 import { grammarDenial, readRequest, type ReadRequest } from "./request.ts";
 import { watchTunnel } from "./tunnel-watch.ts";
 
@@ -23,7 +23,7 @@ import { watchTunnel } from "./tunnel-watch.ts";
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
  * not fit the grammar is refused and the connection closed.
  */
-export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner {
+export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
@@ -66,7 +66,6 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     return this.#life.state === "fresh" || this.#life.state === "idle";
   }
 
-  /** The guest closed its sending side or is gone altogether: no tunnel can begin. */
   get hasLeft(): boolean {
     return this.#inputEnded || this.socket.destroyed || this.#life.state === "closed";
   }
@@ -233,7 +232,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     record.authority = request.authority.text;
     this.#life.enter("deciding");
     if (this.#openTunnel === null) {
-      this.refuseConnect(record, new Denial("tunnel_unsupported", { cause: "CONNECT inside a tunnel" }));
+      this.refuseTunnel(record, new Denial("tunnel_unsupported", { cause: "CONNECT inside a tunnel" }));
       return;
     }
     this.socket.pause();
@@ -241,17 +240,12 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#openTunnel(this, { authority: request.authority, proof: request.proof, record });
   }
 
-  /** Answers a CONNECT with a denial; the record is closed. */
-  refuseConnect(record: ExchangeRecord, denial: Denial): void {
+  refuseTunnel(record: ExchangeRecord, denial: Denial): void {
     this.#account.refuse(this.socket, record, denial);
     this.#linger();
   }
 
-  /**
-   * Gives the socket away, paused and without listeners; bytes that came early are back in it.
-   * @param watch keep an eye on silence and total life (raw tunnels)
-   * @throws Error when the guest has left
-   */
+  /** For whatever takes over. @throws Error when the guest has left */
   release(watch: boolean): Socket {
     const { socket } = this;
     this.#life.enter("handed_over");
@@ -296,7 +290,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   }
 
   destroyBroken(): void {
-    breakOff(this.socket, this.place.tunnel?.transport ?? this.socket);
+    breakOff(this.socket, this.place.transport);
   }
 
   handOver(): RawStream {

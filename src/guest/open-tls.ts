@@ -47,7 +47,7 @@ export function openTls(
       // Node tells a TLS socket that no tls.Server made of broken records by this event alone, and leaves it open.
       secured.on("_tlsError", () => secured.destroy());
       const refusal = serverNameProblem(secured, authority);
-      const tunnel = { scheme: "https", authority, proof, refusal, transport: socket } as const;
+      const tunnel = { scheme: "https", authority, proof, refusal } as const;
       if (secured.alpnProtocol === "h2") {
         // Only a tls.Server clears it, and an HTTP/2 session would wait for that for ever.
         Reflect.set(secured, "secureConnecting", false);

@@ -29,7 +29,8 @@ export type ReadRequest =
  */
 export function readRequest(head: RequestHead, control: RequestControl, place: ConnectionPlace): ReadRequest {
   const proxyAuthorization = head.fields.get("proxy-authorization");
-  const proof = place.tunnel?.proof ?? { listener: place.listener, proxyAuthorization };
+  const { listener, clientCertificate } = place;
+  const proof = place.tunnel?.proof ?? { listener, proxyAuthorization, clientCertificate };
   const target = parseTarget(head.method, head.target);
   // RFC 9110 §9.3.6: content has no meaning in a CONNECT; what would follow could be read as the tunnel's first bytes.
   if (target.form === "authority" && hasContent(control.framing)) {

@@ -7,8 +7,10 @@ import type { DenialCode } from "../core/denial.ts";
 export interface GuestTimeouts {
   /** A request head or a CONNECT, first byte to last, and a fresh connection's first byte, in `ms`. */
   readonly requestHeadMs: number;
-  /** From the answer to CONNECT to the end of the TLS handshake, in `ms`. */
+  /** From the answer to CONNECT, or the begin of a connection to a TLS listener, to the end of the TLS handshake, in `ms`. */
   readonly tlsHelloMs: number;
+  /** From the begin of a connection to the end of its PROXY header, in `ms`. */
+  readonly proxyProtocolMs: number;
   /** Silence between two requests, in `ms`. */
   readonly guestIdleMs: number;
   /** Silence in the middle of a body or of a guest that does not read its answer, in `ms`. */

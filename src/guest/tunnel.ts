@@ -6,35 +6,33 @@ import type { ExchangeRecord } from "../core/record.ts";
 import { TOKEN } from "../http1/grammar.ts";
 import { askAhead } from "../line/ask-ahead.ts";
 import { runPassThrough } from "../line/pass-through.ts";
-import type { GuestConnection } from "./connection.ts";
-import type { ConnectionPlace, ConnectRequest } from "./place.ts";
+import type { ConnectionPlace, TunnelGuest, TunnelRequest } from "./place.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { awaitFirstBytes } from "./first-bytes.ts";
 import { readClientHello } from "./hello-gate.ts";
 import { openTls, serveHttp2Inside, serveInside } from "./open-tls.ts";
 
-/** RFC 9110 §9.3.6: a 2xx to CONNECT has no framing fields. */
-const ESTABLISHED = "HTTP/1.1 200 Connection Established\r\n\r\n";
-
 const TLS_HANDSHAKE = 0x16;
 
 /**
- * Serves one CONNECT: first check, then either a byte-exact tunnel or TLS ended on this very socket. Never rejects; the record
- * of the CONNECT is closed when the tunnel stands or is refused.
+ * Serves one request for a tunnel: first check, then either a byte-exact tunnel or TLS ended on this very socket. Never rejects;
+ * the record of the request is closed when the tunnel stands or is refused.
+ * @param established what tells this guest that the tunnel stands, Latin-1
  */
-export async function serveConnect(
+export async function serveTunnel(
   environment: GuestEnvironment,
-  connection: GuestConnection,
-  request: ConnectRequest,
+  guest: TunnelGuest,
+  request: TunnelRequest,
+  established: string,
 ): Promise<void> {
   const { line } = environment;
   const { record } = request;
   let released = false;
   const release = (watch: boolean): Socket => {
-    if (connection.hasLeft) throw new Denial("request_malformed", { cause: "the guest went away" });
+    if (guest.hasLeft) throw new Denial("request_malformed", { cause: "the guest went away" });
     released = true;
-    const socket = connection.release(watch);
-    socket.write(ESTABLISHED, "latin1");
+    const socket = guest.release(watch);
+    socket.write(established, "latin1");
     record.status = 200;
     record.outcome = "completed";
     return socket;
@@ -48,22 +46,22 @@ export async function serveConnect(
     record.destination = permit.destination.name;
     record.rule = permit.rule;
     if (permit.destination.tls === "passthrough") await passThrough(environment, permit, record, release);
-    else await inspect(environment, connection.place, permit, request, release);
-    if (connection.wasCut) record.outcome = "edge_aborted";
+    else await inspect(environment, guest.place, permit, request, release);
+    if (guest.wasCut) record.outcome = "edge_aborted";
   } catch (thrown) {
     const denial = Denial.from(thrown);
     // What stopped because the edge had ended the connection is nobody's refusal.
-    if (connection.wasCut) record.outcome = "edge_aborted";
-    else if (!released && connection.hasLeft) {
+    if (guest.wasCut) record.outcome = "edge_aborted";
+    else if (!released && guest.hasLeft) {
       record.outcome = "guest_aborted";
-      connection.cut();
+      guest.cut();
     } else if (released) {
       record.denial = denial.code;
       record.detail = denial.detail;
       record.outcome = "denied";
-      connection.socket.destroy();
+      guest.socket.destroy();
     } else {
-      connection.refuseConnect(record, denial);
+      guest.refuseTunnel(record, denial);
       return;
     }
   }
@@ -91,7 +89,7 @@ async function inspect(
   environment: GuestEnvironment,
   place: ConnectionPlace,
   permit: Permit,
-  request: ConnectRequest,
+  request: TunnelRequest,
   release: Release,
 ): Promise<void> {
   const { authority, proof } = request;
@@ -115,7 +113,7 @@ async function inspect(
     return;
   }
   if (TOKEN[first[0] as number] !== 1) throw new Denial("tunnel_unsupported");
-  const tunnel = { scheme: "http", authority, proof, refusal: null, transport: socket } as const;
+  const tunnel = { scheme: "http", authority, proof, refusal: null } as const;
   if (!isHttp2Preface(first)) serveInside(environment, place, socket, tunnel);
   else if (speaksHttp2InClear(permit.destination) && environment.limits.http2Streams > 0)
     serveHttp2Inside(environment, place, socket, tunnel);

@@ -68,8 +68,8 @@ describe("check", () => {
     expect(lines[0]).toMatch(/^edge\.yaml is right \(sha256 [0-9a-f]{12}\)$/);
     expect(lines).toEqual(
       expect.arrayContaining([
-        "guests | 127.0.0.1:3128 | everybody is session local of tenant local, workspace default",
-        `ci | unix:${dir}/ci.sock | belongs to session ci-7 of tenant acme, workspace default`,
+        "guests | 127.0.0.1:3128 | HTTP | everybody is session local of tenant local, workspace default",
+        `ci | unix:${dir}/ci.sock | HTTP, mode 0660 | belongs to session ci-7 of tenant acme, workspace default`,
         "key | token | env KEY | api.example.com:443 | 900 s",
         "idle | token | exec mint | b.com:443 | 900 s",
         "destinations: 4",
@@ -97,6 +97,37 @@ describe("check", () => {
       destinations: [{ name: "api", host: "api.example.com", port: 443, credential: "main/key" }, {}, {}, {}],
     });
     expect(out).not.toContain("sk-live-argument");
+  });
+
+  test("tells how guests get to each listener, and which files are not there", async () => {
+    const session = (id: string): string => `session: { mode: open, id: ${id} }`;
+    const listeners = `listeners:
+  - { name: t, address: "127.0.0.1:1", tls: { certificate: e.crt, key: e.key, client_ca: g.crt, client_certificates: required }, ${session("a")} }
+  - { name: s, address: "127.0.0.1:2", protocol: socks5, proxy_protocol: { from: [10.0.0.7] }, ${session("b")} }
+  - { name: u, address: unix:u.sock, socket: { mode: "0600", owner: "7:8" }, proxy_protocol: { from: unix }, ${session("c")} }
+audit: { file: audit.jsonl }
+`;
+    const file = write("ways.yaml", listeners);
+    const { out } = await postern("check", "--config", file);
+    const lines = out.split("\n").map((line) => line.trim().replaceAll(/ {2,}/g, " | "));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^t \| 127\.0\.0\.1:1 \| HTTP over TLS, client certificates required \| everybody/),
+        expect.stringMatching(/^s \| 127\.0\.0\.1:2 \| SOCKS5, PROXY protocol from 10\.0\.0\.7\/32 \| everybody/),
+        expect.stringMatching(/\| HTTP, PROXY protocol from whoever is there, mode 0600 of 7:8 \| everybody/),
+        ...["e.crt", "e.key", "g.crt"].map(
+          (name) => `${dir}/${name} cannot be read here (ENOENT): put it there before the start`,
+        ),
+      ]),
+    );
+    const { out: json } = await postern("check", "--config", file, "--json");
+    expect(JSON.parse(json)).toMatchObject({
+      listeners: [
+        { protocol: "http", tls: true, client_certificates: "required", proxy_protocol: null, socket: null },
+        { protocol: "socks5", tls: false, client_certificates: null, proxy_protocol: ["10.0.0.7/32"] },
+        { proxy_protocol: "unix", socket: { mode: "0600", owner: { uid: 7, gid: 8 } } },
+      ],
+    });
   });
 
   test("more than 50 destinations are counted", async () => {

@@ -168,7 +168,10 @@ describe("errors end in a next step", () => {
     ],
     ["roots that do not exist", { systemRootsFile: "/no/such/roots.pem" }, /name a PEM file with --system-roots$/],
     ["a proxy without its scheme", { proxy: "edge:3128" }, /needs its scheme: write it as http:\/\//],
-    ["a proxy over TLS", { proxy: "https://edge:3128" }, /speaks plain HTTP to guests: write/],
+    ["a SOCKS proxy without names", { proxy: "socks5://edge:1080" }, /has guests resolve names themselves: write/],
+    ["a proxy of another kind", { proxy: "ftp://edge:21" }, /needs its scheme: write/],
+    ["Java over TLS", { proxy: "https://edge:3129", java: true }, /takes no proxy at https:\/\/: give such guests/],
+    ["Java over SOCKS", { proxy: "socks5h://edge:1080", java: true }, /takes no proxy at socks5h:\/\/: give such/],
     ["a proxy with a path", { proxy: "http://edge:3128/x" }, /has a path: write/],
     ["a proxy with a line break", { proxy: "http://edge:3128\nX=y" }, /holds a blank: write/],
     ["a directory that is a file", { outDir: "/dev/null/x" }, /cannot make \/dev\/null\/x .*: choose a directory/],
@@ -200,6 +203,10 @@ describe("the proxy URL", () => {
     ["http://EDGE:3128/", "http://edge:3128", "edge", 3128],
     ["http://edge", "http://edge:80", "edge", 80],
     ["http://[::1]:3128", "http://[::1]:3128", "::1", 3128],
+    ["https://EDGE:3129/", "https://edge:3129", "edge", 3129],
+    ["https://edge", "https://edge:443", "edge", 443],
+    ["socks5h://EDGE:80", "socks5h://edge:80", "edge", 80],
+    ["socks5h://u:p@[::1]", "socks5h://u:p@[::1]:1080", "::1", 1080],
     ["http://sandbox:to%20ken@edge:8080", "http://sandbox:to%20ken@edge:8080", "edge", 8080],
   ])("%s", (text, canonical, host, port) => {
     expect(parseProxyUrl(text)).toMatchObject({ text: canonical, host, port });
@@ -352,6 +359,26 @@ describe("the command", () => {
     expect(env).toMatchObject({ HTTPS_PROXY: "http://127.0.0.1:3128", NO_PROXY: "localhost,.corp.example" });
     expect(env["SSL_CERT_FILE"]).toBe(join(out, GUEST_FILES.bundle));
     expect(result.stderr).toMatch(/^note: wget/);
+  });
+
+  test.each([
+    ["https", { tls: { certificate: "edge.crt", key: "edge.key" } }, /has to name the host of the proxy URL/],
+    ["socks5h", { protocol: "socks5" }, /not every client speaks SOCKS5/],
+  ])("says %s:// where the listener speaks it, and passes one for a balancer by", async (scheme, way, note) => {
+    const session = (id: string): object => ({ mode: "open", id });
+    const config = {
+      listeners: [
+        { name: "behind", address: "127.0.0.1:3127", proxy_protocol: { from: ["127.0.0.9"] }, session: session("a") },
+        { name: "guests", address: "127.0.0.1:3129", ...way, session: session("b") },
+      ],
+      audit: { file: "audit.jsonl" },
+    };
+    await writeFile(join(directory, "postern.yaml"), JSON.stringify(config));
+    const result = await postern("--format", "json", "--out", out, "--ca", ca.certificateFile);
+    expect(result.code).toBe(0);
+    const { env } = JSON.parse(result.stdout) as { env: Record<string, string> };
+    expect(env).toMatchObject({ HTTPS_PROXY: `${scheme}://127.0.0.1:3129`, http_proxy: `${scheme}://127.0.0.1:3129` });
+    expect(result.stderr).toMatch(note);
   });
 
   test("needs no config when the command line says all", async () => {

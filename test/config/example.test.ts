@@ -26,6 +26,10 @@ describe("the examples", () => {
           mode: "open",
           claims: { id: "local", tenant: "local", workspace: "default", subject: "local", roles: [] },
         },
+        protocol: "http",
+        tls: null,
+        proxySenders: null,
+        socket: { mode: 0o660, owner: null },
       },
     ]);
     expect(config.admin?.address.text).toBe("127.0.0.1:9464");

@@ -122,7 +122,48 @@ describe("what a config becomes", () => {
         mode: "listener",
         claims: { id: "s-1", tenant: "acme", workspace: "default", subject: "s-1", roles: ["ci"] },
       },
+      protocol: "http",
+      tls: null,
+      proxySenders: null,
+      socket: { mode: 0o660, owner: null },
     });
+  });
+
+  test("guests may come by a socket file of somebody, over TLS, by SOCKS5, from behind a balancer", () => {
+    const loaded = parseConfig(
+      edgeFile({
+        listeners: `listeners:
+  - name: secure
+    address: 127.0.0.1:3129
+    tls: { certificate: edge.crt, key: edge.key, client_ca: guests.crt, client_certificates: optional }
+    proxy_protocol: { from: [10.0.0.7, "fd00::/8", 192.0.2.0/24] }
+    session: { mode: open, id: a }
+  - name: socks
+    address: unix:socks.sock
+    protocol: socks5
+    socket: { mode: "0600", owner: "1000:0" }
+    proxy_protocol: { from: unix }
+    session: { mode: open, id: b }`,
+      }),
+      "edge.yaml",
+      "/etc/postern",
+    );
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems, null, 2));
+    expect(loaded.config.listeners).toMatchObject([
+      {
+        protocol: "http",
+        tls: {
+          certificate: "/etc/postern/edge.crt",
+          key: "/etc/postern/edge.key",
+          clients: { ca: "/etc/postern/guests.crt", required: false },
+        },
+        proxySenders: ["10.0.0.7/32", "fd00::/8", "192.0.2.0/24"],
+      },
+      { protocol: "socks5", tls: null, proxySenders: "unix", socket: { mode: 0o600, owner: { uid: 1000, gid: 0 } } },
+    ]);
+    expect(loaded.files).toEqual(
+      expect.arrayContaining(["edge.crt", "edge.key", "guests.crt"].map((f) => `/etc/postern/${f}`)),
+    );
   });
 
   test("it is frozen, all the way down", () => {

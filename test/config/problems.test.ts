@@ -216,6 +216,79 @@ describe("listeners", () => {
   });
 });
 
+describe("how guests get to a listener", () => {
+  const tcp = (more: string): string => withListener(`{ name: a, address: 127.0.0.1:1, ${more}, ${LOCAL} }`);
+  const unix = (more: string): string => withListener(`{ name: a, address: unix:a.sock, ${more}, ${LOCAL} }`);
+  const files = "certificate: a.crt, key: a.key";
+  test.each([
+    [tcp("protocol: sock5"), 'protocol: "sock5": write "socks5"'],
+    [tcp("protocol: https"), 'protocol: "https": write "http"'],
+    [
+      tcp(`protocol: socks5, tls: { ${files} }`),
+      "tls: no client speaks SOCKS5 over TLS: take it out, or write `protocol: http`",
+    ],
+    [tcp("tls: { certificate: a.crt }"), "tls.key: missing: write text"],
+    [tcp(`tls: { ${files}, clientca: b.crt }`), 'tls.clientca: unknown key: write "client_ca"'],
+    [
+      tcp(`tls: { ${files}, client_ca: b.crt }`),
+      'tls.client_certificates: missing: write one of "required", "optional"',
+    ],
+    [
+      tcp(`tls: { ${files}, client_certificates: required }`),
+      "tls.client_ca: missing: write the PEM file of the roots that they must chain to",
+    ],
+    [
+      tcp(`tls: { ${files}, client_ca: b.crt, client_certificates: wanted }`),
+      'tls.client_certificates: "wanted": write one of "required", "optional"',
+    ],
+    [tcp("proxy_protocol: {}"), "proxy_protocol.from: missing: write a list"],
+    [
+      tcp("proxy_protocol: { from: 10.0.0.7 }"),
+      'proxy_protocol.from: "10.0.0.7": write "unix" for a unix socket, else a list such as [10.0.0.7]',
+    ],
+    [tcp("proxy_protocol: { from: [] }"), "proxy_protocol.from: an empty list: write at least 1"],
+    [
+      tcp("proxy_protocol: { from: unix }"),
+      'proxy_protocol.from: "unix": 127.0.0.1:1 is no unix socket: write the addresses of the balancers',
+    ],
+    [
+      unix("proxy_protocol: { from: [10.0.0.1] }"),
+      "proxy_protocol.from: a unix socket knows no addresses: write from: unix",
+    ],
+    [
+      tcp("proxy_protocol: { from: [10.0.0.1/8] }"),
+      'proxy_protocol.from[0]: "10.0.0.1/8": write an address or a range without host bits, such as "10.0.0.0/24"',
+    ],
+    [
+      tcp("proxy_protocol: { from: [balancer.internal] }"),
+      'proxy_protocol.from[0]: "balancer.internal": write an address or a range without host bits, such as "10.0.0.0/24"',
+    ],
+    [tcp('socket: { mode: "0600" }'), "socket: 127.0.0.1:1 is no unix socket: take it out"],
+    [unix("socket: { mode: 660 }"), 'socket.mode: 660: write text: "660"'],
+    [unix('socket: { mode: "660" }'), 'socket.mode: "660": write four octal digits in quotes, such as "0660"'],
+    [unix('socket: { mode: "0888" }'), 'socket.mode: "0888": write four octal digits in quotes, such as "0660"'],
+    [unix('socket: { mode: "4777" }'), 'socket.mode: "4777": write four octal digits in quotes, such as "0660"'],
+    [
+      unix("socket: { owner: www-data }"),
+      'socket.owner: "www-data": write numbers, user and group, such as "1000:1000"',
+    ],
+    [unix('socket: { owner: "1000" }'), 'socket.owner: "1000": write numbers, user and group, such as "1000:1000"'],
+    [unix('socket: { owner: "4294967295:0" }'), 'socket.owner: "4294967295:0": write numbers of at most 4294967294'],
+  ])("%s", (text, message) => {
+    expect(messagesOf(text)).toEqual([`listeners[0].${message}`]);
+  });
+
+  test("all that is wrong with one is told at once", () => {
+    const more = `protocol: socks5, tls: { ${files}, client_ca: c }, proxy_protocol: { from: unix }, socket: {}`;
+    expect(messagesOf(tcp(more)).map((line) => line.split(": ")[0])).toEqual([
+      "listeners[0].tls",
+      "listeners[0].tls.client_certificates",
+      "listeners[0].proxy_protocol.from",
+      "listeners[0].socket",
+    ]);
+  });
+});
+
 describe("hosts", () => {
   test.each([
     ["*.Example.com", 'write "*.example.com"'],

@@ -41,7 +41,8 @@ export async function openTunnel(port: number, authority: string, servername: st
   });
 }
 
-function guestOn(socket: Socket): RawGuest {
+/** @param socket connected */
+export function guestOn(socket: Socket): RawGuest {
   let text = "";
   let closed = false;
   const waiting = new Set<() => void>();

@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { freePorts, root, startPostern } from "./support/postern-process.ts";
-import { run, type RunResult } from "./support/run.ts";
+import { isPresent, run, type RunResult } from "./support/run.ts";
 
 /** A start that cannot succeed says why and ends: a half-started edge would serve, and nobody would start it again. */
 
@@ -34,10 +34,15 @@ interface Addresses {
   readonly admin: string;
 }
 
-async function config({ guests, admin }: Addresses, name: string, key = ca.keyFile): Promise<string> {
+async function config(
+  { guests, admin }: Addresses,
+  name: string,
+  key = ca.keyFile,
+  listener: object = {},
+): Promise<string> {
   const file = join(directory, `${name}.yaml`);
   const text = JSON.stringify({
-    listeners: [{ name: "guests", address: guests, session: { mode: "open" } }],
+    listeners: [{ name: "guests", address: guests, session: { mode: "open" }, ...listener }],
     admin: { address: admin },
     ca: { certificate: ca.certificateFile, key },
     audit: { file: join(directory, `${name}.jsonl`) },
@@ -70,6 +75,52 @@ test("a CA that is not there is a fault of the config: it ends with 2", async ()
   expect(result.code).toBe(2);
   expect(result.stderr).toContain("postern ca init");
   expect(result.stderr).not.toContain("--debug");
+});
+
+describe("a listener that cannot be as it is meant", () => {
+  const start = async (name: string, listener: object, guests = "127.0.0.1:0"): Promise<RunResult> =>
+    serve(await config({ guests, admin: "127.0.0.1:0" }, name, ca.keyFile, listener));
+
+  test("a key that is not its certificate's", async () => {
+    const [one, other] = [await ca.issue(["a.test"]), await ca.issue(["b.test"])];
+    const result = await start("mismatch", { tls: { certificate: one.certificateFile, key: other.keyFile } });
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(`check that ${other.keyFile} is the key of ${one.certificateFile}, both PEM`);
+  });
+
+  test("a key that others may read", async () => {
+    const { certificateFile: certificate, keyFile: key } = await ca.issue(["a.test"]);
+    await chmod(key, 0o644);
+    const result = await start("exposed", { tls: { certificate, key } });
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(`${key}: the key is open to everybody (mode 0644): chmod 0600 it`);
+  });
+
+  test("a client CA that is not there", async () => {
+    const { certificateFile: certificate, keyFile: key } = await ca.issue(["a.test"]);
+    const client_ca = join(directory, "nowhere.crt");
+    const result = await start("no-ca", { tls: { certificate, key, client_ca, client_certificates: "required" } });
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(`${client_ca}: cannot be read (ENOENT)`);
+  });
+
+  // Root may give a file to anybody, and is what tests in a container mostly are: this one sheds the right to.
+  const canDrop = isPresent("setpriv", ["--version"]) && process.getuid?.() === 0;
+  test.skipIf(!canDrop)(
+    `an owner that cannot be given${canDrop ? "" : " (skipped: takes root and setpriv)"}`,
+    async () => {
+      const file = join(directory, "owner.sock");
+      const listener = { socket: { mode: "0600", owner: "4001:4002" } };
+      const path = await config({ guests: `unix:${file}`, admin: "127.0.0.1:0" }, "owner", ca.keyFile, listener);
+      const postern = [process.execPath, join(root, "src/main.ts"), "serve", "--config", path];
+      const result = await run("setpriv", ["--bounding-set", "-chown", "--", ...postern]);
+      expect(result.code).toBe(1);
+      expect(result.stderr).toContain(
+        "listener guests: the socket's owner 4001:4002 cannot be set (EPERM): start as root, or write a group that",
+      );
+      await expect(access(file)).rejects.toThrow("ENOENT");
+    },
+  );
 });
 
 test("a socket that a killed edge left behind is no hindrance", async () => {

@@ -1,11 +1,13 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeCa } from "./support/certificates.ts";
 import { startEventSource } from "./support/event-source.ts";
-import { type House, startHouse, WAYS } from "./support/house.ts";
+import { type House, startHouse, type Way, WAYS } from "./support/house.ts";
 import { patternSha256 } from "./support/pattern.ts";
+import { freePorts } from "./support/postern-process.ts";
 import { startProgram } from "./support/program.ts";
 import { isPresent, run } from "./support/run.ts";
 
@@ -15,11 +17,28 @@ const clients = join(dirname(fileURLToPath(import.meta.url)), "clients");
 const there = isPresent("go", ["version"]);
 let house: House;
 let directory = "";
+let program = "";
+/** How the proxy is spelled, by what its listener speaks. */
+const proxies = new Map<string, string>();
 
 beforeAll(async () => {
   if (!there) return;
   directory = await mkdtemp(join(tmpdir(), "postern-go-"));
-  house = await startHouse();
+  program = join(directory, "client");
+  const ca = await makeCa(join(directory, "listener-ca"));
+  const { certificateFile: certificate, keyFile: key } = await ca.issue(["localhost"]);
+  const [tls = 0, socks = 0] = await freePorts(2);
+  const session = (id: string) => ({ mode: "open", id });
+  house = await startHouse({
+    listeners: [
+      { name: "tls", address: `127.0.0.1:${tls}`, tls: { certificate, key }, session: session("tls") },
+      { name: "socks", address: `127.0.0.1:${socks}`, protocol: "socks5", session: session("socks") },
+    ],
+  });
+  await writeFile(join(directory, "roots.pem"), ca.certificate + house.edge.ca.certificate);
+  proxies.set("HTTP", house.edge.proxyUrl);
+  proxies.set("HTTP over TLS", `https://localhost:${tls}`);
+  proxies.set("SOCKS5", `socks5://127.0.0.1:${socks}`);
   const settings = {
     GO111MODULE: "off",
     GOFLAGS: "",
@@ -42,9 +61,18 @@ afterAll(async () => {
 });
 
 describe.skipIf(!there)(`Go net/http${there ? "" : " (skipped: go is absent)"}`, () => {
-  test.each(WAYS)("%s", async (way) => {
+  const cases = ["HTTP", "HTTP over TLS", "SOCKS5"].flatMap((spoken) => WAYS.map((way) => [spoken, way] as const));
+  test.each(cases)("%s, %s", async (spoken, way) => {
     const args = [house.url(way, ""), house.upstream(way).urlFor("other.test", "/")];
-    const result = await run(join(directory, "client"), args, { env: house.edge.guestEnv(), timeoutMs: 50_000 });
+    const proxy = proxies.get(spoken) ?? "";
+    const env = house.edge.guestEnv({
+      HTTP_PROXY: proxy,
+      HTTPS_PROXY: proxy,
+      http_proxy: proxy,
+      https_proxy: proxy,
+      SSL_CERT_FILE: join(directory, "roots.pem"),
+    });
+    const result = await run(program, args, { env, timeoutMs: 50_000 });
     if (result.code !== 0) throw new Error(result.stderr);
     const told = JSON.parse(result.stdout) as Record<string, unknown>;
     expect(told).toEqual({
@@ -63,7 +91,7 @@ describe.skipIf(!there)(`Go net/http${there ? "" : " (skipped: go is absent)"}`,
       early: 413,
       broken_length: true,
       broken_chunked: true,
-      refused: (way === WAYS[0] ? expect.stringContaining("Forbidden") : "destination_not_allowed") as string,
+      refused: refusedAs(spoken, way),
     });
     expect(house.upstream(way).credentialless()).toBe(0);
   });
@@ -80,3 +108,9 @@ describe.skipIf(!there)(`Go net/http${there ? "" : " (skipped: go is absent)"}`,
     await service.stop();
   });
 });
+
+/** A SOCKS guest is refused when it asks for the tunnel, whatever it wanted in it. */
+function refusedAs(spoken: string, way: Way): unknown {
+  if (spoken === "SOCKS5") return expect.stringContaining("connection not allowed by ruleset");
+  return way === WAYS[0] ? expect.stringContaining("Forbidden") : "destination_not_allowed";
+}

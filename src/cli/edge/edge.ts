@@ -23,6 +23,7 @@ import { startWhole, type Undo } from "../undo.ts";
 import { openAdmin } from "./admin.ts";
 import { loadCaOf } from "./ca.ts";
 import { Custodies } from "./custodies.ts";
+import { ListenerCertificates } from "./listener-tls.ts";
 import { openListeners } from "./listeners.ts";
 import { ownListenersOf } from "./own.ts";
 import { EdgePolicy } from "./policy.ts";
@@ -44,6 +45,8 @@ export interface Edge {
   readonly anchorPem: string | null;
   /** Takes over the destinations and embedded credentials of a new config; a bad one changes nothing. */
   readonly policy: EdgePolicy;
+  /** Renewed certificates of its listeners are taken over by this. */
+  readonly certificates: ListenerCertificates;
   /** Lets open exchanges finish within `drain_ms`, then ends everything. */
   drain(): Promise<void>;
 }
@@ -181,6 +184,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   await policy.take(ready);
   const boot = randomBytes(6).toString("hex");
   let ids = 0;
+  const certificates = new ListenerCertificates(logger);
   await openListeners(config.listeners, {
     environment: {
       line,
@@ -194,6 +198,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     },
     logger,
     opened: listeners,
+    certificates,
     undo,
   });
   const admin = await openAdmin(config, {
@@ -217,6 +222,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     log,
     anchorPem: ca?.anchorPem ?? null,
     policy,
+    certificates,
     drain: async () => {
       draining = true;
       policy.close();

@@ -12,7 +12,7 @@ import type { ProxyUrl } from "./proxy-url.ts";
  * - `grpc_proxy`: gRPC takes `https_proxy`, and with it would tunnel cleartext targets too.
  */
 export type ValueKind =
-  /** `http://host:port` of the edge */
+  /** `http://host:port` of the edge, or with the scheme that its listener speaks */
   | "proxy"
   /** names that are never sent to the edge */
   | "no_proxy"
@@ -112,7 +112,13 @@ function valueOf(kind: ValueKind, view: GuestView): string {
   }
 }
 
+/** @throws CommandFailure where the JVM could not speak to the listener */
 function javaOptions({ proxy, noProxy, trustStore }: GuestView): string {
+  if (proxy.scheme !== "http")
+    throw new CommandFailure(
+      `Java takes no proxy at ${proxy.scheme}://: give such guests a listener that speaks HTTP without TLS, or leave --java out`,
+      EXIT.usage,
+    );
   const properties: [string, string][] = [
     ["http.proxyHost", proxy.host],
     ["http.proxyPort", String(proxy.port)],

@@ -18,6 +18,8 @@ export interface EdgeOptions {
   /** Merged over the base: one open listener, admin, a CA of its own, an audit file, no destination. */
   readonly config?: ConfigPart;
   readonly destinations?: readonly ConfigPart[];
+  /** Beside the one of the base. */
+  readonly listeners?: readonly ConfigPart[];
   /** Of the embedded custody `main`; a source may be `{ env: NAME }` with `env` below. */
   readonly credentials?: readonly ConfigPart[];
   /** The whole `custody:` section, in place of the embedded one. */
@@ -115,7 +117,7 @@ function baseConfig(
   ca: TestCa,
   proxyPort: number,
   adminPort: number,
-  { destinations = [], credentials = [], custody, extraRoots = [] }: EdgeOptions,
+  { destinations = [], credentials = [], custody, extraRoots = [], listeners = [] }: EdgeOptions,
 ): ConfigPart {
   return {
     listeners: [
@@ -124,6 +126,7 @@ function baseConfig(
         address: `127.0.0.1:${proxyPort}`,
         session: { mode: "open", tenant: "local", workspace: "default", id: "local" },
       },
+      ...listeners,
     ],
     admin: { address: `127.0.0.1:${adminPort}` },
     ca: { certificate: ca.certificateFile, key: ca.keyFile },

@@ -32,6 +32,8 @@ export interface HouseOptions {
   readonly passThrough?: readonly string[];
   /** What may be called at one of the `others`, by name; default everything. */
   readonly allow?: Readonly<Record<string, readonly ConfigPart[]>>;
+  /** Beside the open one that speaks HTTP. */
+  readonly listeners?: readonly ConfigPart[];
   /** Merged over the config. */
   readonly config?: ConfigPart;
 }
@@ -95,6 +97,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
           : destinationFor(other, name, { allow: options.allow?.[name] ?? EVERYTHING }),
       ),
     ],
+    ...(options.listeners === undefined ? {} : { listeners: options.listeners }),
     ...(options.config === undefined ? {} : { config: options.config }),
   });
   const upstream = (way: Way): Upstream => (way === WAYS[1] ? plain : secure);

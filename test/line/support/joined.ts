@@ -8,7 +8,7 @@ import type { Destination } from "../../../src/core/destination.ts";
 import { Lease, Permit, PinnedAddress, Session } from "../../../src/core/exchange.ts";
 import type { ExchangeRecord } from "../../../src/core/record.ts";
 import { Secret } from "../../../src/core/secret.ts";
-import { GuestListener } from "../../../src/guest/listener.ts";
+import { GuestListener, type ListenerOptions } from "../../../src/guest/listener.ts";
 import type { GuestLimits } from "../../../src/guest/environment.ts";
 import type { GuestTimeouts } from "../../../src/guest/states.ts";
 import type { Line } from "../../../src/line/line.ts";
@@ -32,6 +32,8 @@ export interface JoinedOptions {
   readonly maxUses?: number;
   /** Certificate for opened tunnels. */
   readonly leaf?: TestLeaf;
+  /** How guests come in; left out: HTTP without TLS. */
+  readonly listener?: Partial<Pick<ListenerOptions, "address" | "protocol" | "tls" | "proxySenders">>;
   /** A port of the line in place of the joined one. */
   readonly ports?: (line: Line) => Partial<Line>;
 }
@@ -91,7 +93,15 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
   const secure =
     options.leaf === undefined ? null : createSecureContext({ cert: options.leaf.certificate, key: options.leaf.key });
   const listener = new GuestListener(
-    { name: "guests", address: { host: "127.0.0.1", port: 0 }, mode: 0o600, onError: onFault },
+    {
+      name: "guests",
+      address: { host: "127.0.0.1", port: 0 },
+      protocol: "http",
+      tls: null,
+      proxySenders: null,
+      ...options.listener,
+      onError: onFault,
+    },
     {
       line: { ...joined, ...options.ports?.(joined) },
       sweep,
@@ -141,6 +151,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
 export const TIMEOUTS: GuestTimeouts & UpstreamTimeouts = {
   requestHeadMs: 2000,
   tlsHelloMs: 2000,
+  proxyProtocolMs: 2000,
   guestIdleMs: 2000,
   bodyIdleMs: 5000,
   halfCloseMs: 2000,
