@@ -154,7 +154,10 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   #upgrade(stream: ClientHttp2Stream, head: AnswerHead, sink: AnswerSink): void {
     this.#enter("upgraded");
     this.#sink = null;
-    sink.upgraded(head, new Http2Tunnel(stream, this.#end as StreamEnd));
+    const tunnel = new Http2Tunnel(stream, this.#end as StreamEnd);
+    // It has said its own end or reset by then.
+    tunnel.once("close", () => this.#close(false));
+    sink.upgraded(head, tunnel);
   }
 
   /** Once a turn: what one segment brought leaves in one write. */
@@ -197,11 +200,8 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   }
 
   #onClose(): void {
-    if (this.#state === "closed") return;
-    if (this.#state === "upgraded") {
-      this.#close(false);
-      return;
-    }
+    // An upgraded stream closes its tunnel, and that its state.
+    if (this.#state === "closed" || this.#state === "upgraded") return;
     const owner = this.#owner;
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
     const wasReused =

@@ -5,9 +5,6 @@ import { CANCEL } from "./http2-module.ts";
 import { resetStream } from "../http2/reset.ts";
 import type { StreamOwner } from "./stream-owner.ts";
 
-/** How long a stream whose exchange is over may take to leave on its own, `ms`. */
-const LEAVE_MS = 1000;
-
 /** A stream whose exchange is over, until it is gone: only then is its place free. Whoever makes one adds it to the sweep. */
 export class Departure implements Deadlined {
   deadlineMs: number;
@@ -33,7 +30,7 @@ export class Departure implements Deadlined {
     if (reset) resetStream(stream, CANCEL);
     // A stream that nobody reads never ends.
     stream.resume();
-    this.deadlineMs = this.#in(reset ? context.timeouts.bodyIdleMs : LEAVE_MS);
+    this.deadlineMs = this.#deadline();
   }
 
   onDeadline(): void {
@@ -44,10 +41,10 @@ export class Departure implements Deadlined {
     }
     // What is left of a request may be stuck for want of a window.
     resetStream(this.#stream, CANCEL);
-    this.deadlineMs = this.#in(this.#context.timeouts.bodyIdleMs);
+    this.deadlineMs = this.#deadline();
   }
 
-  #in(ms: number): number {
-    return this.#context.clock.monotonicMs() + ms;
+  #deadline(): number {
+    return this.#context.clock.monotonicMs() + this.#context.timeouts.bodyIdleMs;
   }
 }

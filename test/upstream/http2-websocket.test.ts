@@ -114,6 +114,29 @@ describe("an extended CONNECT", () => {
     expect(asked().resetCode).toBe(8);
   });
 
+  test("whose last bytes find no window yet does not lose them", async () => {
+    let received = 0;
+    let take = (): void => undefined;
+    await start(({ stream }) => {
+      stream.respond({ ":status": 200 });
+      stream.on("data", (chunk: Buffer) => (received += chunk.length));
+      stream.pause();
+      stream.end("bye");
+      take = () => void stream.resume();
+    });
+    const { stream } = await ask();
+    if (stream === null) throw new Error("no stream");
+    stream.resume();
+    // More than the window of the upstream, which reads nothing for now.
+    stream.end(Buffer.alloc(200_000));
+    await once(stream, "end");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    take();
+    await eventually(() => received === 200_000, "the last bytes");
+    await eventually(() => asked().resetCode !== null, "the end of the stream");
+    expect(asked().resetCode).toBe(0);
+  });
+
   test("that the upstream breaks off is closed without an end", async () => {
     await start(({ stream }) => {
       stream.respond({ ":status": 200 });
