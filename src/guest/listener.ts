@@ -183,8 +183,9 @@ export class GuestListener {
         socket.resume();
       }
     } catch (thrown) {
-      // A drain has ended it: nobody was refused.
-      if (!this.#environment.isDraining()) this.#turnAway(transport, guest ?? peer, Denial.from(thrown));
+      // What a drain has ended was refused by nobody.
+      if (this.#environment.isDraining()) transport.destroy();
+      else this.#turnAway(transport, guest ?? peer, Denial.from(thrown));
     } finally {
       this.#arriving.delete(transport);
       running.ended();

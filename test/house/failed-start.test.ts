@@ -104,6 +104,15 @@ describe("a listener that cannot be as it is meant", () => {
     expect(result.stderr).toContain(`${client_ca}: cannot be read (ENOENT)`);
   });
 
+  test("a client CA without a certificate", async () => {
+    const { certificateFile: certificate, keyFile: key } = await ca.issue(["a.test"]);
+    const result = await start("no-root", {
+      tls: { certificate, key, client_ca: key, client_certificates: "optional" },
+    });
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/leaf-\d+\.key: holds no certificate \(.*\): name a PEM file of roots/);
+  });
+
   // Root may give a file to anybody, and is what tests in a container mostly are: this one sheds the right to.
   const canDrop = isPresent("setpriv", ["--version"]) && process.getuid?.() === 0;
   test.skipIf(!canDrop)(

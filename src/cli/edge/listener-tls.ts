@@ -1,7 +1,9 @@
+import { X509Certificate } from "node:crypto";
 import type { Logger } from "pino";
 import type { ListenerConfig, ListenerTlsFiles } from "../../config/config.ts";
 import type { GuestListener } from "../../guest/listener.ts";
 import type { ListenerTls } from "../../guest/tls-entrance.ts";
+import { CommandFailure, EXIT } from "../command.ts";
 import { readKeyFile, readPemFile } from "../pem-files.ts";
 
 /** The certificates of a listener. @throws CommandFailure with a next step when one cannot be read or its key is exposed */
@@ -9,8 +11,21 @@ export function readListenerTls({ certificate, key, clients }: ListenerTlsFiles)
   return {
     certificate: readPemFile(certificate),
     key: readKeyFile(key),
-    clients: clients === null ? null : { ca: readPemFile(clients.ca), required: clients.required },
+    clients: clients === null ? null : { ca: readRoots(clients.ca), required: clients.required },
   };
+}
+
+/** Without a root in it nobody would ever be verified, and nobody told why. */
+function readRoots(path: string): string {
+  const text = readPemFile(path);
+  try {
+    // Made only to see whether it parses.
+    void new X509Certificate(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(`${path}: holds no certificate (${why}): name a PEM file of roots`, EXIT.usage);
+  }
+  return text;
 }
 
 /** Renewed files of the listeners: taken over for new connections; those that do not fit are told, and the old ones stay. */
