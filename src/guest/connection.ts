@@ -303,8 +303,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   bodyStarted(): void {
     const exchange = this.#exchange;
     if (exchange === null || this.#life.state !== "deciding") return;
-    if (exchange.body.done) this.#life.enter("answering");
-    else this.#life.enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
+    this.#life.enter(exchange.body.expectContinue ? "awaiting_continue" : "relaying_body");
   }
 
   bodyCompleted(rest: Buffer): void {

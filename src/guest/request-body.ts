@@ -19,6 +19,12 @@ export interface BodyOwner {
 
 const NOTHING = Buffer.alloc(0);
 
+/** A length of 0 is no content, whose request may be sent again like any other without; the field goes on as it came. */
+function lengthOf(framing: Framing): BodyLength {
+  if (framing.kind === "length") return framing.length === 0 ? "none" : framing.length;
+  return framing.kind === "chunked" ? "stream" : "none";
+}
+
 /** The body of one HTTP/1.1 request: decoded as it arrives, held back until somebody asks for it. */
 export class Http1RequestBody implements RequestBody, BodyConsumer {
   readonly length: BodyLength;
@@ -41,7 +47,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     owner: BodyOwner,
   ) {
     this.#record = record;
-    this.length = framing.kind === "length" ? framing.length : framing.kind === "chunked" ? "stream" : "none";
+    this.length = lengthOf(framing);
     this.expectContinue = expectContinue;
     this.#decoder = bodyDecoder(framing, limits);
     this.#announcedTrailers = announcedTrailers;
@@ -82,13 +88,6 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     }
     const held = this.#held;
     this.#held = null;
-    if (this.#decoder.done) {
-      // A body of length 0: the framing was said, nothing comes.
-      sink.bodyEnd(null);
-      sink.bodyFlush();
-      this.#owner.bodyCompleted(NOTHING);
-      return;
-    }
     this.#owner.resumeReading();
     if (held !== null) this.#decode(held, sink);
     if (this.#inputEnded && !this.#decoder.done) this.#owner.bodyCutShort();

@@ -50,6 +50,15 @@ describe.each(WAYS)("%s", (way) => {
     guest.destroy();
   });
 
+  test("an expectation without content is answered, and the connection goes on", async () => {
+    const guest = await house.raw(way);
+    guest.request("POST", "/expect/accept", ["Expect: 100-continue", "Content-Length: 0"]);
+    expect(await guest.until(/"bytes":0[^]*\n$/)).toMatch(/^(?:HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 /);
+    guest.request("GET", "/hello", ["Connection: close"]);
+    expect(await guest.ended()).toContain('"url":"/hello"');
+    guest.destroy();
+  });
+
   test("a refused expectation ends without the body, and the connection with it", async () => {
     const guest = await house.raw(way);
     guest.request("POST", "/expect/refuse", ["Expect: 100-continue", "Content-Length: 4"]);

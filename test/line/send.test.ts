@@ -169,6 +169,15 @@ describe("an upstream that answers 401", () => {
     expect(joined.leases).toHaveLength(2);
   });
 
+  test.each([
+    ["DELETE", "", OK],
+    ["PUT", "Content-Length: 0\r\n", OK],
+  ])("is asked once more for a %s without content, whether it says so or not (%j)", async (method, fields, answer) => {
+    await start((socket, _text, index) => socket.write(index === 0 ? UNAUTHORIZED : answer), rejecting(true));
+    guest.send(request(method, "/", fields));
+    expect(await guest.until(/(ok|no)$/)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test("is asked once more for an upgrade, too", async () => {
     await start((socket, _text, index) => socket.write(index === 0 ? UNAUTHORIZED : SWITCHED), rejecting(true));
     guest.send(request("GET", "/ws", UPGRADE));
@@ -191,9 +200,11 @@ describe("an upstream that answers 401", () => {
 
 describe("a kept connection that closes before a byte of the answer", () => {
   test.each([
-    ["a request", "", OK],
-    ["an upgrade", UPGRADE, SWITCHED],
-  ])("costs %s nothing: it may be sent twice", async (_name, fields, answer) => {
+    ["a request", "GET", "", OK],
+    ["a request that says that it has no content", "PUT", "Content-Length: 0\r\n", OK],
+    ["an upgrade", "GET", UPGRADE, SWITCHED],
+    ["an upgrade that says so", "GET", `${UPGRADE}Content-Length: 0\r\n`, SWITCHED],
+  ])("costs %s nothing: it may be sent twice", async (_name, method, fields, answer) => {
     await start((socket, text, index) => {
       if (!text.includes("/second")) socket.write(OK);
       else if (index === 0) socket.destroy();
@@ -201,11 +212,14 @@ describe("a kept connection that closes before a byte of the answer", () => {
     });
     guest.send(request("GET", "/first"));
     await guest.until(/ok$/);
-    guest.send(request("GET", "/second", fields));
+    guest.send(request(method, "/second", fields));
     await guest.until(/ok[^]*(ok|\r\n\r\n|\}\n)$/);
     expect(denialIn(guest.text)).toBeNull();
     expect(upstream.received).toHaveLength(2);
-    for (const text of upstream.received) expect(text).toContain("GET /second ");
+    for (const text of upstream.received) {
+      expect(text).toContain(`${method} /second `);
+      expect(text.includes("Content-Length: 0\r\n")).toBe(fields.includes("Content-Length"));
+    }
     guest.destroy();
     await eventually(() => joined.records.length === 2, "the record");
     expect(joined.records[1]).toMatchObject({ retried: true, denial: null });
