@@ -65,9 +65,12 @@ function serverNameProblem(socket: TLSSocket, authority: Authority): "sni_missin
   return name.toLowerCase() === authority.host ? null : "sni_mismatch";
 }
 
-/** HTTP/2 where it is offered (RFC 9113 §3.2). */
+/**
+ * Which of the two a client names first (RFC 7301 §3.2: the server chooses). Nearly all that speak HTTP/2 name it first; undici,
+ * and with it Node's own fetch and WebSocket, does not, for its HTTP/2 is not finished.
+ */
 function chooseProtocol(offer: { protocols: string[] }): string | undefined {
-  return offer.protocols.includes("h2") ? "h2" : chooseHttp1(offer);
+  return offer.protocols.find((protocol) => protocol === "h2" || protocol === "http/1.1") ?? chooseHttp1(offer);
 }
 
 /** HTTP/1.1 where it is offered; an unknown offer is echoed and answered inside; what is left gets the alert (RFC 7301 §3.2). */

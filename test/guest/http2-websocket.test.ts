@@ -17,7 +17,7 @@ const CONNECT = {
 };
 
 function acceptFor(received: string): string {
-  const key = /^Sec-WebSocket-Key: (.*)\r$/m.exec(received)?.[1] ?? "";
+  const key = /^Sec-WebSocket-Key: (.*)\r$/im.exec(received)?.[1] ?? "";
   return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 }
 
@@ -53,7 +53,7 @@ describe("an extended CONNECT", () => {
       () => undefined,
     );
     expect(session.remoteSettings.enableConnectProtocol).toBe(true);
-    const stream = open(session, { "sec-websocket-key": "bWluZQ==", "sec-websocket-extensions": "permessage-deflate" });
+    const stream = open(session, { "sec-websocket-extensions": "permessage-deflate" });
     let text = "";
     stream.on("data", (chunk: Buffer) => {
       text += chunk.toString("latin1");
@@ -68,7 +68,6 @@ describe("an extended CONNECT", () => {
     expect(received).toContain(`Authorization: Bearer ${TOKEN}\r\n`);
     expect(received).toContain("Connection: Upgrade\r\nUpgrade: websocket\r\n");
     expect(received.match(/sec-websocket-key/gi)).toHaveLength(1);
-    expect(received).not.toContain("bWluZQ==");
     expect(received).toContain("sec-websocket-extensions: permessage-deflate\r\n");
     stream.end();
     await eventually(() => upstream.sockets[0]?.readableEnded === true, "the half-close");
@@ -86,6 +85,26 @@ describe("an extended CONNECT", () => {
     expect(fields).toMatchObject({ ":status": 200, "sec-websocket-protocol": "chat" });
     expect(Object.keys(fields)).toEqual([":status", "sec-websocket-protocol"]);
     stream.close(constants.NGHTTP2_CANCEL);
+  });
+
+  test("with a key of the guest's own keeps it, and its answer: some clients want it here, too", async () => {
+    const { session, upstream } = await start((socket, received) => void socket.write(switching(received)));
+    const stream = open(session, { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" });
+    const fields = await new Promise<object>((resolve) => stream.once("response", resolve));
+    expect(fields).toMatchObject({ "sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" });
+    expect(upstream.received[0]?.match(/sec-websocket-key: .*/gi)).toEqual([
+      "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]);
+    stream.close(constants.NGHTTP2_CANCEL);
+  });
+
+  test("with two keys is refused", async () => {
+    const { session, upstream, authority } = await start(() => undefined);
+    const key = ["sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="];
+    const head = [":authority", authority, ":scheme", "https", ...Object.entries(CONNECT).flat(), ...key, ...key];
+    const answer = await answerOf(closing(session.request(head, { endStream: false })));
+    expect(answer.status).toBe(400);
+    expect(upstream.received).toEqual([]);
   });
 
   test("that the upstream does not accept by the key is refused, and no byte flows", async () => {

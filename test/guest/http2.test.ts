@@ -298,7 +298,8 @@ describe("streams of one connection", () => {
 describe("ALPN", () => {
   test.each([
     { offer: ["h2", "http/1.1"], chosen: "h2" },
-    { offer: ["http/1.1", "h2"], chosen: "h2" },
+    { offer: ["http/1.1", "h2"], chosen: "http/1.1" },
+    { offer: ["h3", "h2"], chosen: "h2" },
     { offer: ["http/1.1"], chosen: "http/1.1" },
     { offer: ["http/1.0"], chosen: "http/1.0" },
   ])("$offer: $chosen", async ({ offer, chosen }) => {

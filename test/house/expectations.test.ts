@@ -57,9 +57,13 @@ async function node(path: string, name?: typeof DOWN): Promise<string[]> {
 
 async function curl(path: string, ...args: string[]): Promise<string> {
   const env = await service.guestEnv();
-  const result = await run("curl", ["-sS", "-D", "-", "--expect100-timeout", "50", ...args, service.url(path)], {
-    env,
-  });
+  const result = await run(
+    "curl",
+    ["-sS", "--http1.1", "-D", "-", "--expect100-timeout", "50", ...args, service.url(path)],
+    {
+      env,
+    },
+  );
   if (result.code !== 0) throw new Error(result.stderr);
   return result.stdout;
 }

@@ -138,7 +138,7 @@ function echoFrames({ stream }: Pick<Asked2, "stream">): void {
 
 const url = (path: string): string => `https://api.test:${upstream.port}${path}`;
 const curl = (path: string, ...args: string[]): Promise<RunResult> =>
-  run("curl", ["-sS", ...args, url(path)], { env: edge.guestEnv() });
+  run("curl", ["-sS", "--http1.1", ...args, url(path)], { env: edge.guestEnv() });
 const lastAsked = (): Asked2 => upstream.requests.at(-1) as Asked2;
 const valueOf = ({ raw }: Asked2, name: string): string | undefined => {
   const at = raw.indexOf(name);
@@ -211,7 +211,10 @@ describe("large bodies", () => {
   test(`200 MB down, ${title}`, async () => {
     await curl("/download/20000000", "-o", "/dev/null");
     const growth = await grown(async () => {
-      const child = spawn("curl", ["-sS", url(`/download/${bytes}`)], { env: edge.guestEnv(), stdio: "pipe" });
+      const child = spawn("curl", ["-sS", "--http1.1", url(`/download/${bytes}`)], {
+        env: edge.guestEnv(),
+        stdio: "pipe",
+      });
       const hash = createHash("sha256");
       child.stdout.on("data", (chunk: Buffer) => hash.update(chunk));
       expect(await once(child, "close")).toEqual([0, null]);
@@ -222,7 +225,10 @@ describe("large bodies", () => {
 
   test(`200 MB up, ${title}`, async () => {
     const growth = await grown(async () => {
-      const child = spawn("curl", ["-sS", "-T", "-", url("/upload")], { env: edge.guestEnv(), stdio: "pipe" });
+      const child = spawn("curl", ["-sS", "--http1.1", "-T", "-", url("/upload")], {
+        env: edge.guestEnv(),
+        stdio: "pipe",
+      });
       const [end] = await Promise.all([once(child, "close"), pipeline(patternStream(0, bytes), child.stdin)]);
       expect(end).toEqual([0, null]);
     });

@@ -77,7 +77,7 @@ function curl(proxy: readonly string[], way: Way, path: string, ...args: string[
 }
 
 function curlTo(proxy: readonly string[], url: string, ...args: string[]): Promise<RunResult> {
-  return run("curl", ["-sS", "--cacert", house.edge.ca.certificateFile, ...proxy, ...args, url]);
+  return run("curl", ["-sS", "--http1.1", "--cacert", house.edge.ca.certificateFile, ...proxy, ...args, url]);
 }
 
 const kinds = [

@@ -15,7 +15,7 @@ import { watchTunnel } from "../tunnel-watch.ts";
 import { grpcRefusal } from "./grpc.ts";
 import type { StreamRequest } from "./request.ts";
 import { type BodyOwner, Http2RequestBody } from "./request-body.ts";
-import { rawStream, sayKey, takeAccept } from "./websocket.ts";
+import { checkAccept, type HandshakeKey, handshakeKey, rawStream } from "./websocket.ts";
 
 /** `sendDate` is missing in the types: a Date that the upstream did not send is nothing of its answer. */
 interface AnswerOptions extends ServerStreamResponseOptions {
@@ -56,7 +56,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   readonly #stream: ServerHttp2Stream;
   readonly #place: StreamPlace;
   readonly #life: ConnectionLife;
-  readonly #webSocketKey: string | null;
+  readonly #webSocketKey: HandshakeKey | null;
   #head: AnswerHead | null = null;
   #chunks: Buffer[] = [];
   #trailers: Fields | null = null;
@@ -74,7 +74,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.upgrade = request.upgrade;
     this.wantsTrailers = request.wantsTrailers;
     this.needsHttp2 = request.isGrpc;
-    this.#webSocketKey = request.upgrade === null ? null : sayKey(request.fields);
+    this.#webSocketKey = request.upgrade === null ? null : handshakeKey(request.fields);
     this.#stream = stream;
     this.#place = place;
     this.body = new Http2RequestBody(stream, request, record, place.environment.limits.trailerFields, this);
@@ -155,7 +155,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
 
   switchProtocols(head: AnswerHead): RawStream {
     if (this.#webSocketKey === null) throw new Denial("internal", { cause: "no upgrade was asked for" });
-    takeAccept(head.fields, this.#webSocketKey);
+    checkAccept(head.fields, this.#webSocketKey);
     if (this.#isGone) throw new Denial("request_malformed", { cause: "the guest went away" });
     this.#over = true;
     this.answered = true;

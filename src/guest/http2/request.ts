@@ -72,7 +72,7 @@ export function readStreamRequest(
     wantsTrailers: te !== null,
     upgrade,
     isGrpc: isGrpc(fields),
-    refusal: refusal ?? expectationProblem(expect),
+    refusal: refusal ?? keyProblem(fields, upgrade) ?? expectationProblem(expect),
   };
 }
 
@@ -144,6 +144,12 @@ const EXPECT_CONTENT: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 function lengthLine(lines: FieldLines["lines"], method: string, endsHere: boolean): readonly [string, string][] {
   if (!endsHere || !EXPECT_CONTENT.has(method) || lines.some(([name]) => name === "content-length")) return [];
   return [["content-length", "0"]];
+}
+
+/** RFC 6455 §4.2.1: one key; with several, upstream and edge could go by different ones. */
+function keyProblem(fields: Fields, upgrade: "websocket" | null): Denial | null {
+  if (upgrade === null || fields.all("sec-websocket-key").length < 2) return null;
+  return new Denial("request_malformed", { cause: "more than one Sec-WebSocket-Key" });
 }
 
 function expectationProblem(expect: string | null): Denial | null {
