@@ -76,7 +76,8 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#webSocketKey = request.upgrade === null ? null : sayKey(request.fields);
     this.#stream = stream;
     this.#place = place;
-    this.body = new Http2RequestBody(stream, request, record, place.environment.limits.trailerFields, this);
+    const { trailerFields, trailerBytes } = place.environment.limits;
+    this.body = new Http2RequestBody(stream, request, record, { fields: trailerFields, bytes: trailerBytes }, this);
     this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
     this.#life.enter("deciding");
     stream.on("drain", this.#onDrain);
@@ -271,8 +272,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
     if (isOld) this.cut();
-    // RFC 9113 §8.1: a server that has answered may end the rest of a request with NO_ERROR.
-    else if (this.#life.state === "lingering") this.#stream.close(ERROR_CODE.none);
+    else if (this.#life.state === "lingering") this.#endLinger();
     else if (onTimeout !== null) {
       // A guest that is not being read is not the one who is late.
       this.body.break(new Denial(this.#stream.isPaused() ? "upstream_timeout" : onTimeout));
@@ -281,6 +281,13 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
       this.#over = true;
       cancelStream(this.#stream);
     }
+  }
+
+  #endLinger(): void {
+    // RFC 9113 §8.1: a server that has answered may end the rest of a request with NO_ERROR.
+    if (this.#stream.writableFinished) this.#stream.close(ERROR_CODE.none);
+    // That would wait for the answer to be read, for ever.
+    else cancelStream(this.#stream);
   }
 
   readonly #onDrain = (): void => {

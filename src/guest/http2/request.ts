@@ -4,7 +4,7 @@ import { Fields } from "../../core/fields.ts";
 import type { BodyLength } from "../../core/wire.ts";
 import { isToken, VISIBLE } from "../../http1/grammar.ts";
 import { cutRequestHopByHop } from "../../http1/hop-by-hop.ts";
-import { type FieldLines, readFieldLines } from "../../http2/field-lines.ts";
+import { type BlockLimits, type FieldLines, readFieldLines } from "../../http2/field-lines.ts";
 import { Http2Error } from "../../http2/grammar.ts";
 import type { TunnelPlace } from "../place.ts";
 
@@ -37,9 +37,9 @@ export function readStreamRequest(
   raw: readonly string[],
   endsHere: boolean,
   tunnel: TunnelPlace,
-  maxFields: number,
+  limits: BlockLimits,
 ): StreamRequest {
-  const block = readFieldLines(raw, PSEUDO, maxFields);
+  const block = readFieldLines(raw, PSEUDO, limits);
   const { pseudo } = block;
   const method = pseudo.get(":method") ?? "";
   if (!isToken(method)) throw new Http2Error("method");
