@@ -189,6 +189,21 @@ describe("content-length", () => {
     expectFate([...target.request("/", "POST"), ["content-length", "5"]], PROTOCOL_ERROR));
 });
 
+describe("expectations", () => {
+  test.each<[string, readonly string[]]>([
+    ["unknown", ["200-ok"]],
+    ["a second one", ["100-continue", "200-ok"]],
+    ["twice the same", ["100-continue", "100-continue"]],
+    ["empty", [""]],
+  ])("%s", (_name, values) =>
+    expectFate(
+      [...target.request("/", "POST"), ...values.map((value): Field => ["expect", value])],
+      "expectation_unsupported",
+      END_HEADERS,
+    ),
+  );
+});
+
 describe("size", () => {
   test("more fields than the limit", () =>
     expectFate(more(...Array.from({ length: 290 }, (_, i): Field => [`x-${i}`, "a"])), "header_limit"));

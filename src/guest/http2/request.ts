@@ -58,9 +58,9 @@ export function readStreamRequest(
     ...lines,
     ...lengthLine(lines, method, endsHere),
   ]);
-  const te = fields.get("te");
-  if (te !== null && te.toLowerCase() !== "trailers") throw new Http2Error("connection_field");
-  const expect = fields.get("expect");
+  const te = fields.all("te");
+  if (te.some((value) => value.toLowerCase() !== "trailers")) throw new Http2Error("connection_field");
+  const expect = fields.all("expect");
   cutRequestHopByHop(fields, NONE);
   return {
     method: upgrade === null ? method : "GET",
@@ -68,8 +68,8 @@ export function readStreamRequest(
     path,
     fields,
     length,
-    expectContinue: expect !== null && length !== "none",
-    wantsTrailers: te !== null,
+    expectContinue: expect.length > 0 && length !== "none",
+    wantsTrailers: te.length > 0,
     upgrade,
     isGrpc: isGrpc(fields),
     refusal: refusal ?? expectationProblem(expect),
@@ -146,8 +146,11 @@ function lengthLine(lines: FieldLines["lines"], method: string, endsHere: boolea
   return [["content-length", "0"]];
 }
 
-function expectationProblem(expect: string | null): Denial | null {
-  return expect === null || expect.toLowerCase() === "100-continue" ? null : new Denial("expectation_unsupported");
+/** Of several lines the upstream could heed another one than this edge. */
+function expectationProblem(expect: readonly string[]): Denial | null {
+  const [first] = expect;
+  const isKnown = first === undefined || (expect.length === 1 && first.toLowerCase() === "100-continue");
+  return isKnown ? null : new Denial("expectation_unsupported");
 }
 
 /** `application/grpc`, with or without a suffix or parameters. */
