@@ -16,6 +16,8 @@ import { readStreamRequest, type StreamRequest } from "./request.ts";
 /** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
 const RESET_BURST = 500;
 const RESETS_PER_SECOND = 100;
+/** Of more exchanges than this at a time a new one waits a turn: a reset in the same segment ends it before anything is dialled. */
+const RUN_AT_ONCE = 8;
 /** Pseudo-header fields and cookies that come in pieces, beside the fields that the limit counts. */
 const FURTHER_PAIRS = 40;
 /** What HPACK may add to a field at worst, and what comes beside the fields of an answer. */
@@ -136,8 +138,10 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
     if (request.refusal === null) {
+      this.#environment.running.began();
       // Owned by this connection: it never rejects.
-      void this.#run(exchange);
+      if (this.#exchanges.size <= RUN_AT_ONCE) void this.#run(exchange);
+      else setImmediate(() => void this.#run(exchange));
       return;
     }
     this.#account.deny(record, request.refusal);
@@ -160,7 +164,6 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
 
   async #run(exchange: Http2GuestExchange): Promise<void> {
     const { line, running } = this.#environment;
-    running.began();
     try {
       await runExchange(line, exchange);
     } catch (thrown) {
