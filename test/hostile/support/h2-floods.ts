@@ -90,7 +90,7 @@ export const FLOODS = {
   ),
   "a head that drips in": flood(
     400,
-    (i, request) => headers(1, request("/range")).subarray(Math.min(i, 60), Math.min(i, 60) + 1),
+    (i, request) => headers(1, [...request("/range"), ["x", "a".repeat(400)]]).subarray(i, i + 1),
     { pauseMs: 20 },
   ),
   "1000 heads that unfold to megabytes": flood(100, (batch, request) =>
