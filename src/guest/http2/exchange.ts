@@ -22,6 +22,8 @@ interface AnswerOptions extends ServerStreamResponseOptions {
   readonly sendDate: false;
 }
 
+const CONTENT_LENGTH: ReadonlySet<string> = new Set(["content-length"]);
+
 /** Where a stream stands: the connection that carries it. */
 export interface StreamPlace {
   readonly environment: GuestEnvironment;
@@ -194,7 +196,9 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     const waitForTrailers = !endStream && (head.length === "stream" || this.#trailers !== null || this.wantsTrailers);
     if (waitForTrailers) this.#stream.once("wantTrailers", this.#onWantTrailers);
     this.#awaitsTrailers = waitForTrailers;
-    const list = appendFieldLines([":status", String(head.status)], head.fields);
+    // A length without the content that it tells of would make the answer malformed (RFC 9113 §8.1.1).
+    const left = head.status === 205 ? CONTENT_LENGTH : undefined;
+    const list = appendFieldLines([":status", String(head.status)], head.fields, left);
     this.#respond(list, endStream, waitForTrailers);
   }
 
