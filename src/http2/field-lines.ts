@@ -10,14 +10,25 @@ export interface FieldLines {
   readonly lines: readonly (readonly [name: string, value: string])[];
 }
 
+export interface BlockLimits {
+  /** Most lines, pseudo-header fields left out and cookies joined. */
+  readonly fields: number;
+  /** Most bytes, counted as RFC 9113 §6.5.2 counts them. */
+  readonly bytes: number;
+}
+
+/** What each field counts for beside its name and value (RFC 9113 §6.5.2). */
+const FIELD_OVERHEAD_BYTES = 32;
+
 /**
  * Reads the flat name/value list of one HEADERS block.
  * @param raw as `node:http2` hands it over: names and values by turns, Latin-1
  * @param known the pseudo-header fields that may be there; none in a trailer section
- * @param maxFields most lines, pseudo-header fields left out
  * @throws Http2Error
  */
-export function readFieldLines(raw: readonly string[], known: ReadonlySet<string>, maxFields: number): FieldLines {
+export function readFieldLines(raw: readonly string[], known: ReadonlySet<string>, limits: BlockLimits): FieldLines {
+  // `node:http2` holds a peer to what was announced to it only once it has acknowledged that, which is its own to do.
+  if (blockBytes(raw) > limits.bytes) throw new Http2Error("head_bytes");
   const pseudo = new Map<string, string>();
   const lines: [string, string][] = [];
   let cookie = -1;
@@ -38,15 +49,21 @@ export function readFieldLines(raw: readonly string[], known: ReadonlySet<string
       continue;
     }
     if (name === "cookie") cookie = lines.length;
-    if (lines.length >= maxFields) throw new Http2Error("head_fields");
+    if (lines.length >= limits.fields) throw new Http2Error("head_fields");
     lines.push([name, value]);
   }
   return { pseudo, lines };
 }
 
 /** A trailer section. @throws Http2Error */
-export function readTrailerLines(raw: readonly string[], maxFields: number): Fields {
-  return Fields.of(readFieldLines(raw, NO_PSEUDO, maxFields).lines);
+export function readTrailerLines(raw: readonly string[], limits: BlockLimits): Fields {
+  return Fields.of(readFieldLines(raw, NO_PSEUDO, limits).lines);
+}
+
+function blockBytes(raw: readonly string[]): number {
+  let bytes = (raw.length / 2) * FIELD_OVERHEAD_BYTES;
+  for (const text of raw) bytes += text.length;
+  return bytes;
 }
 
 /**

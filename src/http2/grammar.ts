@@ -1,6 +1,8 @@
 /**
  * What HTTP/2 adds to the grammar of a head (RFC 9113 §8): frames and HPACK are `node:http2`'s, the meaning of field lines is
- * read here, by the same character tables as HTTP/1.1, since a line that passes goes on to HTTP/1.1 as it is.
+ * read here, by the same character tables as HTTP/1.1, since a line that passes goes on to HTTP/1.1 as it is. `node:http2`
+ * resets most of what breaks these rules before anybody sees it, and leaves fields with forbidden characters out of a head
+ * without a word: nothing here relies on either.
  */
 export const HTTP2_RULES = {
   pseudo_field: "RFC 9113 §8.3: pseudo-header fields come first, once each, and are the known ones",
@@ -15,6 +17,7 @@ export const HTTP2_RULES = {
   status: "RFC 9113 §8.3.2: :status is three digits",
   connect: "RFC 9113 §8.5, RFC 8441 §4: CONNECT has :authority alone, or :protocol, :scheme and :path",
   head_fields: "RFC 9110 §5.4: heads are bounded in fields",
+  head_bytes: "RFC 9113 §6.5.2: heads are bounded in bytes, 32 more a field",
 } as const;
 
 export type Http2Rule = keyof typeof HTTP2_RULES;
@@ -31,12 +34,12 @@ export class Http2Error extends Error {
 
   /** The head was too large rather than wrong. */
   get isLimit(): boolean {
-    return this.rule === "head_fields";
+    return this.rule === "head_fields" || this.rule === "head_bytes";
   }
 }
 
 /** Error codes (RFC 9113 §7); spelled here since whoever names them must not load `node:http2` before a guest speaks it. */
-export const ERROR_CODE = { none: 0, internal: 2, refusedStream: 7, cancel: 8 } as const;
+export const ERROR_CODE = { none: 0, internal: 2, refusedStream: 7, cancel: 8, enhanceYourCalm: 11 } as const;
 
 /** Flags of a HEADERS frame (RFC 9113 §6.2). */
 export const END_STREAM_FLAG = 1;

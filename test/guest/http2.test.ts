@@ -199,7 +199,17 @@ describe("an answer", () => {
     secured.destroy();
   });
 
-  test("HEAD, 204, 304 and 205 have no content", async () => {
+  test.each(["Content-Length: 7\r\n\r\ncontent", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"])(
+    "205 has no content, and no length that says otherwise: %j",
+    async (rest) => {
+      const guest = await start(answering(`HTTP/1.1 205 X\r\n${rest}`));
+      const answer = await ask(guest, { ":path": "/" });
+      expect(answer).toMatchObject({ status: 205, whole: true, resetCode: 0 });
+      expect([answer.body.length, answer.raw]).toEqual([0, [":status", "205"]]);
+    },
+  );
+
+  test("HEAD, 204 and 304 have no content", async () => {
     const guest = await start((socket, received) => {
       const status = /\/(\d+) HTTP\/1\.1\r\n(?!.*HTTP\/1\.1)/s.exec(received)?.[1] ?? "200";
       if (received.endsWith("\r\n\r\n"))

@@ -9,14 +9,20 @@ import { ConnectionAccount } from "../connection-account.ts";
 import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
 import { pathOf } from "../request.ts";
+import { watchControlFrames } from "./control-frames.ts";
 import { Http2GuestExchange } from "./exchange.ts";
 import { readStreamRequest, type StreamRequest } from "./request.ts";
 
 /** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
 const RESET_BURST = 500;
 const RESETS_PER_SECOND = 100;
+/** Of more exchanges than this at a time a new one waits a turn: a reset in the same segment ends it before anything is dialled. */
+const RUN_AT_ONCE = 8;
 /** Pseudo-header fields and cookies that come in pieces, beside the fields that the limit counts. */
 const FURTHER_PAIRS = 40;
+/** What HPACK may add to a field at worst, and what comes beside the fields of an answer. */
+const HPACK_FIELD_BYTES = 12;
+const FURTHER_BYTES = 1024;
 
 /**
  * One HTTP/2 connection of a guest, inside a tunnel. Every stream is an exchange of its own: read, decided, leased, accounted
@@ -32,6 +38,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   readonly #session: ServerHttp2Session;
   readonly #exchanges = new Set<Http2GuestExchange>();
   #isLeaving = false;
+  /** Streams that have begun. */
+  #begun = 0;
 
   /** @param socket TLS that has agreed on `h2`, or plain for HTTP/2 in cleartext; nothing has been read of it */
   constructor(
@@ -53,8 +61,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
         enableConnectProtocol: true,
       },
       maxHeaderListPairs: limits.headFields + FURTHER_PAIRS,
-      // An upstream's answer head that was let in can be let out: HPACK makes it no longer than twice (RFC 7541 §5.2).
-      maxSendHeaderBlockLength: 2 * limits.headBytes,
+      // A head that is too long for it would end the whole connection, and an upstream chooses how long its heads are.
+      maxSendHeaderBlockLength: limits.headBytes + HPACK_FIELD_BYTES * limits.headFields + FURTHER_BYTES,
       streamResetBurst: RESET_BURST,
       streamResetRate: RESETS_PER_SECOND,
       // Two lines of one name are the guest's business and the upstream's, not this hop's.
@@ -62,6 +70,13 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     });
     this.#session.on("stream", this.#onStream);
     this.#session.on("error", this.#onError);
+    const { clock } = environment.line;
+    watchControlFrames(
+      this.#session,
+      () => clock.monotonicMs(),
+      () => this.#progress(),
+      this.#onFlood,
+    );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
     socket.once("end", () => this.#session.destroy());
     sweep.add(this);
@@ -107,6 +122,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   };
 
   #begin(stream: ServerHttp2Stream, endsHere: boolean, raw: readonly string[]): void {
+    this.#begun++;
     const { tunnel, endsAtMs } = this.#place;
     const request = this.#read(raw, endsHere);
     const record = this.#account.open(request.upgrade === null ? "http" : "upgrade");
@@ -123,8 +139,10 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
     if (request.refusal === null) {
+      this.#environment.running.began();
       // Owned by this connection: it never rejects.
-      void this.#run(exchange);
+      if (this.#exchanges.size <= RUN_AT_ONCE) void this.#run(exchange);
+      else setImmediate(() => void this.#run(exchange));
       return;
     }
     this.#account.deny(record, request.refusal);
@@ -136,8 +154,9 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   /** A head that breaks the grammar is a request that can only be refused. */
   #read(raw: readonly string[], endsHere: boolean): StreamRequest {
     const { tunnel } = this.#place;
+    const { headFields, headBytes } = this.#environment.limits;
     try {
-      return readStreamRequest(raw, endsHere, tunnel, this.#environment.limits.headFields);
+      return readStreamRequest(raw, endsHere, tunnel, { fields: headFields, bytes: headBytes });
     } catch (thrown) {
       if (!(thrown instanceof Http2Error)) throw thrown;
       return unreadable(thrown, tunnel, endsHere);
@@ -146,7 +165,6 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
 
   async #run(exchange: Http2GuestExchange): Promise<void> {
     const { line, running } = this.#environment;
-    running.began();
     try {
       await runExchange(line, exchange);
     } catch (thrown) {
@@ -185,16 +203,35 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     this.cut();
   };
 
-  /** A broken transport is nobody's offence; a broken protocol is. */
+  /** Changes with every stream, and with every byte that one of them moves. */
+  #progress(): number {
+    let sum = this.#begun;
+    for (const { record } of this.#exchanges) sum += record.bytesFromGuest + record.bytesToGuest;
+    return sum;
+  }
+
+  readonly #onFlood = (): void => {
+    const cause = "PING and SETTINGS without end, and nothing beside them";
+    this.#session.destroy(new Denial("http2_violation", { cause }), ERROR_CODE.enhanceYourCalm);
+  };
+
   readonly #onError = (error: NodeJS.ErrnoException): void => {
-    const code = error.code ?? "";
-    if (code === "ERR_HTTP2_ERROR" || code.startsWith("ERR_HTTP2_TOO_MANY")) {
+    const denial = violation(error);
+    if (denial !== null) {
       const record = this.#account.open("connection");
-      this.#account.deny(record, new Denial("http2_violation", { cause: error }));
+      this.#account.deny(record, denial);
       this.#account.close(record);
     }
     this.socket.destroy();
   };
+}
+
+/** A broken transport is nobody's offence; a broken protocol is. */
+function violation(error: NodeJS.ErrnoException): Denial | null {
+  if (error instanceof Denial) return error;
+  const code = error.code ?? "";
+  const isViolation = code === "ERR_HTTP2_ERROR" || code.startsWith("ERR_HTTP2_TOO_MANY");
+  return isViolation ? new Denial("http2_violation", { cause: error }) : null;
 }
 
 function unreadable(error: Http2Error, { authority }: TunnelPlace, endsHere: boolean): StreamRequest {

@@ -22,6 +22,8 @@ interface AnswerOptions extends ServerStreamResponseOptions {
   readonly sendDate: false;
 }
 
+const CONTENT_LENGTH: ReadonlySet<string> = new Set(["content-length"]);
+
 /** Where a stream stands: the connection that carries it. */
 export interface StreamPlace {
   readonly environment: GuestEnvironment;
@@ -77,7 +79,8 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#webSocketKey = request.upgrade === null ? null : handshakeKey(request.fields);
     this.#stream = stream;
     this.#place = place;
-    this.body = new Http2RequestBody(stream, request, record, place.environment.limits.trailerFields, this);
+    const { trailerFields, trailerBytes } = place.environment.limits;
+    this.body = new Http2RequestBody(stream, request, record, { fields: trailerFields, bytes: trailerBytes }, this);
     this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) =>
       this.guarded(() => this.#timeUp(denial, isOld)),
     );
@@ -193,7 +196,9 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     // Asking for trailers costs a frame more; where the length is known hardly anybody sends any.
     const waitForTrailers = !endStream && (head.length === "stream" || this.#trailers !== null || this.wantsTrailers);
     if (waitForTrailers) this.#stream.once("wantTrailers", this.#onWantTrailers);
-    const list = appendFieldLines([":status", String(head.status)], head.fields);
+    // A length without the content that it tells of would make the answer malformed (RFC 9113 §8.1.1).
+    const left = head.status === 205 ? CONTENT_LENGTH : undefined;
+    const list = appendFieldLines([":status", String(head.status)], head.fields, left);
     this.#respond(list, endStream, waitForTrailers);
   }
 
@@ -272,8 +277,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
     if (isOld) this.cut();
-    // RFC 9113 §8.1: a server that has answered may end the rest of a request with NO_ERROR.
-    else if (this.#life.state === "lingering") this.#stream.close(ERROR_CODE.none);
+    else if (this.#life.state === "lingering") this.#endLinger();
     else if (onTimeout !== null) {
       // A guest that is not being read is not the one who is late.
       this.body.break(new Denial(this.#stream.isPaused() ? "upstream_timeout" : onTimeout));
@@ -282,6 +286,13 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
       this.#over = true;
       resetStream(this.#stream, ERROR_CODE.cancel);
     }
+  }
+
+  #endLinger(): void {
+    // RFC 9113 §8.1: a server that has answered may end the rest of a request with NO_ERROR.
+    if (this.#stream.writableFinished) this.#stream.close(ERROR_CODE.none);
+    // That would wait for the answer to be read, for ever.
+    else resetStream(this.#stream, ERROR_CODE.cancel);
   }
 
   readonly #onDrain = (): void =>

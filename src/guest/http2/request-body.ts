@@ -5,7 +5,7 @@ import type { ExchangeRecord } from "../../core/record.ts";
 import { countSegment } from "../../core/segment-memory.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
 import { filterUnannouncedTrailers } from "../../http1/trailers.ts";
-import { readTrailerLines } from "../../http2/field-lines.ts";
+import { type BlockLimits, readTrailerLines } from "../../http2/field-lines.ts";
 import { LINGER_BYTES } from "../linger.ts";
 import type { StreamRequest } from "./request.ts";
 
@@ -29,7 +29,7 @@ export class Http2RequestBody implements RequestBody {
   readonly #stream: ServerHttp2Stream;
   readonly #record: ExchangeRecord;
   readonly #owner: BodyOwner;
-  readonly #maxTrailers: number;
+  readonly #trailerLimits: BlockLimits;
   #sink: BodySink | null = null;
   #trailers: Fields | null = null;
   #broken: Denial | null = null;
@@ -39,7 +39,7 @@ export class Http2RequestBody implements RequestBody {
     stream: ServerHttp2Stream,
     request: StreamRequest,
     record: ExchangeRecord,
-    maxTrailers: number,
+    trailerLimits: BlockLimits,
     owner: BodyOwner,
   ) {
     this.length = request.length;
@@ -47,7 +47,7 @@ export class Http2RequestBody implements RequestBody {
     this.#stream = stream;
     this.#record = record;
     this.#owner = owner;
-    this.#maxTrailers = maxTrailers;
+    this.#trailerLimits = trailerLimits;
     this.#done = request.length === "none";
     if (!this.#done) stream.on("trailers", this.#onTrailers);
   }
@@ -106,7 +106,7 @@ export class Http2RequestBody implements RequestBody {
   readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void =>
     this.#owner.guarded(() => {
       try {
-        this.#trailers = readTrailerLines(raw, this.#maxTrailers);
+        this.#trailers = readTrailerLines(raw, this.#trailerLimits);
         filterUnannouncedTrailers(this.#trailers);
       } catch (thrown) {
         this.break(new Denial("request_malformed", { cause: thrown }));

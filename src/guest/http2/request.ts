@@ -4,7 +4,7 @@ import { Fields } from "../../core/fields.ts";
 import type { BodyLength } from "../../core/wire.ts";
 import { isToken, VISIBLE } from "../../http1/grammar.ts";
 import { cutRequestHopByHop } from "../../http1/hop-by-hop.ts";
-import { type FieldLines, readFieldLines } from "../../http2/field-lines.ts";
+import { type BlockLimits, type FieldLines, readFieldLines } from "../../http2/field-lines.ts";
 import { Http2Error } from "../../http2/grammar.ts";
 import type { TunnelPlace } from "../place.ts";
 
@@ -37,9 +37,9 @@ export function readStreamRequest(
   raw: readonly string[],
   endsHere: boolean,
   tunnel: TunnelPlace,
-  maxFields: number,
+  limits: BlockLimits,
 ): StreamRequest {
-  const block = readFieldLines(raw, PSEUDO, maxFields);
+  const block = readFieldLines(raw, PSEUDO, limits);
   const { pseudo } = block;
   const method = pseudo.get(":method") ?? "";
   if (!isToken(method)) throw new Http2Error("method");
@@ -58,9 +58,9 @@ export function readStreamRequest(
     ...lines,
     ...lengthLine(lines, method, endsHere),
   ]);
-  const te = fields.get("te");
-  if (te !== null && te.toLowerCase() !== "trailers") throw new Http2Error("connection_field");
-  const expect = fields.get("expect");
+  const te = fields.all("te");
+  if (te.some((value) => value.toLowerCase() !== "trailers")) throw new Http2Error("connection_field");
+  const expect = fields.all("expect");
   cutRequestHopByHop(fields, NONE);
   return {
     method: upgrade === null ? method : "GET",
@@ -68,8 +68,8 @@ export function readStreamRequest(
     path,
     fields,
     length,
-    expectContinue: expect !== null && length !== "none",
-    wantsTrailers: te !== null,
+    expectContinue: expect.length > 0 && length !== "none",
+    wantsTrailers: te.length > 0,
     upgrade,
     isGrpc: isGrpc(fields),
     refusal: refusal ?? keyProblem(fields, upgrade) ?? expectationProblem(expect),
@@ -152,8 +152,11 @@ function keyProblem(fields: Fields, upgrade: "websocket" | null): Denial | null 
   return new Denial("request_malformed", { cause: "more than one Sec-WebSocket-Key" });
 }
 
-function expectationProblem(expect: string | null): Denial | null {
-  return expect === null || expect.toLowerCase() === "100-continue" ? null : new Denial("expectation_unsupported");
+/** Of several lines the upstream could heed another one than this edge. */
+function expectationProblem(expect: readonly string[]): Denial | null {
+  const [first] = expect;
+  const isKnown = first === undefined || (expect.length === 1 && first.toLowerCase() === "100-continue");
+  return isKnown ? null : new Denial("expectation_unsupported");
 }
 
 /** `application/grpc`, with or without a suffix or parameters. */

@@ -17,18 +17,22 @@ export interface StreamAnswer {
   readonly whole: boolean;
 }
 
-/** CONNECT, then TLS that agrees on `h2`. @param alpn what is offered */
+/**
+ * CONNECT, then TLS that agrees on `h2`.
+ * @param alpn what is offered
+ * @param servername "" sends no SNI
+ */
 export async function openSecure(
   port: number,
   authority: string,
   alpn: readonly string[] = ["h2"],
+  servername = authority.slice(0, authority.lastIndexOf(":")),
 ): Promise<TLSSocket> {
   const plain = await openGuest(port);
   plain.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
   const answer = await plain.until(/\r\n\r\n/);
   if (!answer.startsWith("HTTP/1.1 200")) throw new Error(`CONNECT was refused: ${answer}`);
   plain.socket.removeAllListeners("data");
-  const servername = authority.slice(0, authority.lastIndexOf(":"));
   return await new Promise((resolve, reject) => {
     // rejectUnauthorized: what is tested is what the edge does, not whether this guest trusts it.
     const options = { socket: plain.socket, servername, rejectUnauthorized: false, ALPNProtocols: [...alpn] };
