@@ -94,7 +94,8 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   // --- the request ---------------------------------------------------------------------------------------------------
 
   moved(): void {
-    if (this.#state !== "requesting") return;
+    // While it answers as well (full duplex): an upstream may listen for long before it goes on with its answer.
+    if (this.#state !== "requesting" && this.#state !== "answering") return;
     this.#renewDeadline();
     this.#owner.heard(this.#context.clock.monotonicMs());
   }

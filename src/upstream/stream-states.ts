@@ -18,7 +18,7 @@ export const STREAM_STATES: Readonly<Record<StreamState, Row>> = {
   requesting: { next: ["awaiting_answer", "answering", "closed"], timeout: "bodyIdleMs" },
   /** the request is complete, no final head yet */
   awaiting_answer: { next: ["answering", "upgraded", "closed"], timeout: "upstreamHeadMs" },
-  /** the final head came, the body is being relayed; the request may still be going out (early answer) */
+  /** the final head came, the body is being relayed; the request may still be going out (early answer); renewed by either */
   answering: { next: ["closed"], timeout: "bodyIdleMs" },
   /** the extended CONNECT was granted: raw bytes; the guest side watches the time */
   upgraded: { next: ["closed"], timeout: null },

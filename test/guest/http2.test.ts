@@ -376,6 +376,28 @@ describe("the end of a connection", () => {
     expect(joined.records[1]).toMatchObject({ outcome: "edge_aborted" });
   });
 
+  test.each(["answer", "request"])("full duplex: one side listens for as long as the %s goes on", async (moving) => {
+    const guest = await start(
+      (socket, received) => {
+        if (received.endsWith("\r\n\r\n"))
+          socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n");
+      },
+      { timeouts: { bodyIdleMs: 1500 } },
+    );
+    const stream = guest.request({ ":method": "POST", ":path": "/" }, { endStream: false });
+    const answer = answerOf(stream);
+    await new Promise((resolve) => stream.once("response", resolve));
+    for (let i = 0; i < 24; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (moving === "answer") upstream.sockets[0]?.write("1\r\n.\r\n");
+      else stream.write(".");
+    }
+    upstream.sockets[0]?.write("0\r\n\r\n");
+    stream.end();
+    const { body, whole } = await answer;
+    expect([body.length, whole]).toEqual([moving === "answer" ? 29 : 5, true]);
+  });
+
   test("a guest that stops reading is let go after the idle time", async () => {
     const guest = await start(
       (socket, received) => {

@@ -47,6 +47,30 @@ async function start(
 
 const asked = (i = 0): Asked2 => upstream.requests[i] as Asked2;
 
+test("full duplex: an upstream listens for as long as the request goes on", async () => {
+  await start(
+    ({ stream }) => {
+      stream.respond({ ":status": 200 });
+      stream.write("begin ");
+      stream.on("data", () => undefined);
+      stream.on("end", () => stream.end("end"));
+    },
+    { timeouts: { bodyIdleMs: 1500 } },
+  );
+  const body = new Body("stream");
+  const answer = pooled.begin(await pooled.connect(), { method: "POST", body });
+  await eventually(() => answer.text === "begin ", "the begin of the answer");
+  for (let i = 0; i < 24; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    body.sink?.bodyData(Buffer.from("."));
+    body.sink?.bodyFlush();
+  }
+  body.sink?.bodyEnd(null);
+  body.sink?.bodyFlush();
+  await answer.over;
+  expect([answer.text, answer.failure]).toEqual(["begin end", null]);
+});
+
 describe("a request", () => {
   test("is a field list: pseudo fields, lower-case names, order and duplicates kept, nothing of the connection", async () => {
     await start(({ stream }) => stream.respond({ ":status": 200 }, { endStream: true }));

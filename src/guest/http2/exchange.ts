@@ -125,6 +125,8 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#write();
     const isFlowing = !this.#stream.writableNeedDrain;
     if (!isFlowing) this.#life.awaitReader();
+    // Full duplex: a guest may listen for long before it goes on with its request.
+    else if (this.#life.state === "answered_early") this.#life.renew();
     return isFlowing;
   }
 
