@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type House, startHouse, WAYS } from "./support/house.ts";
+import { CLIENT_WAYS, type House, OVER_HTTP2, startHouse, WAYS } from "./support/house.ts";
 import { growthMb, tellsMemory } from "./support/memory.ts";
 import { patternBytes, patternSha256, patternStream } from "./support/pattern.ts";
 import { startRawUpstream } from "./support/raw-upstream.ts";
@@ -12,8 +12,8 @@ import { startRawUpstream } from "./support/raw-upstream.ts";
 /** Bodies that do not fit into memory, and partners that do not read: the edge holds a little of each, never all. */
 
 const MEGABYTE = 1_000_000;
-/** The way with TLS on both sides carries the gigabyte; the other one shows that it is flat as well. */
-const BODIES = { [WAYS[0]]: 1000 * MEGABYTE, [WAYS[1]]: 300 * MEGABYTE };
+/** The way with TLS on both sides carries the gigabyte; the others show that they are flat as well. */
+const BODIES = { [WAYS[0]]: 1000 * MEGABYTE, [WAYS[1]]: 300 * MEGABYTE, [OVER_HTTP2]: 300 * MEGABYTE };
 /** What buffers may add to an edge that has warmed up, `MB`. */
 const FLAT_MB = 80;
 
@@ -28,7 +28,7 @@ beforeAll(async () => {
       "plain-raw.test": await startRawUpstream(respond),
     }),
   });
-  for (const way of WAYS) await house.curl(way, "/download?bytes=20000000", "-o", "/dev/null");
+  for (const way of CLIENT_WAYS) await house.curl(way, "/download?bytes=20000000", "-o", "/dev/null");
 });
 
 afterAll(() => house?.stop());
@@ -47,20 +47,21 @@ async function grown(work: () => Promise<void>): Promise<number> {
   return 0;
 }
 
-describe.each(WAYS)("%s", (way) => {
+describe.each(CLIENT_WAYS)("%s", (way) => {
+  const version = way === OVER_HTTP2 ? "--http2" : "--http1.1";
   const bytes = BODIES[way];
   const sha256 = patternSha256(bytes);
 
   test(`${bytes / MEGABYTE} MB down, ${title}`, async () => {
     const growth = await grown(async () =>
-      expect(await download(house.url(way, `/download?bytes=${bytes}`))).toEqual({ code: 0, sha256 }),
+      expect(await download(version, house.url(way, `/download?bytes=${bytes}`))).toEqual({ code: 0, sha256 }),
     );
     expect(growth).toBeLessThan(FLAT_MB);
   });
 
   test(`${bytes / MEGABYTE} MB up, ${title}`, async () => {
     const growth = await grown(async () => {
-      const curl = spawn("curl", ["-sS", "-T", "-", "-H", "Expect:", house.url(way, "/upload")], {
+      const curl = spawn("curl", ["-sS", version, "-T", "-", "-H", "Expect:", house.url(way, "/upload")], {
         env: house.edge.guestEnv(),
         stdio: "pipe",
       });
@@ -73,8 +74,8 @@ describe.each(WAYS)("%s", (way) => {
   });
 });
 
-async function download(url: string): Promise<{ code: unknown; sha256: string }> {
-  const curl = spawn("curl", ["-sS", url], { env: house.edge.guestEnv(), stdio: "pipe" });
+async function download(version: string, url: string): Promise<{ code: unknown; sha256: string }> {
+  const curl = spawn("curl", ["-sS", version, url], { env: house.edge.guestEnv(), stdio: "pipe" });
   const hash = createHash("sha256");
   curl.stdout.on("data", (chunk: Buffer) => hash.update(chunk));
   const [code] = (await once(curl, "close")) as [unknown];
