@@ -145,9 +145,12 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       return;
     }
     this.#account.deny(record, request.refusal);
-    exchange.refuse(request.refusal);
-    this.#account.close(record);
-    this.#over(exchange);
+    try {
+      exchange.refuse(request.refusal);
+    } finally {
+      this.#account.close(record);
+      this.#over(exchange);
+    }
   }
 
   /** A head that breaks the grammar is a request that can only be refused. */
