@@ -134,6 +134,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       environment: this.#environment,
       tunnel,
       endsAtMs,
+      onFault: this.#fault,
     });
     this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
@@ -196,14 +197,14 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   }
 
   /** A fault of the edge itself costs this guest its connection, nobody else anything. */
-  #fault(thrown: unknown): void {
+  readonly #fault = (thrown: unknown): void => {
     const record = this.#account.open("connection");
     record.denial = "internal";
     record.detail = Denial.from(thrown).detail;
     record.outcome = "edge_aborted";
     this.#account.close(record);
     this.cut();
-  }
+  };
 
   /** Changes with every stream, and with every byte that one of them moves. */
   #progress(): number {

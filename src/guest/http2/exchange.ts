@@ -30,6 +30,8 @@ export interface StreamPlace {
   readonly tunnel: TunnelPlace;
   /** Monotonic ms at which the connection ends whatever happens. */
   readonly endsAtMs: number;
+  /** The edge itself failed while it handled an event of the stream. */
+  readonly onFault: (thrown: unknown) => void;
 }
 
 /**
@@ -80,7 +82,9 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#place = place;
     const { trailerFields, trailerBytes } = place.environment.limits;
     this.body = new Http2RequestBody(stream, request, record, { fields: trailerFields, bytes: trailerBytes }, this);
-    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) => this.#timeUp(denial, isOld));
+    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) =>
+      this.#guarded(() => this.#timeUp(denial, isOld)),
+    );
     this.#life.enter("deciding");
     stream.on("drain", this.#onDrain);
     stream.on("aborted", this.#onGone);
@@ -170,7 +174,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
       () => this.record.bytesFromGuest + this.record.bytesToGuest,
       endsAtMs,
       environment,
-      () => this.cut(),
+      () => this.#guarded(() => this.cut()),
     );
     return rawStream(this.#stream);
   }
@@ -207,9 +211,8 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#stream.respond(list, options);
   }
 
-  readonly #onWantTrailers = (): void => {
-    this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers));
-  };
+  readonly #onWantTrailers = (): void =>
+    this.#guarded(() => this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers)));
 
   #enterAnswering(): void {
     this.#life.answerBegan();
@@ -249,6 +252,10 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     if (state === "awaiting_continue" || state === "relaying_body" || state === "answered_early") {
       this.#life.enter("answering");
     }
+  }
+
+  bodyFault(thrown: unknown): void {
+    this.#place.onFault(thrown);
   }
 
   // --- ends ------------------------------------------------------------------------------------------------------------
@@ -294,17 +301,30 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     else cancelStream(this.#stream);
   }
 
-  readonly #onDrain = (): void => {
-    this.#life.renew();
-    this.onDrain?.();
-  };
+  readonly #onDrain = (): void =>
+    this.#guarded(() => {
+      this.#life.renew();
+      this.onDrain?.();
+    });
 
-  readonly #onGone = (): void => {
-    if (!this.#over) this.abort("guest_aborted");
-  };
+  readonly #onGone = (): void =>
+    this.#guarded(() => {
+      if (!this.#over) this.abort("guest_aborted");
+    });
 
   readonly #onClose = (): void => {
     this.#onGone();
-    if (this.#life.state !== "closed") this.#life.enter("closed");
+    this.#guarded(() => {
+      if (this.#life.state !== "closed") this.#life.enter("closed");
+    });
   };
+
+  /** What throws in an event would reach the process, and with it every other guest. */
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#place.onFault(thrown);
+    }
+  }
 }

@@ -6,6 +6,7 @@ import { countSegment } from "../../core/segment-memory.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
 import { dropForbiddenTrailers } from "../../http1/trailers.ts";
 import { type BlockLimits, readTrailerLines } from "../../http2/field-lines.ts";
+import { Http2Error } from "../../http2/grammar.ts";
 import { LINGER_BYTES } from "../linger.ts";
 import type { StreamRequest } from "./request.ts";
 
@@ -15,6 +16,8 @@ export interface BodyOwner {
   /** Bytes came. */
   bodyMoved(): void;
   bodyCompleted(): void;
+  /** The edge itself failed while it handed the body on. */
+  bodyFault(thrown: unknown): void;
 }
 
 /**
@@ -93,23 +96,44 @@ export class Http2RequestBody implements RequestBody {
   readonly #onData = (chunk: Buffer): void => {
     const sink = this.#sink;
     if (sink === null || this.#broken !== null) return;
-    countSegment(chunk.length);
-    this.#record.bytesFromGuest += chunk.length;
-    this.#owner.bodyMoved();
-    sink.bodyData(chunk);
-    if (!sink.bodyFlush()) this.#stream.pause();
+    try {
+      countSegment(chunk.length);
+      this.#record.bytesFromGuest += chunk.length;
+      this.#owner.bodyMoved();
+      sink.bodyData(chunk);
+      if (!sink.bodyFlush()) this.#stream.pause();
+    } catch (thrown) {
+      this.#owner.bodyFault(thrown);
+    }
   };
 
   readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void => {
     try {
-      this.#trailers = readTrailerLines(raw, this.#trailerLimits);
-      dropForbiddenTrailers(this.#trailers);
+      this.#takeTrailers(raw);
     } catch (thrown) {
-      this.break(new Denial("request_malformed", { cause: thrown }));
+      this.#owner.bodyFault(thrown);
     }
   };
 
+  #takeTrailers(raw: readonly string[]): void {
+    try {
+      this.#trailers = readTrailerLines(raw, this.#trailerLimits);
+      dropForbiddenTrailers(this.#trailers);
+    } catch (thrown) {
+      if (!(thrown instanceof Http2Error)) throw thrown;
+      this.break(new Denial("request_malformed", { cause: thrown }));
+    }
+  }
+
   readonly #onEnd = (): void => {
+    try {
+      this.#complete();
+    } catch (thrown) {
+      this.#owner.bodyFault(thrown);
+    }
+  };
+
+  #complete(): void {
     const sink = this.#sink;
     // A reset ends the stream as well, with NO_ERROR even by the same event: such a body must never look whole.
     if (this.#stream.aborted) this.break(new Denial("request_malformed", { cause: "the guest reset the stream" }));
@@ -118,5 +142,5 @@ export class Http2RequestBody implements RequestBody {
     sink.bodyEnd(this.#trailers);
     sink.bodyFlush();
     this.#owner.bodyCompleted();
-  };
+  }
 }
