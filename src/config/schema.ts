@@ -52,8 +52,13 @@ export const limitsSchema = z.strictObject({
   head_bytes: whole(1024, 1_048_576, 65_536, "Largest request or answer head, bytes."),
   head_fields: whole(8, 4096, 256, "Most fields in a head."),
   trailer_bytes: whole(0, 1_048_576, 16_384, "Largest trailer section, bytes; 0 refuses trailers."),
-  connections: whole(1, 1_000_000, 10_000, "Guest connections in all."),
-  connections_per_guest: whole(1, 1_000_000, 2000, "Guest connections of one guest address."),
+  connections: whole(1, 1_000_000, 10_000, "Guest connections in all, and as many HTTP/2 streams."),
+  connections_per_guest: whole(
+    1,
+    1_000_000,
+    2000,
+    "Guest connections of one guest address, and as many HTTP/2 streams.",
+  ),
   http2_streams: whole(
     0,
     1000,

@@ -5,6 +5,7 @@ import type { DeadlineSweep } from "../core/deadline.ts";
 import type { BodyLimits } from "../http1/body.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import type { Line } from "../line/line.ts";
+import type { GuestCounts } from "./guest-counts.ts";
 import type { RunningExchanges } from "./running.ts";
 import type { GuestTimeouts } from "./states.ts";
 
@@ -25,9 +26,9 @@ export interface GuestEvents {
 }
 
 export interface GuestLimits extends HeadLimits, BodyLimits {
-  /** Guest connections in all. */
+  /** Guest connections in all, and as many HTTP/2 streams. */
   readonly connections: number;
-  /** Guest connections from one address. */
+  /** Guest connections from one address, and as many HTTP/2 streams. */
   readonly connectionsPerGuest: number;
   /** Streams of one HTTP/2 connection at a time; 0: HTTP/2 is not offered. */
   readonly http2Streams: number;
@@ -52,6 +53,8 @@ export interface GuestEnvironment {
   readonly events: GuestEvents;
   /** A connection inside a tunnel: its owner must know of it to drain it. */
   readonly onConnection: (connection: HeldConnection) => void;
+  /** HTTP/2 streams of all guests: each may hold a window full of bytes that nobody has asked for yet. */
+  readonly streams: GuestCounts;
   /** Exchanges and tunnels whose record is open. */
   readonly running: RunningExchanges;
   /** A new correlation id. */

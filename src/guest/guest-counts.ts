@@ -1,23 +1,31 @@
-import type { Socket } from "node:net";
+/** What is counted: it ends with `close`. */
+interface Closing {
+  once(event: "close", listener: () => void): unknown;
+}
 
-/** How many connections each guest address holds. */
+/** How many connections, or streams, each guest address holds, and how many there are in all. */
 export class GuestCounts {
+  readonly #mostInAll: number;
   readonly #most: number;
   readonly #counts = new Map<string, number>();
+  #all = 0;
 
-  /** @param most connections of one guest */
-  constructor(most: number) {
+  /** @param most of one guest */
+  constructor(most: number, mostInAll: number = Number.POSITIVE_INFINITY) {
     this.#most = most;
+    this.#mostInAll = mostInAll;
   }
 
   isFull(guest: string): boolean {
-    return (this.#counts.get(guest) ?? 0) >= this.#most;
+    return this.#all >= this.#mostInAll || (this.#counts.get(guest) ?? 0) >= this.#most;
   }
 
-  /** Counts the connection as this guest's until it closes. */
-  add(guest: string, socket: Socket): void {
+  /** Counts it as this guest's until it closes. */
+  add(guest: string, counted: Closing): void {
+    this.#all++;
     this.#counts.set(guest, (this.#counts.get(guest) ?? 0) + 1);
-    socket.once("close", () => {
+    counted.once("close", () => {
+      this.#all--;
       const left = (this.#counts.get(guest) ?? 1) - 1;
       if (left === 0) this.#counts.delete(guest);
       else this.#counts.set(guest, left);

@@ -30,7 +30,7 @@ export interface ListenerOptions {
 }
 
 /** What a listener shares with others; what it keeps for itself it makes. */
-export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running">;
+export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running" | "streams">;
 
 /** How long a drain waits for stages that were under way when their guest was cut off, `ms`: each has a bound of its own. */
 const SETTLE_MS = 5_000;
@@ -63,6 +63,7 @@ export class GuestListener {
       ...environment,
       onConnection: (connection) => this.#track(connection),
       running: new RunningExchanges(),
+      streams: new GuestCounts(environment.limits.connectionsPerGuest, environment.limits.connections),
     };
     this.#guests = new GuestCounts(environment.limits.connectionsPerGuest);
     this.#tls = options.tls === null ? null : new TlsEntrance(options.tls, environment.timeouts.tlsHelloMs);

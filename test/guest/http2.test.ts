@@ -288,6 +288,22 @@ describe("streams of one connection", () => {
     expect(joined.leases.length).toBe(60);
   });
 
+  test("more than a guest may have over all its connections are refused by name; one that ends makes room", async () => {
+    const guest = await start(() => undefined, { limits: { connectionsPerGuest: 3 } });
+    const other = await openHttp2(joined.port, authority());
+    const held = [guest, guest, other].map((session) => session.request({ ":path": "/held" }));
+    for (const stream of held) stream.on("error", () => undefined);
+    await eventually(() => upstream.received.length === 3, "three requests");
+    const refused = await ask(guest, { ":path": "/" });
+    expect([refused.status, refused.fields.get("x-deny-reason")]).toEqual([503, "connection_limit"]);
+    held[2]?.close();
+    await eventually(() => upstream.sockets.some((socket) => socket.destroyed), "the end of one");
+    const next = guest.request({ ":path": "/next" });
+    next.on("error", () => undefined);
+    await eventually(() => upstream.received.some((text) => text.startsWith("GET /next")), "the next request");
+    other.destroy();
+  });
+
   test("a reset of one leaves the others alone, and ends its upstream request at once", async () => {
     const guest = await start((socket, received) => {
       if (received.endsWith("\r\n\r\n") && received.includes("GET /other"))

@@ -45,6 +45,8 @@ describe.skipIf(!there)(`h2load${there ? "" : " (skipped: h2load is absent)"}`, 
   test("100 streams at a time on each of four connections", async () => {
     const summary = await load("/download?bytes=1000", 2000, "-c", "4", "-m", "100");
     expect(summary).toMatch(/\(2000000\) data$/m);
+    // Connections are used again: there are never more than streams at a time.
+    expect(house.upstream(OVER_HTTP2).connections).toBeLessThanOrEqual(400);
   });
 
   test("windows of a kilobyte", async () => {

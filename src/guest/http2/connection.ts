@@ -16,8 +16,12 @@ import { readStreamRequest, type StreamRequest } from "./request.ts";
 /** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
 const RESET_BURST = 500;
 const RESETS_PER_SECOND = 100;
-/** Of more exchanges than this at a time a new one waits a turn: a reset in the same segment ends it before anything is dialled. */
-const RUN_AT_ONCE = 8;
+/**
+ * With more exchanges than this that their guest has left and that are still busy, a new one waits a turn: a reset in the same
+ * segment ends it before anything is dialled. Others do not wait: whatever is sent from a later phase of the event loop is
+ * answered before Node says that it was sent, and then costs the upstream connection.
+ */
+const MAX_DESERTED = 8;
 /** Pseudo-header fields and cookies that come in pieces, beside the fields that the limit counts. */
 const FURTHER_PAIRS = 40;
 /** What HPACK may add to a field at worst, and what comes beside the fields of an answer. */
@@ -123,8 +127,12 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
 
   #begin(stream: ServerHttp2Stream, endsHere: boolean, raw: readonly string[]): void {
     this.#begun++;
-    const { tunnel, endsAtMs } = this.#place;
+    const { tunnel, endsAtMs, guest } = this.#place;
+    const { streams } = this.#environment;
+    const isTooMany = streams.isFull(guest);
+    streams.add(guest, stream);
     const request = this.#read(raw, endsHere);
+    const refusal = isTooMany ? new Denial("connection_limit", { cause: "HTTP/2 streams" }) : request.refusal;
     const record = this.#account.open(request.upgrade === null ? "http" : "upgrade");
     record.method = request.method;
     record.scheme = tunnel.scheme;
@@ -138,17 +146,26 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     });
     this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
-    if (request.refusal === null) {
+    if (refusal === null) {
       this.#environment.running.began();
       // Owned by this connection: it never rejects.
-      if (this.#exchanges.size <= RUN_AT_ONCE) void this.#run(exchange);
+      if (this.#deserted() <= MAX_DESERTED) void this.#run(exchange);
       else setImmediate(() => void this.#run(exchange));
       return;
     }
-    this.#account.deny(record, request.refusal);
-    exchange.refuse(request.refusal);
-    this.#account.close(record);
-    this.#over(exchange);
+    this.#account.deny(record, refusal);
+    try {
+      exchange.refuse(refusal);
+    } finally {
+      this.#account.close(record);
+      this.#over(exchange);
+    }
+  }
+
+  #deserted(): number {
+    let count = 0;
+    for (const { aborted } of this.#exchanges) if (aborted !== null) count++;
+    return count;
   }
 
   /** A head that breaks the grammar is a request that can only be refused. */

@@ -173,7 +173,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
       () => this.record.bytesFromGuest + this.record.bytesToGuest,
       endsAtMs,
       environment,
-      () => this.cut(),
+      () => this.guarded(() => this.cut()),
     );
     return rawStream(this.#stream);
   }

@@ -6,6 +6,7 @@ import { countSegment } from "../../core/segment-memory.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
 import { filterUnannouncedTrailers } from "../../http1/trailers.ts";
 import { type BlockLimits, readTrailerLines } from "../../http2/field-lines.ts";
+import { Http2Error } from "../../http2/grammar.ts";
 import { LINGER_BYTES } from "../linger.ts";
 import type { StreamRequest } from "./request.ts";
 
@@ -109,6 +110,7 @@ export class Http2RequestBody implements RequestBody {
         this.#trailers = readTrailerLines(raw, this.#trailerLimits);
         filterUnannouncedTrailers(this.#trailers);
       } catch (thrown) {
+        if (!(thrown instanceof Http2Error)) throw thrown;
         this.break(new Denial("request_malformed", { cause: thrown }));
       }
     });
