@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { getCACertificates } from "node:tls";
 import { type Command, Option } from "commander";
-import type { PosternConfig } from "../config/config.ts";
+import type { ListenerConfig, PosternConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { addConfigOption, configOf } from "./config-option.ts";
@@ -133,15 +133,26 @@ function readOptions(given: Given, cwd: string): GuestEnvOptions {
 
 /** Only an address that guests could be given: not a unix socket, not one for a balancer, not "every address", not a port yet to be chosen. */
 function proxyOf(config: PosternConfig | null): string {
-  for (const { address, protocol, tls, proxySenders } of config?.listeners ?? []) {
-    const isForGuests = address.kind === "tcp" && proxySenders === null;
-    if (isForGuests && address.port !== 0 && address.host !== "0.0.0.0" && address.host !== "::")
-      return `${protocol === "socks5" ? "socks5h" : tls === null ? "http" : "https"}://${address.text}`;
-  }
+  const listeners = config?.listeners ?? [];
+  const found = listeners.find((listener) => whyNotGiven(listener) === null);
+  if (found !== undefined) return `${schemeOf(found)}://${found.address.text}`;
+  const why = listeners.map((listener) => `${listener.name}: ${whyNotGiven(listener)}`).join("; ");
+  const scheme = listeners[0] === undefined ? "http" : schemeOf(listeners[0]);
   throw new CommandFailure(
-    "no listener of the config has an address that guests could be given: write --proxy http://HOST:PORT",
+    `no listener of the config has an address that guests could be given (${why}): write --proxy ${scheme}://HOST:PORT, as guests reach it`,
     EXIT.usage,
   );
+}
+
+function schemeOf({ protocol, tls }: ListenerConfig): ProxyScheme {
+  return protocol === "socks5" ? "socks5h" : tls === null ? "http" : "https";
+}
+
+function whyNotGiven({ address, proxySenders }: ListenerConfig): string | null {
+  if (proxySenders !== null) return "guests come through a balancer";
+  if (address.kind === "unix") return "a unix socket";
+  if (address.port === 0) return "a port that is yet to be chosen";
+  return address.host === "0.0.0.0" || address.host === "::" ? "every address of this machine" : null;
 }
 
 function caOf(config: PosternConfig | null): string {
@@ -191,9 +202,10 @@ const SCHEME_NOTES: Readonly<Record<ProxyScheme, readonly string[]>> = {
   https: [
     "the listener speaks TLS: its certificate has to name the host of the proxy URL and come from a CA that guests trust; " +
       "the bundle holds the system's roots and --ca alone",
+    "gRPC and Java speak to no proxy over TLS, and gRPC then goes past it: give those a listener without `tls`",
   ],
   socks5h: [
-    "not every client speaks SOCKS5: Node does not, requests needs PySocks, an older Go wants socks5:// for the same; " +
+    "not every client speaks SOCKS5: Node and gRPC do not, requests needs PySocks, an older Go wants socks5:// for the same; " +
       "give those a listener that speaks HTTP",
   ],
 };

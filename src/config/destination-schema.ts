@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { boundedText, nameText, pathText } from "./primitives.ts";
+import { boundedText, nameText, parentName, pathText } from "./primitives.ts";
 
 /** The schema of one `destinations:` entry: shape only. What the texts mean is checked in `destination.ts`. */
 
@@ -72,6 +72,11 @@ const attachOne = z.discriminatedUnion("as", [
   attachPlaceholder,
 ]);
 
+/** `h3` is near to `h1` in letters alone. */
+function httpAdvice({ input }: { readonly input?: unknown }): string | undefined {
+  return input === "h3" ? 'write one of "auto", "h1", "h2", "h2c": HTTP/3 is not spoken' : undefined;
+}
+
 export const destinationSchema = z.strictObject({
   name: nameText.describe("Name in logs, metrics and audit records; unique."),
   host: boundedText(300).describe(
@@ -86,7 +91,7 @@ export const destinationSchema = z.strictObject({
       "`inspect` ends TLS at the edge; `passthrough` is a byte-exact tunnel, without rules and without a credential.",
     ),
   http: z
-    .enum(["auto", "h1", "h2", "h2c"])
+    .enum(["auto", "h1", "h2", "h2c"], { error: httpAdvice })
     .default("auto")
     .describe(
       "HTTP version towards the upstream: `auto` takes HTTP/1.1 and changes to HTTP/2 where the upstream speaks nothing else or the " +
@@ -118,7 +123,7 @@ export const destinationSchema = z.strictObject({
     .max(1000)
     .default([])
     .describe("Address ranges that this destination may use although their class is denied, such as `10.1.0.0/16`."),
-  parent: nameText
+  parent: parentName
     .optional()
     .describe("Parent proxy of `upstream.parents`, or `direct` for none; left out: what `upstream.parent` says."),
   trust: pathText.optional().describe("PEM file of roots that replace all others for this destination."),

@@ -22,6 +22,8 @@ type Known = (path: Path) => Set<string>;
 
 function findingsOfIssue(known: Known, value: unknown, issue: Issue, path: Path): Finding[] {
   const show = mayBeShown(path) ? `${quoted(value)}: ` : "";
+  if (issue.code !== "unrecognized_keys" && isOwnAdvice(issue, value))
+    return [{ path, message: ownMessage(issue.message, value, show) }];
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.map((key) => unknownKey(known(path), value, path, key));
@@ -39,6 +41,22 @@ function findingsOfIssue(known: Known, value: unknown, issue: Issue, path: Path)
     default:
       return [{ path, message: `${show}${issue.message}` }];
   }
+}
+
+/**
+ * Where a schema says itself what to write (`error: "write ..."`), in place of the kind of value that is wanted. In a list or a
+ * mapping that fits nowhere the members of a union have more to say.
+ */
+function isOwnAdvice({ code, message }: Issue, value: unknown): boolean {
+  const isKind = code === "invalid_type" || code === "invalid_value";
+  const isUnion = code === "invalid_union" && (typeof value !== "object" || value === null);
+  return (isKind || isUnion) && message.startsWith("write ");
+}
+
+function ownMessage(advice: string, value: unknown, show: string): string {
+  if (value === undefined) return `missing: ${advice}`;
+  if (value === null) return `empty: ${advice}`;
+  return typeof value === "object" ? advice : `${show}${advice}`;
 }
 
 function pathOf(issue: Issue): Path {

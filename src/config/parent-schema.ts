@@ -4,15 +4,20 @@ import { addressText, boundedText, pathText } from "./primitives.ts";
 
 /** The schema of the parent proxies: shape only. What the texts mean is checked in `parent.ts`. */
 
+const ATTACH = "write { as: basic } or { as: bearer }";
+
 export const parentSchema = z.strictObject({
   address: addressText.describe("`host:port`, such as `proxy.corp.example:3128`; the host may be an IP address."),
   tls: z
-    .strictObject({
-      trust: pathText.optional().describe("PEM file of roots that replace all others for this parent."),
-      server_name: boundedText(253)
-        .optional()
-        .describe("Name in the parent's certificate; left out: the host of `address`."),
-    })
+    .strictObject(
+      {
+        trust: pathText.optional().describe("PEM file of roots that replace all others for this parent."),
+        server_name: boundedText(253)
+          .optional()
+          .describe("Name in the parent's certificate; left out: the host of `address`."),
+      },
+      "write {} for the usual roots and name, or leave it out for a parent in the clear",
+    )
     .optional()
     .describe("The parent itself is spoken to over TLS; `{}` for the usual roots and name. Left out: in the clear."),
   connect_by: z
@@ -30,7 +35,7 @@ export const parentSchema = z.strictObject({
     .optional()
     .describe("Credential that CONNECT carries as `Proxy-Authorization`, leased for the parent's host and port."),
   attach: z
-    .discriminatedUnion("as", [attachBasic, attachBearer])
+    .discriminatedUnion("as", [attachBasic, attachBearer], ATTACH)
     .optional()
     .describe("How the credential is said: `{ as: basic }` or `{ as: bearer }`; goes with `credential`."),
   plain_http_credential: z

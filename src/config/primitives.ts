@@ -7,15 +7,20 @@ import { isIssuedKey } from "./secret-look.ts";
 export const NO_KEY =
   "looks like a key, and names are logged: write a plain name, put the key where `source` says, and think of a new key";
 
+const PLAIN_NAME = "write 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first";
+
 /** Names go into metric labels, audit records and references: short and plain. */
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export const nameText = z
   .string()
-  .regex(NAME, {
-    message: "write 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first",
-    abort: true,
-  })
+  .regex(NAME, { message: PLAIN_NAME, abort: true })
+  .refine((text) => !isIssuedKey(text), NO_KEY);
+
+/** The name of a parent that stands elsewhere. */
+export const parentName = z
+  .string('write the name of one of `upstream.parents`, or "direct"')
+  .regex(NAME, { message: PLAIN_NAME, abort: true })
   .refine((text) => !isIssuedKey(text), NO_KEY);
 
 /** Values of session claims: they go into logs and lease scopes, so no control characters and no blanks at the ends. */
@@ -24,7 +29,7 @@ export const claimText = z
   .regex(/^[!-~](?:[ -~]{0,126}[!-~])?$/, "write 1 to 128 printable ASCII characters, no blank at either end");
 
 export const pathText = z
-  .string()
+  .string("write the path of a file")
   .min(1)
   .max(4096)
   .regex(/^[^\0]*$/, "write a path without NUL");

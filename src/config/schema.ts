@@ -3,7 +3,7 @@ import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
 import { listenerSchema } from "./listener-schema.ts";
 import { parentSchema } from "./parent-schema.ts";
-import { addressText, boundedText, nameText, pathText, whole } from "./primitives.ts";
+import { addressText, boundedText, nameText, parentName, pathText, whole } from "./primitives.ts";
 
 /**
  * The shape of the config file. Strict: what is not named here is an error. Every limit and timeout has bounds, a default
@@ -29,10 +29,10 @@ export const tlsSchema = z.strictObject({
 export const upstreamSchema = z.strictObject({
   extra_roots: z.array(pathText).max(100).default([]).describe("PEM files of roots beside the system's."),
   parents: z
-    .record(nameText, parentSchema)
+    .record(nameText, parentSchema, 'write a mapping of names, such as corp: { address: "proxy.corp.example:3128" }')
     .default({})
     .describe("Parent proxies that upstream connections can go through, by name."),
-  parent: nameText
+  parent: parentName
     .optional()
     .describe("Parent of every destination that names none itself; left out: upstreams are dialled directly."),
 });

@@ -84,6 +84,13 @@ export function explain(policy: CompiledPolicy, ask: Ask): Explanation {
   }
 }
 
+/** A WebSocket is decided as the GET that asks for it, a gRPC call as the POST that it is. */
+function urlAdvice(url: string): string {
+  const [, kind, secure, rest] = /^(ws|grpc)(s?):\/\/(.+)$/i.exec(url) ?? [];
+  if (kind === undefined) return "write a whole URL, such as https://api.example.com/v1/models";
+  return `write ${kind.toLowerCase() === "ws" ? "GET" : "POST"} http${secure === "" ? "" : "s"}://${rest}`;
+}
+
 /**
  * A URL of the command line as the request that it would be, with its path untouched: `new URL` would tidy `..` away.
  * @param fields name and value pairs that the request carries beside Host
@@ -96,9 +103,7 @@ export function askOfUrl(
 ): { readonly ask: Ask; readonly problem: null } | { readonly ask: null; readonly problem: string } {
   const parts = /^(https?):\/\/([^/?#]*)([^#]*)/i.exec(url);
   const scheme = parts?.[1]?.toLowerCase();
-  if (scheme !== "http" && scheme !== "https") {
-    return { ask: null, problem: `"${url}": write a whole URL, such as https://api.example.com/v1/models` };
-  }
+  if (scheme !== "http" && scheme !== "https") return { ask: null, problem: `"${url}": ${urlAdvice(url)}` };
   const authority = Authority.parse(parts?.[2] ?? "", scheme === "https" ? 443 : 80);
   if (authority === null) {
     return {

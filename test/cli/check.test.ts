@@ -247,6 +247,8 @@ describe("explain", () => {
 
   test.each([
     [["GET", "api.example.com"], "write a whole URL, such as https://api.example.com/v1/models"],
+    [["GET", "wss://a.com/socket"], '"wss://a.com/socket": write GET https://a.com/socket'],
+    [["GET", "grpc://a.com/s.S/M"], '"grpc://a.com/s.S/M": write POST http://a.com/s.S/M'],
     [["G ET", "https://a.com"], '"G ET" is not a method: write GET, POST ...'],
     [["GET", "https://a.com", "-H", "nonsense"], '--header "nonsense": write "name: value"'],
     [["GET", "https://a.com", "--session", "nobody"], 'no listener has session "nobody": the config knows local, ci-7'],

@@ -362,8 +362,12 @@ describe("the command", () => {
   });
 
   test.each([
-    ["https", { tls: { certificate: "edge.crt", key: "edge.key" } }, /has to name the host of the proxy URL/],
-    ["socks5h", { protocol: "socks5" }, /not every client speaks SOCKS5/],
+    [
+      "https",
+      { tls: { certificate: "edge.crt", key: "edge.key" } },
+      /host of the proxy URL[^]*gRPC and Java speak to no/,
+    ],
+    ["socks5h", { protocol: "socks5" }, /not every client speaks SOCKS5: Node and gRPC do not/],
   ])("says %s:// where the listener speaks it, and passes one for a balancer by", async (scheme, way, note) => {
     const session = (id: string): object => ({ mode: "open", id });
     const config = {
@@ -379,6 +383,26 @@ describe("the command", () => {
     const { env } = JSON.parse(result.stdout) as { env: Record<string, string> };
     expect(env).toMatchObject({ HTTPS_PROXY: `${scheme}://127.0.0.1:3129`, http_proxy: `${scheme}://127.0.0.1:3129` });
     expect(result.stderr).toMatch(note);
+  });
+
+  test("says of each listener why guests cannot be given it, and asks for what the first one speaks", async () => {
+    const session = (id: string): object => ({ mode: "listener", tenant: "t", id });
+    const config = {
+      listeners: [
+        { name: "file", address: "unix:guests.sock", protocol: "socks5", session: session("a") },
+        { name: "behind", address: "127.0.0.1:3127", proxy_protocol: { from: ["127.0.0.9"] }, session: session("b") },
+        { name: "all", address: "0.0.0.0:3128", session: session("c") },
+        { name: "some", address: "127.0.0.1:0", session: session("d") },
+      ],
+      audit: { file: "audit.jsonl" },
+    };
+    await writeFile(join(directory, "postern.yaml"), JSON.stringify(config));
+    const result = await postern("--out", out, "--ca", ca.certificateFile);
+    expect(result).toMatchObject({ code: 2, stdout: "" });
+    expect(result.stderr).toContain(
+      "(file: a unix socket; behind: guests come through a balancer; all: every address of this machine; " +
+        "some: a port that is yet to be chosen): write --proxy socks5h://HOST:PORT",
+    );
   });
 
   test("needs no config when the command line says all", async () => {

@@ -121,6 +121,21 @@ describe("problems", () => {
       `${PARENT}.connect_bye: unknown key: write "connect_by"`,
     ],
     [
+      "a TLS switch",
+      withParent("{ address: a.corp:3128, tls: true }"),
+      `${PARENT}.tls: true: write {} for the usual roots and name, or leave it out for a parent in the clear`,
+    ],
+    [
+      "a list of parents",
+      edgeFile({ more: "upstream: { parents: [{ name: corp, address: a.corp:3128 }] }" }),
+      'upstream.parents: write a mapping of names, such as corp: { address: "proxy.corp.example:3128" }',
+    ],
+    [
+      "a parent spelled out where its name belongs",
+      edgeFile({ more: "upstream: { parent: { address: a.corp:3128 } }" }),
+      'upstream.parent: write the name of one of `upstream.parents`, or "direct"',
+    ],
+    [
       "a third way to connect",
       withParent("{ address: a.corp:3128, connect_by: both }"),
       `${PARENT}.connect_by: "both": write one of "address", "name"`,

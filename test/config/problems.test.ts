@@ -222,12 +222,12 @@ describe("how guests get to a listener", () => {
   const files = "certificate: a.crt, key: a.key";
   test.each([
     [tcp("protocol: sock5"), 'protocol: "sock5": write "socks5"'],
-    [tcp("protocol: https"), 'protocol: "https": write "http"'],
+    [tcp("protocol: https"), 'protocol: "https": write "http", and certificate and key under `tls`'],
     [
       tcp(`protocol: socks5, tls: { ${files} }`),
       "tls: no client speaks SOCKS5 over TLS: take it out, or write `protocol: http`",
     ],
-    [tcp("tls: { certificate: a.crt }"), "tls.key: missing: write text"],
+    [tcp("tls: { certificate: a.crt }"), "tls.key: missing: write the path of a file"],
     [tcp(`tls: { ${files}, clientca: b.crt }`), 'tls.clientca: unknown key: write "client_ca"'],
     [
       tcp(`tls: { ${files}, client_ca: b.crt }`),
@@ -241,7 +241,12 @@ describe("how guests get to a listener", () => {
       tcp(`tls: { ${files}, client_ca: b.crt, client_certificates: wanted }`),
       'tls.client_certificates: "wanted": write one of "required", "optional"',
     ],
-    [tcp("proxy_protocol: {}"), "proxy_protocol.from: missing: write a list"],
+    [
+      tcp("proxy_protocol: {}"),
+      'proxy_protocol.from: missing: write "unix" for a unix socket, else a list such as [10.0.0.7]',
+    ],
+    [tcp("proxy_protocol: true"), "proxy_protocol: true: write a mapping such as { from: [10.0.0.7] }"],
+    [tcp("tls: true"), "tls: true: write a mapping such as { certificate: edge.crt, key: edge.key }"],
     [
       tcp("proxy_protocol: { from: 10.0.0.7 }"),
       'proxy_protocol.from: "10.0.0.7": write "unix" for a unix socket, else a list such as [10.0.0.7]',
@@ -264,7 +269,8 @@ describe("how guests get to a listener", () => {
       'proxy_protocol.from[0]: "balancer.internal": write an address or a range without host bits, such as "10.0.0.0/24"',
     ],
     [tcp('socket: { mode: "0600" }'), "socket: 127.0.0.1:1 is no unix socket: take it out"],
-    [unix("socket: { mode: 660 }"), 'socket.mode: 660: write text: "660"'],
+    [unix("socket: { mode: 0660 }"), 'socket.mode: 660: write four octal digits in quotes, such as "0660"'],
+    [unix("socket: { owner: 1000 }"), 'socket.owner: 1000: write numbers, user and group, such as "1000:1000"'],
     [unix('socket: { mode: "660" }'), 'socket.mode: "660": write four octal digits in quotes, such as "0660"'],
     [unix('socket: { mode: "0888" }'), 'socket.mode: "0888": write four octal digits in quotes, such as "0660"'],
     [unix('socket: { mode: "4777" }'), 'socket.mode: "4777": write four octal digits in quotes, such as "0660"'],
@@ -394,6 +400,7 @@ describe("rules", () => {
       "tls: passthrough, http: h2",
       "http: cannot be applied inside of `tls: passthrough`: leave it out, or write `tls: inspect`",
     ],
+    [`http: h3, ${ALL}`, 'http: "h3": write one of "auto", "h1", "h2", "h2c": HTTP/3 is not spoken'],
     [`http: h2c, ${ALL}`, 'http: "h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`'],
     [`http: h2, scheme: http, ${ALL}`, 'http: "h2": is HTTP/2 over TLS: write `http: h2c`, or `scheme: https`'],
     [

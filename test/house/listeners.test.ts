@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -208,6 +209,8 @@ describe("HTTP over TLS", () => {
     await writeFile(set.own.certificateFile, renewed.certificate);
     await writeFile(set.own.keyFile, renewed.key);
     await said("renewed certificate in use");
+    const expires = new X509Certificate(renewed.certificate).validToDate.toISOString();
+    expect(house.edge.process.output()).toContain(`"listener":"tls","expires":"${expires}","msg":"renewed`);
     const at = [
       "--connect-to",
       `renewed.test:${set.ports.tls}:127.0.0.1:${set.ports.tls}`,

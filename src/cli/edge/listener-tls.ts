@@ -54,9 +54,10 @@ export class ListenerCertificates {
       try {
         const tls = readListenerTls(files);
         if (isSame(tls, held.tls)) continue;
+        const expires = new X509Certificate(tls.certificate).validToDate.toISOString();
         listener.renewTls(tls);
         held.tls = tls;
-        this.#logger.info({ listener: listenerName }, "renewed certificate in use");
+        this.#logger.info({ listener: listenerName, expires }, "renewed certificate in use");
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         this.#logger.error({ listener: listenerName, why }, "certificate not taken over: the old one stays in use");

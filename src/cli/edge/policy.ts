@@ -26,7 +26,8 @@ interface Parts {
 }
 
 /** Files were renewed, or a signal came without a change. */
-const NOTHING_NEW = "the policy is in force already; renewed files of ca and custody.*.remote.tls need a restart";
+const NOTHING_NEW =
+  "the policy is in force already; renewed files of ca and custody.*.remote.tls need a restart, those of listeners do not";
 
 /** What a reload takes over. */
 const RELOADABLE: ReadonlySet<string> = new Set(["destinations", "custodies", "parents"]);

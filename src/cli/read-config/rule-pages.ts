@@ -75,13 +75,15 @@ export function frozen<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** The same for equal bodies only. Texts of roots are long, so their number stands for them. */
+/**
+ * The same for equal bodies only. A part is left out by name or is in it: two rules that differ in one that was forgotten would
+ * both become the first of them.
+ */
 function keyOf({ destination, port, allow }: DestinationRule, trust: number): string {
-  const { scheme, tls, mode, credential, attachments, dropHeaders, addresses, parent } = destination;
+  const { name: _, trust: _text, addresses, parent, ...said } = destination;
   const ranges = addresses.map(({ base, prefix }) => `${base.join(".")}/${prefix}`);
-  // A name means one parent throughout a config.
-  const via = parent?.name ?? null;
-  return JSON.stringify([port, scheme, tls, mode, trust, via, credential, attachments, dropHeaders, ranges, allow]);
+  // Texts of roots are long, so their number stands for them; a name means one parent throughout a config.
+  return JSON.stringify([port, trust, parent?.name ?? null, ranges, said, allow]);
 }
 
 function bodyOf({ destination, port, allow }: DestinationRule): RuleBody {

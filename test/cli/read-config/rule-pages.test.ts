@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { deserialize, serialize } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { pagesOf, PageReader, type RulePage } from "../../../src/cli/read-config/rule-pages.ts";
-import type { DestinationRule, HostPattern, UpstreamParent } from "../../../src/core/destination.ts";
+import type { Destination, DestinationRule, HostPattern, UpstreamParent } from "../../../src/core/destination.ts";
 import { allow, destination, host } from "../../policy/fixture.ts";
 
 /** What comes out on the other side is what went in: every part of a rule, frozen, and one object for what is equal. */
@@ -64,6 +64,20 @@ const rules = fc
     destination: destination({ name, ...body }),
   }));
 
+/** Another value for every part of a destination but its name: the compiler names the one that is missing here. */
+const OTHERS: Omit<Destination, "name"> = {
+  scheme: "http",
+  tls: "passthrough",
+  http: "h2",
+  mode: "report",
+  credential: { custody: "main", name: "key" },
+  attachments: [{ as: "bearer" }],
+  dropHeaders: ["x"],
+  addresses: [{ base: Uint8Array.of(10, 0, 0, 5), prefix: 32 }],
+  trust: "PEM",
+  parent: parentCalled("corp"),
+};
+
 describe("rules on their way between two processes", () => {
   test("arrive as they were", () => {
     fc.assert(
@@ -79,6 +93,13 @@ describe("rules on their way between two processes", () => {
       rule(`r${i}`, host(`h${i}.example.com`), { port: 1 + (i % 3) }),
     );
     expect([...pagesOf(list)].length).toBeGreaterThan(2);
+    expect(sent(list)).toEqual(list);
+  });
+
+  test.each(Object.entries(OTHERS))("two rules that differ in %s alone stay two", (key, value) => {
+    const plain = destination({ name: "plain" });
+    const other = { ...plain, name: "other", [key]: value };
+    const list = [plain, other].map((one) => ({ ...rule("", host("a.test")), destination: one }));
     expect(sent(list)).toEqual(list);
   });
 
