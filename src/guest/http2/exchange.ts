@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Authority } from "../../core/authority.ts";
 import { Denial, type DenialCode } from "../../core/denial.ts";
 import type { Fields } from "../../core/fields.ts";
@@ -12,17 +12,11 @@ import type { GuestEnvironment } from "../environment.ts";
 import type { TunnelPlace } from "../place.ts";
 import { refusalMessage } from "../refusal.ts";
 import { watchTunnel } from "../tunnel-watch.ts";
+import { type AnswerOwner, AnswerWriter } from "./answer-writer.ts";
 import { grpcRefusal } from "./grpc.ts";
 import type { StreamRequest } from "./request.ts";
 import { type BodyOwner, Http2RequestBody } from "./request-body.ts";
 import { checkAccept, type HandshakeKey, handshakeKey, rawStream } from "./websocket.ts";
-
-/** `sendDate` is missing in the types: a Date that the upstream did not send is nothing of its answer. */
-interface AnswerOptions extends ServerStreamResponseOptions {
-  readonly sendDate: false;
-}
-
-const CONTENT_LENGTH: ReadonlySet<string> = new Set(["content-length"]);
 
 /** Where a stream stands: the connection that carries it. */
 export interface StreamPlace {
@@ -36,10 +30,9 @@ export interface StreamPlace {
 
 /**
  * One HTTP/2 stream of a guest: its request and the writer of its answer. It follows the table of `states.ts` like a connection
- * with a single exchange; what waits is written at a flush, so that an answer that fails in its first segment can still be
- * refused.
+ * with a single exchange.
  */
-export class Http2GuestExchange implements GuestExchange, BodyOwner {
+export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner {
   readonly record: ExchangeRecord;
   readonly proof: SessionProof;
   readonly method: string;
@@ -59,9 +52,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   readonly #place: StreamPlace;
   readonly #life: ConnectionLife;
   readonly #webSocketKey: HandshakeKey | null;
-  #head: AnswerHead | null = null;
-  #chunks: Buffer[] = [];
-  #trailers: Fields | null = null;
+  readonly #writer: AnswerWriter;
   /** The answer was ended, broken off or given away: what the stream does now is nobody's abort. */
   #over = false;
 
@@ -79,6 +70,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#webSocketKey = request.upgrade === null ? null : handshakeKey(request.fields);
     this.#stream = stream;
     this.#place = place;
+    this.#writer = new AnswerWriter(stream, this);
     const { trailerFields, trailerBytes } = place.environment.limits;
     this.body = new Http2RequestBody(stream, request, record, { fields: trailerFields, bytes: trailerBytes }, this);
     this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) =>
@@ -99,30 +91,26 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   }
 
   answer(head: AnswerHead): void {
-    // node:http2 knows no other final status (RFC 9110 §15: one above 599 is invalid).
-    if (head.status > 599) throw new Denial("upstream_protocol", { cause: "a status above 599" });
-    this.#head = head;
+    this.#writer.head(head);
   }
 
   data(chunk: Buffer): void {
-    this.#chunks.push(chunk);
+    this.#writer.data(chunk);
   }
 
   end(trailers: Fields | null): void {
-    this.#trailers = trailers;
     this.#over = true;
     if (this.#isGone) return;
-    this.#write();
-    if (!this.#stream.writableEnded) this.#stream.end();
+    this.#writer.end(trailers);
     this.#leave();
   }
 
   flush(): boolean {
     if (this.#isGone) {
-      this.#chunks = [];
+      this.#writer.drop();
       return true;
     }
-    this.#write();
+    this.#writer.write();
     const isFlowing = !this.#stream.writableNeedDrain;
     if (!isFlowing) this.#life.awaitReader();
     // Full duplex: a guest may listen for long before it goes on with its request.
@@ -132,7 +120,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
 
   breakOff(resetCode: number | null): void {
     this.#over = true;
-    this.#chunks = [];
+    this.#writer.drop();
     // NO_ERROR would make a broken answer look like one that needed no more of the request (RFC 9113 §8.1).
     const isCode = resetCode !== null && resetCode !== ERROR_CODE.none;
     resetStream(this.#stream, isCode ? resetCode : ERROR_CODE.internal);
@@ -140,19 +128,17 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
 
   refuse(denial: Denial): void {
     this.#over = true;
-    this.#head = null;
-    this.#chunks = [];
+    this.#writer.drop();
     if (this.#isGone) return;
-    this.answered = true;
-    this.#enterAnswering();
+    this.answerBegan();
     const nowMs = this.#place.environment.line.clock.wallMs();
     if (this.needsHttp2) {
-      this.#respond(grpcRefusal(denial, this.record.id), true, false);
+      this.#writer.respond(grpcRefusal(denial, this.record.id), true);
     } else {
       const { status, lines, body } = refusalMessage(denial, this.record.id, nowMs);
       const list = [":status", String(status), ...lines.flatMap(([name, value]) => [name.toLowerCase(), value])];
       const isHead = this.method === "HEAD";
-      this.#respond(list, isHead, false);
+      this.#writer.respond(list, isHead);
       if (!isHead) this.#stream.end(body);
     }
     this.#leave();
@@ -165,7 +151,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     this.#over = true;
     this.answered = true;
     // RFC 8441 §5: 200 takes the place of 101.
-    this.#respond(appendFieldLines([":status", "200"], head.fields), false, false);
+    this.#writer.respond(appendFieldLines([":status", "200"], head.fields), false);
     this.#life.enter("handed_over");
     const { environment, endsAtMs } = this.#place;
     watchTunnel(
@@ -178,43 +164,8 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
     return rawStream(this.#stream);
   }
 
-  #write(): void {
-    if (this.#head !== null) this.#writeHead(this.#head);
-    const chunks = this.#chunks;
-    if (chunks.length === 0) return;
-    this.#chunks = [];
-    // 205 has no content (RFC 9110 §15.3.6): node:http2 has ended the stream with its head.
-    if (this.#stream.writableEnded) return;
-    if (chunks.length > 1) this.#stream.cork();
-    for (const chunk of chunks) this.#stream.write(chunk);
-    if (chunks.length > 1) this.#stream.uncork();
-  }
-
-  #writeHead(head: AnswerHead): void {
-    this.#head = null;
+  answerBegan(): void {
     this.answered = true;
-    this.#enterAnswering();
-    const endStream = head.length === "none";
-    // Asking for trailers costs a frame more; where the length is known hardly anybody sends any.
-    const waitForTrailers = !endStream && (head.length === "stream" || this.#trailers !== null || this.wantsTrailers);
-    if (waitForTrailers) this.#stream.once("wantTrailers", this.#onWantTrailers);
-    // A length without the content that it tells of would make the answer malformed (RFC 9113 §8.1.1).
-    const left = head.status === 205 ? CONTENT_LENGTH : undefined;
-    const list = appendFieldLines([":status", String(head.status)], head.fields, left);
-    this.#respond(list, endStream, waitForTrailers);
-  }
-
-  #respond(list: readonly string[], endStream: boolean, waitForTrailers: boolean): void {
-    const options: AnswerOptions = { endStream, waitForTrailers, sendDate: false };
-    this.#stream.respond(list, options);
-  }
-
-  readonly #onWantTrailers = (): void =>
-    this.guarded(() => {
-      this.#stream.sendTrailers(this.#trailers === null ? {} : fieldObject(this.#trailers));
-    });
-
-  #enterAnswering(): void {
     this.#life.answerBegan();
     const { state } = this.#life;
     if (state === "answering" || state === "answered_early" || state === "closed") return;
@@ -231,7 +182,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
       return;
     }
     this.#life.enter("lingering");
-    this.body.discard(() => this.#stream.close(ERROR_CODE.none));
+    this.body.discard(() => this.#endLinger());
   }
 
   // --- for the body ----------------------------------------------------------------------------------------------------
@@ -267,7 +218,7 @@ export class Http2GuestExchange implements GuestExchange, BodyOwner {
   abort(by: Abort): void {
     if (this.aborted !== null) return;
     this.aborted = by;
-    this.#chunks = [];
+    this.#writer.drop();
     // The relay first: to it a body that breaks off is a failure of the upstream's side.
     this.onAbort?.();
     this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
