@@ -136,3 +136,15 @@ test.each([
   await joined;
   expect([guest.destroyed, upstream.destroyed]).toEqual([true, true]);
 });
+
+test("an upstream that takes nothing more does not hold on to what a guest had left for it", async () => {
+  const [guest, upstream] = [new Connection(), new Connection(false)];
+  const joined = joinStreams(guest, upstream, newRecord(), 5);
+  guest.says("last words");
+  guest.hangsUp();
+  await turns(5);
+  guest.destroy();
+  await joined;
+  expect(upstream.destroyed).toBe(true);
+  expect(upstream.heard).toEqual([]);
+});
