@@ -207,9 +207,10 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     if (this.#state === "closed" || this.#state === "upgraded") return;
     const owner = this.#owner;
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
-    const wasReused =
-      this.reused && owner.isLost && this.#answer?.hasBytes === false && lost.denial.code === "upstream_unreachable";
-    this.#fail(lost.denial, lost.refused || wasReused, lost.code);
+    const wasReused = this.reused && owner.isLost && lost.denial.code === "upstream_unreachable";
+    // Once anything of an answer came, a second one would be written behind it, whatever the upstream says it did not do.
+    const isUnanswered = this.#answer?.hasBytes === false;
+    this.#fail(lost.denial, isUnanswered && (lost.refused || wasReused), lost.code);
   }
 
   /** Takes a step for whoever still listens. What throws ends this exchange, and no other. */
