@@ -29,11 +29,12 @@ export function joinStreams(
       record.bytesToGuest += bytes;
     });
     const onGuestGone = (): void => {
+      if (upstream.destroyed) return;
       const timer = setTimeout(() => upstream.destroy(), leftMs).unref();
       upstream.on("close", () => clearTimeout(timer));
     };
-    if (!guest.destroyed) guest.on("close", onGuestGone);
-    else if (!upstream.destroyed) onGuestGone();
+    if (guest.destroyed) onGuestGone();
+    else guest.on("close", onGuestGone);
   });
 }
 
