@@ -84,6 +84,13 @@ export class Fields {
     return this.get(name) !== null;
   }
 
+  /** All values of `name` (lower case) that are rendered: of kept lines and of those that were added here. */
+  allSent(name: string): string[] {
+    const values: string[] = [];
+    for (const [spelled, value] of this.pairs()) if (spelled.toLowerCase() === name) values.push(value);
+    return values;
+  }
+
   /** Takes line `i` out. */
   drop(i: number): void {
     this.#editable()[i] = null;

@@ -131,7 +131,7 @@ export interface AnswerSink {
   /**
    * No (further) answer comes.
    * @param stale the connection was a reused one that closed before any answer byte, or the upstream said (HTTP/2) that it
-   *   did nothing of what was asked
+   *   did nothing of what was asked; never once anything of an answer came
    * @param resetCode HTTP/2 error code with which the upstream ended the stream, or `null`
    */
   failed(denial: Denial, stale: boolean, resetCode: number | null): void;

@@ -2,13 +2,22 @@ import type { ExchangeRecord } from "../core/record.ts";
 import { countSegment } from "../core/segment-memory.ts";
 import type { RawStream } from "../core/wire.ts";
 
+/** How long an upstream may take what a guest had said to its end before it left, `ms`: nobody else watches it any more. */
+const LEFT_MS = 60_000;
+
 /**
  * Two raw streams joined byte-exactly until both are closed; back-pressure and half-close pass through. One that breaks ends the
  * other at once; one that closes after it had said everything lets the other be handed all of it. Never rejects: how it ended is
  * in the record.
- * @param guest the side that counts as `bytesFromGuest`
+ * @param guest the side that counts as `bytesFromGuest`; what it does with its time is watched where it came in
+ * @param leftMs how long the upstream may go on taking what a guest that is gone has left for it
  */
-export function joinStreams(guest: RawStream, upstream: RawStream, record: ExchangeRecord): Promise<void> {
+export function joinStreams(
+  guest: RawStream,
+  upstream: RawStream,
+  record: ExchangeRecord,
+  leftMs = LEFT_MS,
+): Promise<void> {
   return new Promise((resolve) => {
     const onGone = (): void => {
       if (guest.destroyed && upstream.destroyed) resolve();
@@ -19,6 +28,13 @@ export function joinStreams(guest: RawStream, upstream: RawStream, record: Excha
     oneWay(upstream, guest, onGone, (bytes) => {
       record.bytesToGuest += bytes;
     });
+    const onGuestGone = (): void => {
+      if (upstream.destroyed) return;
+      const timer = setTimeout(() => upstream.destroy(), leftMs).unref();
+      upstream.on("close", () => clearTimeout(timer));
+    };
+    if (guest.destroyed) onGuestGone();
+    else guest.on("close", onGuestGone);
   });
 }
 

@@ -70,6 +70,8 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
       const cause = "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441)";
       return new Denial("upgrade_unsupported", { cause });
     }
+    // What is decided on is what is sent: an extended CONNECT stands for a GET (RFC 8441 §5, RFC 6455 §4.1), and for nothing else.
+    if (head.method !== "GET") return new Denial("request_malformed", { cause: "a WebSocket handshake is a GET" });
     this.#websocketKey = websocketKey(head);
     if (this.#websocketKey !== null) return null;
     return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
@@ -154,11 +156,12 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   /** Granted: from here on the stream belongs to the joined streams. */
   #upgrade(stream: ClientHttp2Stream, head: AnswerHead, sink: AnswerSink): void {
     this.#enter("upgraded");
-    this.#sink = null;
     const tunnel = new Http2Tunnel(stream, this.#end as StreamEnd);
     // It has said its own end or reset by then.
     tunnel.once("close", () => this.#close(false));
+    // It may throw, and is told of that as of any other failure.
     sink.upgraded(head, tunnel);
+    this.#sink = null;
   }
 
   /** Once a turn: what one segment brought leaves in one write. */
@@ -205,9 +208,10 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     if (this.#state === "closed" || this.#state === "upgraded") return;
     const owner = this.#owner;
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
-    const wasReused =
-      this.reused && owner.isLost && this.#answer?.hasBytes === false && lost.denial.code === "upstream_unreachable";
-    this.#fail(lost.denial, lost.refused || wasReused, lost.code);
+    const wasReused = this.reused && owner.isLost && lost.denial.code === "upstream_unreachable";
+    // Once anything of an answer came, a second one would be written behind it, whatever the upstream says it did not do.
+    const isUnanswered = this.#answer?.hasBytes === false;
+    this.#fail(lost.denial, isUnanswered && (lost.refused || wasReused), lost.code);
   }
 
   /** Takes a step for whoever still listens. What throws ends this exchange, and no other. */

@@ -41,8 +41,9 @@ const WEBSOCKET_PROOF: ReadonlySet<string> = new Set(["sec-websocket-key", "sec-
  */
 export function requestFields(head: OutboundHead, request: OutboundRequest, scheme: "http" | "https"): FieldList {
   const { fields } = head;
-  const authority = fields.get("host");
-  if (authority === null) throw new Denial("internal", { cause: "a request without Host" });
+  // HTTP/1.0 guests need say none: then the edge wrote it.
+  const [authority] = fields.allSent("host");
+  if (authority === undefined) throw new Denial("internal", { cause: "a request without Host" });
   const upgrade = request.upgrade;
   const list = [":method", upgrade === null ? head.method : "CONNECT", ":scheme", scheme];
   list.push(":authority", authority, ":path", head.target);

@@ -115,6 +115,11 @@ export class Http2Session implements StreamOwner, Deadlined {
   }
 
   get isUsable(): boolean {
+    // A stream beyond what the upstream takes by now would wait inside nghttp2, and its credential could outlive its lease there.
+    return this.#streams <= this.#maxStreams && this.#isOpen;
+  }
+
+  get #isOpen(): boolean {
     return !this.#retired && !this.#session.closed && !this.#session.destroyed && !this.#socket.destroyed;
   }
 

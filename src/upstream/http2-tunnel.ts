@@ -74,9 +74,9 @@ export class Http2Tunnel extends Duplex {
 /** RFC 6455 §1.3. */
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** The one Sec-WebSocket-Key of a handshake, or `null`. */
+/** The one Sec-WebSocket-Key of a handshake, or `null`. Of a guest that speaks HTTP/2 it is the edge that wrote it. */
 export function websocketKey(head: OutboundHead): string | null {
-  const [key, ...more] = head.fields.all("sec-websocket-key");
+  const [key, ...more] = head.fields.allSent("sec-websocket-key");
   return key === undefined || more.length > 0 ? null : key;
 }
 

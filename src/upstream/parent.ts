@@ -116,8 +116,8 @@ export class Parents {
       const answer = await named(parent, connectThrough(socket, head, this.#ports.limits, left(endMs, clock)));
       if (answer.status >= 300) throw this.#refused(parent, lease, answer.status);
       if (answer.rest.length > 0) {
-        // Nothing was asked yet: what is there was made up on the way.
-        if (use === "http")
+        // Nothing was asked yet: what is there was made up on the way. Servers of HTTP/2 speak without being asked (RFC 9113 §3.4).
+        if (use === "http" && permit.destination.http !== "h2c")
           throw new Denial("upstream_protocol", { cause: said(parent, "sent bytes behind its answer") });
         socket.unshift(answer.rest);
       }

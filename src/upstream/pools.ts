@@ -54,8 +54,19 @@ export class UpstreamPools implements UpstreamPort {
   }
 
   async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
-    const apart = await this.#parentsOf(permit).admit(permit);
-    return await this.#poolFor(permit, pinned, apart).take(permit, want);
+    const parents = this.#parentsOf(permit);
+    const apart = await parents.admit(permit);
+    const taken = this.#poolFor(permit, pinned, apart).take(permit, want);
+    if (!(taken instanceof Promise)) return taken;
+    const channel = await taken;
+    try {
+      // Waiting for a place may have outlived it.
+      await parents.admit(permit);
+      return channel;
+    } catch (thrown) {
+      channel.release();
+      throw thrown;
+    }
   }
 
   #parentsOf({ destination }: Permit): Parents {

@@ -8,6 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { answerOf, openHttp2 } from "../guest/support/h2-guest.ts";
 import { denialIn, openGuest, openTunnel } from "../hostile/raw-guest.ts";
 import { eventually } from "../line/support/joined.ts";
 import { type Asked2, type Http2Upstream, startHttp2 } from "../upstream/support/http2-server.ts";
@@ -265,6 +266,43 @@ test("a WebSocket goes by extended CONNECT, with the credential", async () => {
   socket.close(1000);
   const [code] = (await once(socket, "close")) as [number];
   expect(code).toBe(1000);
+});
+
+test("a WebSocket over HTTP/2 on both sides: the guest says no key, and the upstream is asked for none", async () => {
+  const session = await openHttp2(edge.proxyPort, `api.test:${upstream.port}`);
+  const stream = session.request(
+    {
+      ":method": "CONNECT",
+      ":protocol": "websocket",
+      ":scheme": "https",
+      ":path": "/ws",
+      "sec-websocket-version": "13",
+    },
+    { endStream: false },
+  );
+  const answer = answerOf(stream);
+  // A masked text frame, and a close (RFC 6455 §5.2).
+  stream.write(
+    Buffer.concat([Buffer.of(0x81, 0x82, 0, 0, 0, 0), Buffer.from("hi"), Buffer.of(0x88, 0x80, 0, 0, 0, 0)]),
+  );
+  stream.on("data", () => stream.end());
+  const { status, fields, body } = await answer;
+  expect(status).toBe(200);
+  expect(fields.get("sec-websocket-accept")).toBeUndefined();
+  expect(body).toEqual(Buffer.concat([Buffer.of(0x81, 2), Buffer.from("hi"), Buffer.of(0x88, 0)]));
+  const asked = lastAsked();
+  expect(valueOf(asked, ":protocol")).toBe("websocket");
+  expect(valueOf(asked, "authorization")).toBe(`Bearer ${TOKEN}`);
+  expect(valueOf(asked, "sec-websocket-key")).toBeUndefined();
+  session.destroy();
+});
+
+test("an HTTP/1.0 guest that says no Host is served: the authority is that of its tunnel", async () => {
+  const authority = `api.test:${upstream.port}`;
+  const guest = await openTunnel(edge.proxyPort, authority, "api.test");
+  guest.send("GET /head-alone HTTP/1.0\r\n\r\n");
+  expect(await guest.ended()).toMatch(/^HTTP\/1\.1 200 /);
+  expect(valueOf(lastAsked(), ":authority")).toBe(authority);
 });
 
 describe("nothing is sent", () => {

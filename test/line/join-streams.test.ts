@@ -1,5 +1,5 @@
 import { Duplex } from "node:stream";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { ExchangeRecord } from "../../src/core/record.ts";
 import { openRecord } from "../../src/guest/record.ts";
 import { joinStreams } from "../../src/line/join-streams.ts";
@@ -136,3 +136,36 @@ test.each([
   await joined;
   expect([guest.destroyed, upstream.destroyed]).toEqual([true, true]);
 });
+
+test("an upstream that takes nothing more does not hold on to what a guest had left for it", async () => {
+  const [guest, upstream] = [new Connection(), new Connection(false)];
+  const joined = joinStreams(guest, upstream, newRecord(), 5);
+  guest.says("last words");
+  guest.hangsUp();
+  await turns(5);
+  guest.destroy();
+  await joined;
+  expect(upstream.destroyed).toBe(true);
+  expect(upstream.heard).toEqual([]);
+});
+
+test.each(["the guest", "the upstream"])(
+  "no time is kept of streams that are over, whichever goes first: %s",
+  async (first) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const [guest, upstream] = [new Connection(), new Connection()];
+      const joined = joinStreams(guest, upstream, newRecord());
+      const [one, other] = first === "the guest" ? [guest, upstream] : [upstream, guest];
+      one.hangsUp();
+      other.hangsUp();
+      await turns(5);
+      one.destroy();
+      await joined;
+      await turns(5);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  },
+);

@@ -404,3 +404,19 @@ describe("goodbyes", () => {
     await eventually(() => pooled.closed === 1, "the end of the session");
   });
 });
+
+test.each([
+  ["REFUSED_STREAM", (stream: number) => frame(RST_STREAM, 0, stream, u32(7))],
+  ["GOAWAY that counts it out", () => frame(GOAWAY, 0, 0, u32(0, 2))],
+])("an answer that has begun is not asked for again, although %s says that nothing was done", async (_name, end) => {
+  await start((peer, stream) => {
+    peer.send(
+      headers(stream, 0, OK, ["content-length", "100"]),
+      frame(DATA, 0, stream, "the first answer"),
+      end(stream),
+    );
+  });
+  const answer = await pooled.ask();
+  expect(answer.text).toBe("the first answer");
+  expect(answer.failure?.stale).toBe(false);
+});

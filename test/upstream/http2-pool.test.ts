@@ -281,6 +281,20 @@ describe("sessions", () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
+  test("send nothing beyond what the upstream takes by now: it would wait, and its credential with it", async () => {
+    await start({ destination: { http: "h2" } }, { settings: { maxConcurrentStreams: 2 } }, () => undefined);
+    const first = pooled.begin(await pooled.connect());
+    const held = await pooled.connect();
+    await eventually(() => upstream.requests.length === 1, "the first stream");
+    const { stream } = upstream.requests[0] as Asked2;
+    await new Promise((done) => stream.session?.settings({ maxConcurrentStreams: 1 }, done));
+    expect(pooled.begin(held).isSent).toBe(false);
+    held.release();
+    first.channel.abort();
+    await eventually(() => upstream.requests[0]?.resetCode !== null, "the reset");
+    expect(upstream.requests).toHaveLength(1);
+  });
+
   test("are dialled anew for a fresh want", async () => {
     await start({ destination: h2 });
     await pooled.ask();

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
+import { Denial } from "../../src/core/denial.ts";
 import { eventually } from "../line/support/joined.ts";
 import { type Asked2, type Http2Upstream, startHttp2 } from "./support/http2-server.ts";
 import { type Answer, Pooled } from "./support/pooled.ts";
@@ -186,4 +187,22 @@ describe("nothing is sent", () => {
     expect((await ask(handshake(more))).failure).toMatchObject({ denial: { code: "request_malformed" } });
     expect(upstream.requests).toEqual([]);
   });
+
+  test.each(["POST", "HEAD", "DELETE"])("of a handshake by %s: what would be sent stands for a GET", async (method) => {
+    await start(() => undefined);
+    const answer = await pooled.ask({ method, target: "/ws", upgrade: "websocket", fields: handshake() });
+    expect(answer.failure).toMatchObject({ denial: { code: "request_malformed" }, stale: false });
+    expect(upstream.requests).toEqual([]);
+  });
+});
+
+test("whoever cannot take a granted stream is told so, and the stream is reset", async () => {
+  await start(({ stream }) => stream.respond({ ":status": 200 }));
+  const answer = pooled.begin(await pooled.connect(), { target: "/ws", upgrade: "websocket", fields: handshake() });
+  answer.upgraded = () => {
+    throw new Denial("upstream_protocol", { cause: "said by the test" });
+  };
+  await answer.over;
+  expect(answer.failure).toMatchObject({ denial: { code: "upstream_protocol" }, stale: false });
+  await eventually(() => asked().resetCode !== null, "the reset");
 });

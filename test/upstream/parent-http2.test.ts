@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSecureServer, type Http2SecureServer } from "node:http2";
+import { createSecureServer, createServer, type Http2SecureServer } from "node:http2";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeCa } from "../house/support/certificates.ts";
 import { type ParentProxy, startParentProxy } from "../house/support/parent-proxy.ts";
@@ -54,4 +54,29 @@ test("two sessions of guests have HTTP/2 sessions of their own through a parent 
     `Bearer ${secretOf("s1")}`,
     `Bearer ${secretOf("s2")}`,
   ]);
+});
+
+test("a server of cleartext HTTP/2 that speaks first is heard, also where that comes in one piece with the parent's answer", async () => {
+  const server = createServer((request, response) => void response.end(`HTTP/${request.httpVersion}`));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const eager = await startParentProxy({
+    answer(guest) {
+      const onwards = connect(port, "127.0.0.1");
+      onwards.once("data", (settings: Buffer) => {
+        guest.write(Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n\r\n"), settings]));
+        onwards.pipe(guest).pipe(onwards);
+      });
+      onwards.on("error", () => undefined);
+      guest.on("close", () => onwards.destroy());
+      return true;
+    },
+  });
+  const way = wayThrough({ parentPort: eager.port, http: "h2c", target: { host: "api.test", port } });
+  expect(await way.get()).toBe("200 OK\nHTTP/2.0");
+  expect(await way.get()).toBe("200 OK\nHTTP/2.0");
+  expect(eager.connections).toBe(1);
+  await eager.kill();
+  await new Promise((done) => server.close(done));
 });

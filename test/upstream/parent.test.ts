@@ -368,6 +368,20 @@ describe("the parent's own lease and address", () => {
     expect(parent?.asked).toHaveLength(1);
   });
 
+  test("nor is one that was waited for, when none is to be had any more by then; its place goes to the next", async () => {
+    const way = await start({ authenticated: true, maxConnections: 1 });
+    const first = await way.connect();
+    const waiting = denialOf(way.connect());
+    await new Promise((resolve) => setImmediate(resolve));
+    way.leaseDenial = "lease_denied";
+    await exchange(first);
+    expect(await waiting).toMatchObject({ code: "lease_denied" });
+    expect(plain.requests).toHaveLength(1);
+    way.leaseDenial = null;
+    await way.get();
+    expect(parent?.asked).toHaveLength(1);
+  });
+
   test.each([
     ["name_unresolved", "upstream_unreachable"],
     ["address_denied", "address_denied"],

@@ -26,6 +26,7 @@ export interface WayOptions {
   readonly authenticated?: boolean;
   readonly target?: { readonly host: string; readonly port: number };
   readonly scheme?: "http" | "https";
+  readonly http?: Destination["http"];
   /** Addresses of the target. */
   readonly addresses?: readonly string[];
   readonly roots?: readonly string[];
@@ -74,6 +75,7 @@ export function wayThrough(options: WayOptions): Way {
     ...DESTINATION,
     name: "api",
     scheme: options.scheme ?? "http",
+    http: options.http ?? "auto",
     credential: null,
     attachments: [],
     parent,
