@@ -60,7 +60,7 @@ async function git(cwd: string, ...args: string[]): Promise<string> {
   const settings = ["user.name=guest", "user.email=guest@example.com", ...PLAIN_PACKS.map((pair) => pair.join("="))];
   const env = await service.guestEnv({ GIT_TERMINAL_PROMPT: "0", GIT_CONFIG_NOSYSTEM: "1" });
   const options = settings.flatMap((setting) => ["-c", setting]);
-  const result = await run("git", [...options, ...args], { cwd, env, timeoutMs: 55_000 });
+  const result = await run("git", [...options, ...args], { cwd, env, timeoutMs: 170_000 });
   if (result.code !== 0) throw new Error(`git ${args.join(" ")}\n${result.stderr}`);
   return result.stdout.trim();
 }
@@ -101,7 +101,7 @@ describe.skipIf(!there)(`git${there ? "" : " (skipped: git is absent)"}`, () => 
     await git(again, "fsck", "--full", "--strict");
     expect(cloned).toBeLessThan(FLAT_MB);
     expect(service.upstream.credentialless()).toBe(0);
-  }, 180_000);
+  }, 400_000);
 
   test("neither clones nor pushes when custody is down: the upstream hears nothing", async () => {
     service.upstream.reset();
