@@ -106,13 +106,13 @@ describe.each(CLIENT_WAYS)("curl %s", (way) => {
     },
   );
 
-  test.skipIf(way === OVER_HTTP2)(
-    "nor for an HTTP/1.0 client, to which the end of the connection is the end of the answer",
-    async () => {
+  // HTTP/2 has no such clients.
+  if (way !== OVER_HTTP2) {
+    test("nor for an HTTP/1.0 client, to which the end of the connection is the end of the answer", async () => {
       const result = await house.curl(way, "/reset?chunked=1&after=50000", "--http1.0", "-o", "/dev/null");
       expect(result.code).toBe(56);
-    },
-  );
+    });
+  }
 
   test("an upstream that says nothing at all", async () => {
     const result = await house.curl(way, "/reset?after=nothing", "-D", "-");
