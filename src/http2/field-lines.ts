@@ -80,9 +80,9 @@ export function appendFieldLines(list: string[], fields: Fields, left: ReadonlyS
 }
 
 /** The same as an object of lists, which is what `node:http2` takes for 1xx answers and trailers. */
-export function fieldObject(fields: Fields): Record<string, string[]> {
+export function fieldObject(fields: Fields, left: ReadonlySet<string> = NO_PSEUDO): Record<string, string[]> {
   const object: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
-  const list = appendFieldLines([], fields);
+  const list = appendFieldLines([], fields, left);
   for (let i = 0; i < list.length; i += 2) (object[list[i] as string] ??= []).push(list[i + 1] as string);
   return object;
 }

@@ -37,9 +37,3 @@ export class Http2Error extends Error {
     return this.rule === "head_fields" || this.rule === "head_bytes";
   }
 }
-
-/** Error codes (RFC 9113 §7); spelled here since whoever names them must not load `node:http2` before a guest speaks it. */
-export const ERROR_CODE = { none: 0, internal: 2, refusedStream: 7, cancel: 8, enhanceYourCalm: 11 } as const;
-
-/** Flags of a HEADERS frame (RFC 9113 §6.2). */
-export const END_STREAM_FLAG = 1;

@@ -2,10 +2,8 @@ import type { Fields } from "../core/fields.ts";
 import type { AnswerHead, BodyLength } from "../core/wire.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { AnswerLimits } from "./answer-reader.ts";
+import { isLast } from "../http2/codes.ts";
 import { answerHead, answerTrailers } from "./http2-head.ts";
-
-/** Frame flag of the last frame of a direction (RFC 9113 §6.2). */
-const END_STREAM = 1;
 
 /** Holds one answer to the rules as its parts come: interim heads, the final head, the bytes that it promised, trailers. */
 export class Http2Answer {
@@ -61,9 +59,4 @@ export class Http2Answer {
   end(): void {
     if (typeof this.#length === "number" && this.#received !== this.#length) throw new Http1Error("content_length");
   }
-}
-
-/** Nothing follows. */
-export function isLast(flags: number): boolean {
-  return (flags & END_STREAM) !== 0;
 }

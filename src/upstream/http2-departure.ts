@@ -1,7 +1,7 @@
 import type { ClientHttp2Stream } from "node:http2";
 import type { Deadlined } from "../core/deadline.ts";
 import type { ConnectionContext } from "./connection.ts";
-import { CANCEL } from "./http2-module.ts";
+import { ERROR_CODE } from "../http2/codes.ts";
 import { resetStream } from "../http2/reset.ts";
 import type { StreamOwner } from "./stream-owner.ts";
 
@@ -27,7 +27,7 @@ export class Departure implements Deadlined {
       context.sweep.delete(this);
       owner.left(isReset);
     });
-    if (reset) resetStream(stream, CANCEL);
+    if (reset) resetStream(stream, ERROR_CODE.cancel);
     // A stream that nobody reads never ends.
     stream.resume();
     this.deadlineMs = this.#deadline();
@@ -40,7 +40,7 @@ export class Departure implements Deadlined {
       return;
     }
     // What is left of a request may be stuck for want of a window.
-    resetStream(this.#stream, CANCEL);
+    resetStream(this.#stream, ERROR_CODE.cancel);
     this.deadlineMs = this.#deadline();
   }
 

@@ -8,7 +8,8 @@ import { FIELD_VALUE, Http1Error, isToken } from "../http1/grammar.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import { cutResponseHopByHop } from "../http1/hop-by-hop.ts";
 import { filterUnannouncedTrailers } from "../http1/trailers.ts";
-import { http2 } from "./http2-module.ts";
+import { appendFieldLines, fieldObject } from "../http2/field-lines.ts";
+import { http2 } from "../http2/module.ts";
 
 /** Heads of the house as HTTP/2 field lists, and back. What comes is held to the grammar of HTTP/1.1: a guest may speak that. */
 
@@ -18,22 +19,13 @@ const { STATUS_CODES } = process.getBuiltinModule("node:http");
 /** Names and values in turn; what must not enter a compression table is marked. */
 export type FieldList = string[];
 
-/** RFC 9113 §8.2.2, and Host, which `:authority` replaces. They were cut before; none of them may be the one that slips through. */
-const NEVER_SENT: ReadonlySet<string> = new Set([
-  "host",
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-  "te",
-  "http2-settings",
-]);
+/** `:authority` stands for it. */
+const HOST = "host";
 
-/**
- * RFC 8441 §5: the proof of a WebSocket handshake belongs to HTTP/1.1; over HTTP/2 the stream itself is the proof.
- */
-const WEBSOCKET_PROOF: ReadonlySet<string> = new Set(["sec-websocket-key", "sec-websocket-accept"]);
+const LEFT: ReadonlySet<string> = new Set([HOST]);
+
+/** RFC 8441 §5: the proof of a WebSocket handshake belongs to HTTP/1.1; over HTTP/2 the stream itself is the proof. */
+const LEFT_OF_UPGRADE: ReadonlySet<string> = new Set([HOST, "sec-websocket-key", "sec-websocket-accept"]);
 
 /**
  * The field list of a request. Lines that the edge wrote, and the path, which may hold a credential as well, are never indexed
@@ -42,30 +34,20 @@ const WEBSOCKET_PROOF: ReadonlySet<string> = new Set(["sec-websocket-key", "sec-
 export function requestFields(head: OutboundHead, request: OutboundRequest, scheme: "http" | "https"): FieldList {
   const { fields } = head;
   // HTTP/1.0 guests need say none: then the edge wrote it.
-  const [authority] = fields.allSent("host");
+  const [authority] = fields.allSent(HOST);
   if (authority === undefined) throw new Denial("internal", { cause: "a request without Host" });
   const upgrade = request.upgrade;
   const list = [":method", upgrade === null ? head.method : "CONNECT", ":scheme", scheme];
   list.push(":authority", authority, ":path", head.target);
   if (upgrade !== null) list.push(":protocol", upgrade);
-  for (const [rawName, value] of fields.pairs()) {
-    const name = rawName.toLowerCase();
-    if (NEVER_SENT.has(name) || (upgrade !== null && WEBSOCKET_PROOF.has(name))) continue;
-    list.push(name, value);
-  }
+  appendFieldLines(list, fields, upgrade === null ? LEFT : LEFT_OF_UPGRADE);
   if (request.wantsTrailers) list.push("te", "trailers");
   return Object.assign(list, { [http2().sensitiveHeaders]: [":path", ...fields.writtenNames] });
 }
 
 /** Trailers as `sendTrailers` wants them. */
 export function trailerRecord(trailers: Fields | null): Record<string, string[]> {
-  const record: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
-  if (trailers === null) return record;
-  for (const [rawName, value] of trailers.pairs()) {
-    const name = rawName.toLowerCase();
-    if (!NEVER_SENT.has(name)) (record[name] ??= []).push(value);
-  }
-  return record;
+  return trailers === null ? {} : fieldObject(trailers, LEFT);
 }
 
 /**

@@ -6,7 +6,7 @@ import type { ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
 import { Http2Channel } from "./http2-channel.ts";
 import type { FieldList } from "./http2-head.ts";
-import { http2 } from "./http2-module.ts";
+import { http2 } from "../http2/module.ts";
 import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { lostDenial } from "./http2-stream-end.ts";
 import type { StreamOwner } from "./stream-owner.ts";

@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { Denial } from "../core/denial.ts";
-import { codeName, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM } from "./http2-module.ts";
+import { codeName, ERROR_CODE } from "../http2/codes.ts";
 
 /** How a stream ended that did not end well. */
 export interface Loss {
@@ -19,7 +19,13 @@ export interface StreamEnd {
 }
 
 /** Error codes of an upstream that was spoken to wrongly, or spoke so; said by either side. */
-const PROTOCOL_CODES: ReadonlySet<number> = new Set([PROTOCOL_ERROR, 3, 6, 9, 11]);
+const PROTOCOL_CODES: ReadonlySet<number> = new Set([
+  ERROR_CODE.protocol,
+  ERROR_CODE.flowControl,
+  ERROR_CODE.frameSize,
+  ERROR_CODE.compression,
+  ERROR_CODE.enhanceYourCalm,
+]);
 
 /**
  * Watches how a stream ends. Node tells a reset with NO_ERROR by the same `end` as END_STREAM, and an answer without a length would
@@ -39,7 +45,7 @@ export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
     },
     loss(error, { isLost, lastStreamId }) {
       const code = stream.rstCode;
-      const refused = code === REFUSED_STREAM || (stream.id ?? Number.POSITIVE_INFINITY) > lastStreamId;
+      const refused = code === ERROR_CODE.refusedStream || (stream.id ?? Number.POSITIVE_INFINITY) > lastStreamId;
       if (isLost) return { denial: lostDenial(error), refused, code: null };
       const broken = PROTOCOL_CODES.has(code);
       return {
@@ -48,7 +54,7 @@ export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
         }),
         refused,
         // A reset that says NO_ERROR in the middle of an answer must not be taken for its end.
-        code: code === NO_ERROR ? null : code,
+        code: code === ERROR_CODE.none ? null : code,
       };
     },
   };

@@ -5,7 +5,7 @@ import type { OutboundHead } from "../core/exchange.ts";
 import { Fields } from "../core/fields.ts";
 import { countSegment } from "../core/segment-memory.ts";
 import type { AnswerHead } from "../core/wire.ts";
-import { CANCEL } from "./http2-module.ts";
+import { ERROR_CODE } from "../http2/codes.ts";
 import { resetStream } from "../http2/reset.ts";
 import type { StreamEnd } from "./http2-stream-end.ts";
 
@@ -54,7 +54,7 @@ export class Http2Tunnel extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#settle();
     const isWhole = this.readableEnded && this.writableFinished;
-    if (!isWhole) resetStream(this.#stream, CANCEL);
+    if (!isWhole) resetStream(this.#stream, ERROR_CODE.cancel);
     done(error);
   }
 

@@ -4,7 +4,9 @@ import type { Deadlined } from "../../core/deadline.ts";
 import { Denial } from "../../core/denial.ts";
 import { Fields } from "../../core/fields.ts";
 import { runExchange } from "../../line/exchange.ts";
-import { END_STREAM_FLAG, ERROR_CODE, Http2Error } from "../../http2/grammar.ts";
+import { ERROR_CODE, isLast } from "../../http2/codes.ts";
+import { Http2Error } from "../../http2/grammar.ts";
+import { http2 } from "../../http2/module.ts";
 import { ConnectionAccount } from "../connection-account.ts";
 import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
@@ -57,8 +59,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     this.#account = new ConnectionAccount(environment, place);
     const { limits, sweep } = environment;
     this.deadlineMs = this.#idleDeadline();
-    // Loaded with the first guest that speaks it: it would make an idle edge some megabytes larger.
-    this.#session = process.getBuiltinModule("node:http2").performServerHandshake(socket, {
+    this.#session = http2().performServerHandshake(socket, {
       settings: {
         maxConcurrentStreams: limits.http2Streams,
         maxHeaderListSize: limits.headBytes,
@@ -119,7 +120,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       return;
     }
     try {
-      this.#begin(stream, (flags & END_STREAM_FLAG) !== 0, raw);
+      this.#begin(stream, isLast(flags), raw);
     } catch (thrown) {
       this.#onFault(thrown);
     }

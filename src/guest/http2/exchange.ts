@@ -5,7 +5,7 @@ import type { Fields } from "../../core/fields.ts";
 import type { ExchangeRecord } from "../../core/record.ts";
 import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../../core/wire.ts";
 import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
-import { ERROR_CODE } from "../../http2/grammar.ts";
+import { ERROR_CODE } from "../../http2/codes.ts";
 import { resetStream } from "../../http2/reset.ts";
 import { ConnectionLife } from "../connection-life.ts";
 import type { GuestEnvironment } from "../environment.ts";

@@ -3,7 +3,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import { Denial } from "../../core/denial.ts";
 import type { Fields } from "../../core/fields.ts";
 import type { RawStream } from "../../core/wire.ts";
-import { ERROR_CODE } from "../../http2/grammar.ts";
+import { ERROR_CODE } from "../../http2/codes.ts";
 import { resetStream } from "../../http2/reset.ts";
 
 /**
