@@ -1,13 +1,15 @@
-import { type CredentialEntry, hostsCover } from "../core/credential.ts";
+import type { CredentialEntry } from "../core/credential.ts";
 import type { Destination, DestinationRule, HostPattern } from "../core/destination.ts";
-import { formatIp, type IpRange } from "../core/ip.ts";
+import { formatIp } from "../core/ip.ts";
 import { allowRule } from "./allow.ts";
+import { addressRanges } from "./address-ranges.ts";
 import { attachmentsOf } from "./attachment.ts";
 import type { CredentialBook } from "./credential-book.ts";
+import { type CredentialUse, mustBeIssuedFor, withoutCredential } from "./credential-use.ts";
 import type { RawDestination } from "./destination-schema.ts";
 import { fieldNameFault } from "./field-name.ts";
 import type { FileSet } from "./file-set.ts";
-import { parseAddresses, parseHost } from "./host.ts";
+import { parseHost } from "./host.ts";
 import type { ParentBook } from "./parent.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
@@ -100,7 +102,7 @@ function destinationRule(
     credential,
     attachments,
     dropHeaders: dropHeaders(raw.drop_headers, path, report),
-    addresses: addresses(raw.addresses, path, report),
+    addresses: addressRanges(raw.addresses, path, report),
     trust: raw.trust === undefined ? null : report.take(path, files.roots(raw.trust), "trust"),
     parent: parents.of(raw.parent, [...path, "parent"]),
   });
@@ -146,9 +148,6 @@ function passthroughFaults(raw: RawDestination, path: Path, report: Report): voi
     );
 }
 
-type CredentialPart = Pick<Destination, "credential" | "attachments">;
-const NO_CREDENTIAL: CredentialPart = { credential: null, attachments: NONE };
-
 function credentialPart(
   raw: RawDestination,
   host: HostPattern | null,
@@ -156,14 +155,8 @@ function credentialPart(
   path: Path,
   book: CredentialBook,
   report: Report,
-): CredentialPart {
-  if (raw.credential === undefined) {
-    if (raw.attach !== undefined)
-      report.add([...path, "attach"], "nothing to attach: write `credential:` as well, or leave it out", true);
-    if (raw.plain_http_credential !== undefined)
-      report.add([...path, "plain_http_credential"], "there is no credential to accept it for: leave it out", true);
-    return NO_CREDENTIAL;
-  }
+): CredentialUse {
+  if (raw.credential === undefined) return withoutCredential(raw, path, report);
   if (raw.attach === undefined)
     report.add(
       [...path, "attach"],
@@ -184,18 +177,14 @@ function credentialPart(
   };
 }
 
-/** What a lease may be asked for must be what the catalogue gives it for, or every exchange would be refused. */
+/** A destination's host as a credential has to be issued for it. */
 function coverage(entry: CredentialEntry, host: HostPattern, port: number, path: Path, report: Report): void {
   const wanted = `${hostText(host)}:${port}`;
   if (host.kind === "ip" && wanted.includes("/")) {
     report.add(path, "a credential goes to single hosts, not to a block: write one destination an address");
     return;
   }
-  if (!hostsCover(entry.hosts, wanted))
-    report.add(
-      path,
-      `credential ${quoted(entry.name)} is not issued for ${wanted}: add ${quoted(wanted)} to its hosts`,
-    );
+  mustBeIssuedFor(entry, wanted, path, report);
 }
 
 function dropHeaders(names: readonly string[], path: Path, report: Report): readonly string[] {
@@ -205,9 +194,4 @@ function dropHeaders(names: readonly string[], path: Path, report: Report): read
     if (fault !== null) report.add([...path, "drop_headers", i], fault);
   }
   return Object.freeze(names.map((name) => name.toLowerCase()));
-}
-
-function addresses(texts: readonly string[], path: Path, report: Report): readonly IpRange[] {
-  if (texts.length === 0) return NONE;
-  return Object.freeze(texts.flatMap((text, i) => report.take([...path, "addresses", i], parseAddresses(text)) ?? []));
 }

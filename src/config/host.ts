@@ -1,7 +1,7 @@
 import { domainToASCII } from "node:url";
 import { Authority, canonicalName } from "../core/authority.ts";
 import type { HostPattern } from "../core/destination.ts";
-import { formatIp, type IpRange, parseIp, parseIpRange } from "../core/ip.ts";
+import { formatIp, type IpRange, isV4Mapped, parseIp, parseIpRange } from "../core/ip.ts";
 import type { Advice } from "./listen-address.ts";
 import { quoted } from "./problem.ts";
 
@@ -115,7 +115,6 @@ function rangeText({ base, prefix }: IpRange): string {
 
 /** A v4-mapped IPv6 address (RFC 4291 §2.5.5.2) is a second spelling of an IPv4 one. */
 function v4Inside({ base, prefix }: IpRange): string | null {
-  if (base.length !== 16 || prefix < 96) return null;
-  const mapped = base.subarray(0, 10).every((byte) => byte === 0) && base[10] === 0xff && base[11] === 0xff;
-  return mapped ? `${formatIp(base.subarray(12))}${prefix === 128 ? "" : `/${prefix - 96}`}` : null;
+  if (prefix < 96 || !isV4Mapped(base)) return null;
+  return `${formatIp(base.subarray(12))}${prefix === 128 ? "" : `/${prefix - 96}`}`;
 }

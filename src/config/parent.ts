@@ -1,12 +1,11 @@
 import { Authority } from "../core/authority.ts";
-import { hostsCover } from "../core/credential.ts";
 import type { Destination, UpstreamParent } from "../core/destination.ts";
-import type { IpRange } from "../core/ip.ts";
+import { addressRanges } from "./address-ranges.ts";
 import { attachmentsOf } from "./attachment.ts";
 import type { AdminConfig, ListenerConfig } from "./config.ts";
 import type { CredentialBook } from "./credential-book.ts";
+import { type CredentialUse, mustBeIssuedFor, withoutCredential } from "./credential-use.ts";
 import type { FileSet } from "./file-set.ts";
-import { parseAddresses } from "./host.ts";
 import { type Advice, type ListenAddress, overlap } from "./listen-address.ts";
 import { nearest } from "./nearest.ts";
 import { DIRECT, type RawParent } from "./parent-schema.ts";
@@ -80,7 +79,7 @@ function upstreamParent(name: string, raw: RawParent, path: Path, context: Paren
     mode: "enforce",
     ...credentialPart(raw, authority, path, book, report),
     dropHeaders: NONE,
-    addresses: addresses(raw.addresses, path, report),
+    addresses: addressRanges(raw.addresses, path, report),
     trust: raw.tls?.trust === undefined ? null : report.take([...path, "tls"], files.roots(raw.tls.trust), "trust"),
     parent: null,
   });
@@ -120,9 +119,7 @@ function ownFaults(authority: Authority, text: string, path: Path, { listeners, 
   if (own !== null) report.add(path, `${quoted(text)}: this is ${own} of the edge itself: write the parent's address`);
 }
 
-type CredentialPart = Pick<Destination, "credential" | "attachments">;
 const NONE: readonly never[] = Object.freeze([]);
-const NO_CREDENTIAL: CredentialPart = { credential: null, attachments: NONE };
 
 function credentialPart(
   raw: RawParent,
@@ -130,14 +127,8 @@ function credentialPart(
   path: Path,
   book: CredentialBook,
   report: Report,
-): CredentialPart {
-  if (raw.credential === undefined) {
-    if (raw.attach !== undefined)
-      report.add([...path, "attach"], "nothing to attach: write `credential:` as well, or leave it out", true);
-    if (raw.plain_http_credential !== undefined)
-      report.add([...path, "plain_http_credential"], "there is no credential to accept it for: leave it out", true);
-    return NO_CREDENTIAL;
-  }
+): CredentialUse {
+  if (raw.credential === undefined) return withoutCredential(raw, path, report);
   if (raw.attach === undefined)
     report.add([...path, "attach"], "missing: say how the credential is said, such as attach: { as: basic }", true);
   if (raw.tls === undefined && raw.plain_http_credential === undefined)
@@ -149,18 +140,9 @@ function credentialPart(
     report.add([...path, "plain_http_credential"], "the parent is spoken to over TLS: leave it out", true);
   const found = book.find(raw.credential, [...path, "credential"], report);
   const entry = found?.entry ?? null;
-  if (entry !== null && authority !== null && !hostsCover(entry.hosts, authority.text))
-    report.add(
-      [...path, "credential"],
-      `credential ${quoted(entry.name)} is not issued for ${authority.text}: add ${quoted(authority.text)} to its hosts`,
-    );
+  if (entry !== null && authority !== null) mustBeIssuedFor(entry, authority.text, [...path, "credential"], report);
   return {
     credential: found?.ref ?? null,
     attachments: raw.attach === undefined ? NONE : attachmentsOf(raw.attach, entry, [...path, "attach"], report),
   };
-}
-
-function addresses(texts: readonly string[], path: Path, report: Report): readonly IpRange[] {
-  if (texts.length === 0) return NONE;
-  return Object.freeze(texts.flatMap((text, i) => report.take([...path, "addresses", i], parseAddresses(text)) ?? []));
 }

@@ -1,4 +1,4 @@
-import { formatIp, type IpBytes, parseIp, parseIpv4 } from "./ip.ts";
+import { formatIp, type IpBytes, isV4Mapped, parseIp, parseIpv4 } from "./ip.ts";
 
 /**
  * The one canonical host and port that drives matching, minting, resolving, dialling and the lease. It is parsed once, at
@@ -103,8 +103,4 @@ export function canonicalName(text: string): string | null {
   // "ends in a number" (WHATWG URL §3.5): resolvers read 127.1, 0x7f.1 and 2130706433 as addresses.
   const last = labels[labels.length - 1] as string;
   return /^([0-9]+|0x[0-9a-f]*)$/.test(last) ? null : name;
-}
-
-function isV4Mapped(ip: IpBytes): boolean {
-  return ip.subarray(0, 10).every((byte) => byte === 0) && ip[10] === 0xff && ip[11] === 0xff;
 }

@@ -130,3 +130,8 @@ export function ipRangeContains(range: IpRange, address: IpBytes): boolean {
   const rest = range.prefix & 7;
   return rest === 0 || ((range.base[whole] as number) ^ (address[whole] as number)) >> (8 - rest) === 0;
 }
+
+/** Whether it is an IPv4 address in the spelling of IPv6 (RFC 4291 §2.5.5.2): `::ffff:192.0.2.7`. */
+export function isV4Mapped(ip: IpBytes): boolean {
+  return ip.length === 16 && ip.subarray(0, 10).every((byte) => byte === 0) && ip[10] === 0xff && ip[11] === 0xff;
+}
