@@ -17,7 +17,7 @@ import { openExchange } from "./open-exchange.ts";
 import type { BodyOwner } from "./request-body.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener } from "./place.ts";
 import { grammarDenial, readRequest, type ReadRequest } from "./request.ts";
-import { watchTunnel } from "./tunnel-watch.ts";
+import { watchSocket } from "./tunnel-watch.ts";
 
 /**
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
@@ -255,10 +255,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) {
-      const bytes = (): number => socket.bytesRead + socket.bytesWritten;
-      watchTunnel(socket, bytes, this.place.endsAtMs, this.#environment, () => this.cut());
-    }
+    if (watch) watchSocket(socket, this.place.endsAtMs, this.#environment, () => this.cut());
     return socket;
   }
 

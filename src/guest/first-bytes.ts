@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { Denial } from "../core/denial.ts";
+import { gather } from "./gather.ts";
 
 /**
  * The first bytes that come on a paused socket, which is paused again.
@@ -7,30 +8,14 @@ import { Denial } from "../core/denial.ts";
  * @throws Denial `request_timeout`
  */
 export function awaitFirstBytes(socket: Socket, timeoutMs: number): Promise<Buffer | null> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      clearTimeout(timer);
-      socket.off("data", onData);
-      socket.off("end", onEnd);
-      socket.off("close", onEnd);
-    };
-    const onData = (segment: Buffer): void => {
-      socket.pause();
-      settle();
-      resolve(segment);
-    };
-    const onEnd = (): void => {
-      settle();
+  return gather<Buffer | null>(
+    socket,
+    timeoutMs,
+    (bytes) => bytes,
+    (cut) => {
+      if (cut === "late") throw new Denial("request_timeout", { cause: "nothing came through the tunnel in time" });
       socket.destroy();
-      resolve(null);
-    };
-    const timer = setTimeout(() => {
-      settle();
-      reject(new Denial("request_timeout", { cause: "nothing came through the tunnel in time" }));
-    }, timeoutMs);
-    socket.on("data", onData);
-    socket.on("end", onEnd);
-    socket.on("close", onEnd);
-    socket.resume();
-  });
+      return null;
+    },
+  );
 }

@@ -8,7 +8,7 @@ import { Linger } from "./linger.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener } from "./place.ts";
 import { socksCodeOf } from "./socks-denial.ts";
 import { type SocksEnd, SocksHandshake, socksReply } from "./socks-handshake.ts";
-import { watchTunnel } from "./tunnel-watch.ts";
+import { watchSocket } from "./tunnel-watch.ts";
 
 /**
  * One SOCKS5 connection of a guest up to its answer; what follows is a tunnel as after CONNECT, and no concern of SOCKS. The
@@ -75,10 +75,7 @@ export class SocksConnection implements TunnelGuest, Deadlined {
     socket.off("end", this.#onEnd);
     if (this.#pending !== null) socket.unshift(this.#pending);
     this.#pending = null;
-    if (watch) {
-      const bytes = (): number => socket.bytesRead + socket.bytesWritten;
-      watchTunnel(socket, bytes, this.place.endsAtMs, this.#environment, () => this.cut());
-    }
+    if (watch) watchSocket(socket, this.place.endsAtMs, this.#environment, () => this.cut());
     return socket;
   }
 

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Deadlined } from "../core/deadline.ts";
 import type { GuestEnvironment } from "./environment.ts";
 
@@ -23,6 +24,11 @@ export function watchTunnel(
     environment.sweep.delete(watch);
     environment.events.tunnelClosed();
   });
+}
+
+/** The same for a socket, which counts its bytes itself. */
+export function watchSocket(socket: Socket, endsAtMs: number, environment: GuestEnvironment, cut: () => void): void {
+  watchTunnel(socket, () => socket.bytesRead + socket.bytesWritten, endsAtMs, environment, cut);
 }
 
 /** Looks a tunnel is given before it counts as silent: each one a quarter of the idle limit after the other. */
