@@ -25,11 +25,13 @@ public class Stream {
     System.out.println("closed");
 
     var over = new CompletableFuture<Void>();
+    // One send at a time: the echo can be here before the send that it answers is told to be over.
+    var said = new CompletableFuture<Void>();
     var socket = client.newWebSocketBuilder().buildAsync(URI.create(args[1]), new WebSocket.Listener() {
       public CompletionStage<?> onText(WebSocket socket, CharSequence text, boolean last) {
         System.out.println("echo " + text);
         socket.request(1);
-        return socket.sendText("close 4001", true);
+        return said.thenCompose(done -> socket.sendText("close 4001", true));
       }
 
       public CompletionStage<?> onClose(WebSocket socket, int code, String reason) {
@@ -42,7 +44,7 @@ public class Stream {
         over.completeExceptionally(error);
       }
     }).join();
-    socket.sendText("from Java", true);
+    socket.sendText("from Java", true).thenRun(() -> said.complete(null));
     over.join();
     System.in.readAllBytes();
   }
