@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { attachSchema } from "./attach/table.ts";
 import { boundedText, nameText, parentName, pathText } from "./primitives.ts";
 
 /** The schema of one `destinations:` entry: shape only. What the texts mean is checked in `destination.ts`. */
@@ -25,52 +26,6 @@ const allowSchema = z.strictObject({
     .optional()
     .describe("Field name to value patterns: the field must be present and each of its lines match one."),
 });
-
-export const attachBearer = z.strictObject({ as: z.literal("bearer") }).describe("`Authorization: Bearer <token>`.");
-
-export const attachBasic = z
-  .strictObject({
-    as: z.literal("basic"),
-    username: boundedText(255)
-      .optional()
-      .describe("User name that goes with a token; left out: the credential's `username`."),
-  })
-  .describe("`Authorization: Basic <user name:password>`.");
-
-const attachHeader = z
-  .strictObject({
-    as: z.literal("header"),
-    name: boundedText(200).describe("Field name, such as `x-api-key`."),
-    format: boundedText(500).default("{token}").describe("Field value; `{token}` is where the credential goes."),
-  })
-  .describe("A header field of its own.");
-
-const attachQuery = z
-  .strictObject({ as: z.literal("query"), name: boundedText(200).describe("Query key.") })
-  .describe("A query parameter. It shows in the upstream's logs: prefer a header where there is one.");
-
-const attachCookie = z
-  .strictObject({ as: z.literal("cookie"), name: boundedText(200).describe("Cookie name.") })
-  .describe("One cookie.");
-
-const attachPlaceholder = z
-  .strictObject({
-    as: z.literal("placeholder"),
-    value: boundedText(1000).describe(
-      "Harmless stand-in that the guest sends; it holds `postern-` and has 16 to 200 characters.",
-    ),
-    in: z.array(boundedText(220)).min(1).max(16).describe("Where it is replaced: `header:<name>` or `query:<key>`."),
-  })
-  .describe("The guest's stand-in is replaced where it stands.");
-
-const attachOne = z.discriminatedUnion("as", [
-  attachBearer,
-  attachBasic,
-  attachHeader,
-  attachQuery,
-  attachCookie,
-  attachPlaceholder,
-]);
 
 /** `h3` is near to `h1` in letters alone. */
 function httpAdvice({ input }: { readonly input?: unknown }): string | undefined {
@@ -110,7 +65,7 @@ export const destinationSchema = z.strictObject({
     .optional()
     .describe("Credential that is attached: `custody/name`, or `name` where the custody is `main` or the only one."),
   attach: z
-    .union([attachOne, z.array(attachOne).min(1).max(16)])
+    .union([attachSchema, z.array(attachSchema).min(1).max(16)])
     .optional()
     .describe("How the credential is attached: one way or a list of them; goes with `credential`."),
   drop_headers: z
@@ -134,5 +89,4 @@ export const destinationSchema = z.strictObject({
 });
 
 export type RawDestination = z.output<typeof destinationSchema>;
-export type RawAttachment = z.output<typeof attachOne>;
 export type RawAllow = z.output<typeof allowSchema>;

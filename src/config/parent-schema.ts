@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { attachBasic, attachBearer } from "./destination-schema.ts";
+import { basic } from "./attach/basic.ts";
+import { bearer } from "./attach/bearer.ts";
 import { addressText, boundedText, pathText } from "./primitives.ts";
 
 /** The schema of the parent proxies: shape only. What the texts mean is checked in `parent.ts`. */
@@ -35,7 +36,7 @@ export const parentSchema = z.strictObject({
     .optional()
     .describe("Credential that CONNECT carries as `Proxy-Authorization`, leased for the parent's host and port."),
   attach: z
-    .discriminatedUnion("as", [attachBasic, attachBearer], ATTACH)
+    .discriminatedUnion("as", [basic.schema, bearer.schema], ATTACH)
     .optional()
     .describe("How the credential is said: `{ as: basic }` or `{ as: bearer }`; goes with `credential`."),
   plain_http_credential: z
