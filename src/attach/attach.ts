@@ -1,9 +1,9 @@
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import type { Lease, OutboundHead, Permit } from "../core/exchange.ts";
-import { secretOf } from "../core/material.ts";
-import type { AttachPort, Injected } from "../core/ports.ts";
-import { type Attachment, type Rendering, unusable } from "./attachment.ts";
+import { isZeroed } from "../core/material.ts";
+import type { AttachDemands, AttachPort, Injected } from "../core/ports.ts";
+import { type Attachment, type AttachTools, type Occasion, type Rendering, unusable } from "./attachment.ts";
 import { attachmentsOf } from "./attachments.ts";
 import { cutFields, foldName } from "./guest-fields.ts";
 import { standInsOf } from "./placeholder.ts";
@@ -29,6 +29,7 @@ interface Plan {
   readonly fieldNames: readonly string[];
   readonly cuts: readonly ((head: OutboundHead) => void)[];
   readonly home: Home;
+  readonly demands: AttachDemands;
   /** Generation of the stand-ins that knows those of this destination. */
   learnedIn: number;
   readonly rendered: WeakMap<Lease, Rendered>;
@@ -39,8 +40,10 @@ interface Rendered {
   readonly injected: Injected;
 }
 
+const NO_DEMANDS: AttachDemands = Object.freeze({ body: false, identity: false, answers: false });
+
 /** @param standIns of all destinations; `setStandIns` replaces them */
-export function createAttachPort(standIns: Iterable<string> = []): Attachments {
+export function createAttachPort(tools: AttachTools, standIns: Iterable<string> = []): Attachments {
   const known = new StandIns();
   known.set(standIns);
   const plans = new WeakMap<Destination, Plan>();
@@ -48,7 +51,7 @@ export function createAttachPort(standIns: Iterable<string> = []): Attachments {
   function planOf(destination: Destination): Plan {
     let plan = plans.get(destination);
     if (plan === undefined) {
-      plan = makePlan(destination);
+      plan = makePlan(destination, tools);
       plans.set(destination, plan);
     }
     // An exchange may still hold a destination of the policy before the last reload.
@@ -77,35 +80,97 @@ export function createAttachPort(standIns: Iterable<string> = []): Attachments {
       if (strayInFields(known, NOWHERE, trailers)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
     },
 
-    attach(permit, lease, head, nowMs) {
+    demands: (permit) => (permit.needsCredential ? planOf(permit.destination).demands : NO_DEMANDS),
+
+    wholeBodyBytes(permit, ask, body) {
+      let most: number | null = null;
+      for (const attachment of planOf(permit.destination).attachments) {
+        const bytes = attachment.wholeBodyBytes?.(ask, body) ?? null;
+        // Each of them has to be able to hold it.
+        if (bytes !== null) most = most === null ? bytes : Math.min(most, bytes);
+      }
+      return most;
+    },
+
+    identity(permit, lease, nowMs) {
+      const material = lease.materialFor(permit, nowMs);
+      if (isZeroed(material)) throw unusable("the material was zeroed");
+      for (const { identity } of planOf(permit.destination).attachments) {
+        if (identity !== undefined) return identity(material, lease);
+      }
+      throw unusable("no attachment of the destination presents a certificate");
+    },
+
+    observe(permit, lease, answer) {
+      let asked = false;
+      for (const { observe } of planOf(permit.destination).attachments) {
+        if (observe?.(lease, answer) === true) asked = true;
+      }
+      return asked;
+    },
+
+    attach(permit, lease, head, request, nowMs) {
       const material = lease.materialFor(permit, nowMs);
       if (!permit.needsCredential) throw unusable("the permit carries no credential");
-      if (secretOf(material).isZeroed) throw unusable("the material was zeroed");
+      if (isZeroed(material)) throw unusable("the material was zeroed");
       const plan = planOf(permit.destination);
       let rendered = plan.rendered.get(lease);
       if (rendered === undefined) {
         rendered = render(plan.attachments.map((attachment) => attachment.render(material)));
         plan.rendered.set(lease, rendered);
       }
+      const once: string[] = [];
+      const occasion: Occasion = { permit, lease, request, once };
       let took = false;
-      for (const rendering of rendered.renderings) took = rendering.apply(head) || took;
-      if (!took) throw unusable("the request carries no stand-in where one is replaced, and nothing else is attached");
-      return rendered.injected;
+      for (let i = 0; i < rendered.renderings.length; i++) {
+        const taking = (rendered.renderings[i] as Rendering).apply(head, occasion);
+        if (taking instanceof Promise) return applyRest(rendered, i, taking, took, head, occasion);
+        took = taking || took;
+      }
+      return injectedBy(rendered, took, once);
     },
   };
 }
 
-function makePlan(destination: Destination): Plan {
-  const attachments = attachmentsOf(destination);
+/** One of them has to wait; those behind it write after it. */
+async function applyRest(
+  rendered: Rendered,
+  at: number,
+  taking: Promise<boolean>,
+  took: boolean,
+  head: OutboundHead,
+  occasion: Occasion,
+): Promise<Injected> {
+  let tookAny = (await taking) || took;
+  for (const rendering of rendered.renderings.slice(at + 1))
+    tookAny = (await rendering.apply(head, occasion)) || tookAny;
+  return injectedBy(rendered, tookAny, occasion.once);
+}
+
+function injectedBy({ injected }: Rendered, took: boolean, once: readonly string[]): Injected {
+  if (!took) throw unusable("the request carries no stand-in where one is replaced, and nothing else is attached");
+  return once.length === 0 ? injected : { ...injected, once };
+}
+
+function makePlan(destination: Destination, tools: AttachTools): Plan {
+  const attachments = attachmentsOf(destination, tools);
   const injected = attachments.flatMap(({ fieldNames }) => fieldNames);
   return {
     attachments,
     fieldNames: [...new Set([...injected, ...destination.dropHeaders].map(foldName))],
     cuts: attachments.flatMap(({ cut }) => (cut === null ? [] : [cut])),
     home: homeOf(destination),
+    demands: demandsOf(attachments),
     learnedIn: -1,
     rendered: new WeakMap(),
   };
+}
+
+function demandsOf(attachments: readonly Attachment[]): AttachDemands {
+  const body = attachments.some(({ wholeBodyBytes }) => wholeBodyBytes !== undefined);
+  const identity = attachments.some(({ identity }) => identity !== undefined);
+  const answers = attachments.some(({ observe }) => observe !== undefined);
+  return body || identity || answers ? Object.freeze({ body, identity, answers }) : NO_DEMANDS;
 }
 
 function render(renderings: readonly Rendering[]): Rendered {

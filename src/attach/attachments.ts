@@ -1,5 +1,5 @@
 import type { AttachmentSpec, Destination } from "../core/destination.ts";
-import type { Attachment, AttachmentMaker, SpecOf } from "./attachment.ts";
+import type { Attachment, AttachmentMaker, AttachTools, SpecOf } from "./attachment.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
 import { cookie } from "./cookie.ts";
@@ -18,10 +18,14 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
 };
 
 /** @returns the destination's attachments, in the order of the config */
-export function attachmentsOf(destination: Destination): readonly Attachment[] {
-  return destination.attachments.map((spec) => make(spec, destination));
+export function attachmentsOf(destination: Destination, tools: AttachTools): readonly Attachment[] {
+  return destination.attachments.map((spec) => make(spec, destination, tools));
 }
 
-function make<As extends AttachmentSpec["as"]>(spec: SpecOf<As> & { readonly as: As }, destination: Destination) {
-  return MAKERS[spec.as](spec, destination);
+function make<As extends AttachmentSpec["as"]>(
+  spec: SpecOf<As> & { readonly as: As },
+  destination: Destination,
+  tools: AttachTools,
+) {
+  return MAKERS[spec.as](spec, destination, tools);
 }

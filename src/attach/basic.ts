@@ -24,8 +24,8 @@ function pairOf(material: Material, configured: string | null): { username: stri
     case "token":
       if (configured === null) throw unusable("basic with a token needs `username:` in the attachment");
       return { username: configured, password: revealed(material.token) };
-    case "header":
-      throw unusable("basic takes a user name with a password or a token, custody sent header");
+    default:
+      throw unusable(`basic takes a user name with a password or a token, custody sent ${material.kind}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { OutboundHead } from "../core/exchange.ts";
 import { type AttachmentMaker, revealed, unusable } from "./attachment.ts";
 import { percentDecode } from "./percent.ts";
+import { textSecret } from "./text-secret.ts";
 
 /** One cookie, behind those of the guest (RFC 6265 §4.2.1). Takes a token or a header value. */
 export const cookie: AttachmentMaker<"cookie"> = (spec) => ({
@@ -18,7 +19,7 @@ export const cookie: AttachmentMaker<"cookie"> = (spec) => ({
   },
   render(material) {
     if (material.kind === "userpass") throw unusable("cookie takes a token, custody sent userpass");
-    const secret = revealed(material.kind === "token" ? material.token : material.value);
+    const secret = revealed(textSecret(material, "cookie"));
     if (!COOKIE_OCTETS.test(secret)) throw unusable("the material holds a character that no cookie value may hold");
     if (!COOKIE_NAME.test(spec.name)) throw unusable("the attachment's cookie name is not a token");
     const pair = `${spec.name}=${secret}`;

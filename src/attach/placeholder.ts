@@ -1,10 +1,10 @@
 import type { Destination, PlaceholderSpot } from "../core/destination.ts";
-import { secretOf } from "../core/material.ts";
 import type { OutboundHead } from "../core/exchange.ts";
 import { type AttachmentMaker, isFieldContent, revealed, unusable } from "./attachment.ts";
 import { openBasic, sealBasic } from "./basic-credentials.ts";
 import { percentEncode } from "./percent.ts";
 import { rewriteQuery } from "./query-string.ts";
+import { textSecret } from "./text-secret.ts";
 
 /**
  * The guest sends a harmless stand-in, and it is replaced by the secret where it stands: in a field value, in the decoded
@@ -32,7 +32,7 @@ export const placeholder: AttachmentMaker<"placeholder"> = (spec, destination) =
       }
     },
     render(material) {
-      const secret = revealed(secretOf(material));
+      const secret = revealed(textSecret(material, "placeholder"));
       if (!isFieldContent(secret)) throw unusable("the material holds a character that no field value may hold");
       const swap = swapOf(spec.value, secret);
       return {

@@ -1,6 +1,7 @@
 import { type AttachmentMaker, isFieldContent, revealed, unusable } from "./attachment.ts";
 import { percentEncode } from "./percent.ts";
 import { rewriteQuery } from "./query-string.ts";
+import { textSecret } from "./text-secret.ts";
 
 /** A query parameter, percent-encoded (RFC 3986) and appended. Takes a token or a header value. */
 export const query: AttachmentMaker<"query"> = (spec) => ({
@@ -10,7 +11,7 @@ export const query: AttachmentMaker<"query"> = (spec) => ({
   },
   render(material) {
     if (material.kind === "userpass") throw unusable("query takes a token, custody sent userpass");
-    const secret = revealed(material.kind === "token" ? material.token : material.value);
+    const secret = revealed(textSecret(material, "query"));
     // Encoding would carry them safely, but a line break in a key is a broken source, not a credential.
     if (!isFieldContent(secret)) throw unusable("the material holds a character that no query credential may hold");
     const encoded = percentEncode(secret);

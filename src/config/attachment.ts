@@ -25,7 +25,10 @@ export function attachmentsOf(
     const spec = config.spec(one, entry, here, report);
     if (spec === null) continue;
     const needs = (text: string): void =>
-      report.add([...here, "as"], `credential ${quoted(entry?.name ?? "")} is of kind ${entry?.kind}, ${one.as} ${text}`);
+      report.add(
+        [...here, "as"],
+        `credential ${quoted(entry?.name ?? "")} is of kind ${entry?.kind}, ${one.as} ${text}`,
+      );
     if (entry !== null) config.fit(spec, entry, needs, here, report);
     places.claim(spec, config.places(spec), here);
     specs.push(Object.freeze(spec));

@@ -44,6 +44,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     name: raw.name,
     kind: raw.kind,
     username: raw.username ?? null,
+    keyId: null,
     source: Object.freeze(sourceSpec(raw.source, files)),
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),

@@ -72,6 +72,12 @@ export const limitsSchema = z.strictObject({
     "Connections to one host and port of a destination on one set of addresses: the hosts of a wildcard, and the addresses that a name changes to, are counted each on their own, and so are those of HTTP/1.1 and of HTTP/2.",
   ),
   interim_responses: whole(0, 1000, 16, "Most 1xx answers ahead of a final one."),
+  held_body_bytes: whole(
+    65_536,
+    17_179_869_184,
+    67_108_864,
+    "Request bodies that are held whole at a time, bytes in all, since what is attached depends on them; a session gets a quarter at most.",
+  ),
 });
 
 export const timeoutsSchema = z.strictObject({

@@ -1,3 +1,5 @@
+import type { Material } from "./material.ts";
+
 /** Where custody reads the root of a credential from. The root itself never appears in a config. */
 export type SourceSpec =
   | { readonly from: "env"; readonly variable: string }
@@ -6,8 +8,8 @@ export type SourceSpec =
   /** `command[0]` is the program; it is started without a shell. */
   | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
 
-/** The shape of the material: one token, a user name with a password, or a whole header value. */
-export type CredentialKind = "token" | "userpass" | "header";
+/** The shape of the material that a lease brings. */
+export type CredentialKind = Material["kind"];
 
 /** One credential of a custody's catalogue, as the config says it, checked and typed. */
 export interface CredentialEntry {
@@ -15,6 +17,8 @@ export interface CredentialEntry {
   readonly kind: CredentialKind;
   /** For `userpass`, and for `token` when it is attached as basic; else `null`. */
   readonly username: string | null;
+  /** The name that goes with a key: the access key id of AWS, or the `keyid` of a signature; else `null`. */
+  readonly keyId: string | null;
   readonly source: SourceSpec;
   /** Canonical authority texts (`api.example.com:443`, `[2001:db8::1]:443`) or `*.example.com:443`; never empty. */
   readonly hosts: readonly string[];

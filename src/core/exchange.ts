@@ -2,7 +2,7 @@ import type { Authority } from "./authority.ts";
 import { Denial, type DenialCode } from "./denial.ts";
 import type { Destination } from "./destination.ts";
 import type { Fields } from "./fields.ts";
-import { type Material, secretOf } from "./material.ts";
+import { type Material, zeroMaterial } from "./material.ts";
 
 /**
  * The proofs that the stages of the line hand on. Each class has a private member, so that TypeScript treats it as nominal:
@@ -239,7 +239,7 @@ export class Lease {
   /** Kills the lease. The bytes are zeroed by the keeper once no exchange can hold them. */
   revoke(): void {
     this.#revoked = true;
-    secretOf(this.#terms.material).zero();
+    zeroMaterial(this.#terms.material);
   }
 
   get isRevoked(): boolean {

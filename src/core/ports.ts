@@ -2,7 +2,7 @@ import type { Authority } from "./authority.ts";
 import type { Ask, Lease, OutboundHead, Permit, Pinned, Session } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
 import type { ExchangeRecord } from "./record.ts";
-import type { SessionProof } from "./wire.ts";
+import type { AnswerHead, ClientIdentity, OutboundRequest, RequestBody, SessionProof } from "./wire.ts";
 
 /** The sockets of the house: what the line asks of the other folders. Each has one production adapter and is joined in cli/. */
 
@@ -70,10 +70,22 @@ export interface AccountPort {
 
 /** What went out of the house with one exchange: every plain value that must never come back. Empty = nothing attached. */
 export interface Injected {
-  /** Raw secrets and the rendered values that carried them, longest first. Memoised per lease; compared by identity. */
+  /** Raw secrets and the rendered values that carried them, longest first. The same array for all exchanges of one lease. */
   readonly values: readonly string[];
   /** A cookie was attached: the upstream's `Set-Cookie` would hand its successor to the guest and does not pass. */
   readonly cookieAttached?: boolean;
+  /** What was made for this exchange alone, such as a signature: looked for as it is, besides `values`. */
+  readonly once?: readonly string[];
+}
+
+/** What the attachments of one destination ask of the line beyond a head to write to. The same object for every exchange. */
+export interface AttachDemands {
+  /** Some of them look at the body before the head is written: `wholeBodyBytes` tells for each exchange. */
+  readonly body: boolean;
+  /** The lease is presented as a TLS client certificate: the connection itself is authorized. */
+  readonly identity: boolean;
+  /** They read answers: `observe` is called with each head. */
+  readonly answers: boolean;
 }
 
 /** Turns a lease into upstream authorization. */
@@ -89,11 +101,34 @@ export interface AttachPort {
    * @throws Denial `placeholder_stray`
    */
   cleanseTrailers(permit: Permit, trailers: Fields): void;
+  /** What the destination of a permit asks for; nothing where the permit needs no credential. */
+  demands(permit: Permit): AttachDemands;
   /**
-   * Attaches the lease to a cleansed head.
-   * @throws Denial `lease_unusable` when the lease is dead, names another scope, or its material does not fit the attachment
+   * How much of the body must be held before the head can be written; asked only where `demands` says so.
+   * @returns bytes, at most, or `null` when the body is relayed as it comes
+   * @throws Denial for a request that can never be attached to
    */
-  attach(permit: Permit, lease: Lease, head: OutboundHead, nowMs: number): Injected;
+  wholeBodyBytes(permit: Permit, ask: Ask, body: RequestBody): number | null;
+  /** The certificate that the connection of this exchange presents. @throws Denial `lease_unusable` */
+  identity(permit: Permit, lease: Lease, nowMs: number): ClientIdentity;
+  /**
+   * Attaches the lease to a cleansed head, in the order of the config, and puts another body or a filter into `request` where
+   * that is how it is attached. What is awaited is bounded in time; the caller looks at the lease again afterwards.
+   * @throws Denial `lease_unusable` when the lease is dead, names another scope, or its material does not fit the attachment;
+   *   other denials of the attach stage for a request that cannot be attached to
+   */
+  attach(
+    permit: Permit,
+    lease: Lease,
+    head: OutboundHead,
+    request: OutboundRequest,
+    nowMs: number,
+  ): Injected | Promise<Injected>;
+  /**
+   * The head of an answer, before it is guarded; asked only where `demands` says so.
+   * @returns `true` when the upstream asks for another proof of the same lease, and the next `attach` will bring it
+   */
+  observe(permit: Permit, lease: Lease, answer: AnswerHead): boolean;
 }
 
 /** Keeps what was injected from coming back. */

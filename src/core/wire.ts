@@ -3,6 +3,7 @@ import type { Fields } from "./fields.ts";
 import type { OutboundHead, Permit, Pinned } from "./exchange.ts";
 import type { Authority } from "./authority.ts";
 import type { ExchangeRecord, Outcome } from "./record.ts";
+import type { Secret } from "./secret.ts";
 
 /**
  * The shapes in which guest side, line and upstream side meet, free of any HTTP version: HTTP/1.1 fills them today, another
@@ -155,13 +156,26 @@ export interface UpstreamChannel {
   release(): void;
 }
 
+/** A request as it goes out, beside its head. What is attached to it may replace its body. */
 export interface OutboundRequest {
-  readonly body: RequestBody;
+  body: RequestBody;
   readonly upgrade: "websocket" | null;
+  /** Once the upgrade is answered: what the guest's stream is read and written through; `null` = as it is. */
+  filter: ((guest: RawStream) => RawStream) | null;
   /** The guest said `TE: trailers`; said anew on this hop. */
   readonly wantsTrailers: boolean;
   /** Cuts what the guest must not say in its trailers. @throws Denial when they must not leave at all */
   cleanseTrailers(trailers: Fields): void;
+}
+
+/** A certificate that a connection presents. Connections that present one are used for no other. */
+export interface ClientIdentity {
+  /** Another one for every lease: what pools are told apart by. */
+  readonly key: string;
+  /** PEM, leaf first. */
+  readonly chain: string;
+  /** PEM. */
+  readonly privateKey: Secret;
 }
 
 /** What an exchange asks of its upstream connection. */
@@ -170,6 +184,7 @@ export interface ConnectWant {
   readonly fresh: boolean;
   /** HTTP/2 where the upstream speaks it; else HTTP/1.1 is taken first, which costs less. */
   readonly http2: boolean;
+  readonly identity: ClientIdentity | null;
 }
 
 /** Connections on pinned addresses, or through the parent of a destination: then the parent is what is dialled. */

@@ -1,11 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CredentialEntry } from "../core/credential.ts";
-import { openSource } from "./sources/open.ts";
-import type { CredentialSource, SourceContext } from "./sources/source.ts";
+import type { Minter } from "./minters/minter.ts";
+import { openMinter } from "./minters/open.ts";
+import type { SourceContext } from "./sources/source.ts";
 
 export interface CatalogueItem {
   readonly entry: CredentialEntry;
-  readonly source: CredentialSource;
+  readonly minter: Minter;
+  /** Canonical reference of its root. */
+  readonly reference: string;
 }
 
 /** The files that credentials are read from, for the watch on them. */
@@ -40,7 +43,7 @@ export class Catalogue {
       if (items.has(entry.name)) throw new TypeError(`credential "${entry.name}" is named twice`);
       const known = this.#items.get(entry.name);
       const stays = known !== undefined && isDeepStrictEqual(known.entry, entry);
-      items.set(entry.name, stays ? known : { entry, source: openSource(entry, context) });
+      items.set(entry.name, stays ? known : { entry, ...openMinter(entry, context) });
     }
     return new Catalogue(items);
   }
@@ -49,18 +52,18 @@ export class Catalogue {
     return this.#items.get(name);
   }
 
-  /** Longest time that reading one root may take, `ms`. */
-  get longestReadMs(): number {
-    return Math.max(0, ...[...this.#items.values()].map(({ source }) => source.timeoutMs));
+  /** Longest time that one mint may take, `ms`. */
+  get longestMintMs(): number {
+    return Math.max(0, ...[...this.#items.values()].map(({ minter }) => minter.timeoutMs));
   }
 
   /** Zeroes what sources hold and ends what they run, but for those that `next` goes on with. */
   closeExcept(next: Catalogue): void {
-    for (const [name, item] of this.#items) if (next.find(name) !== item) item.source.close();
+    for (const [name, item] of this.#items) if (next.find(name) !== item) item.minter.close();
   }
 
   /** Zeroes what sources hold and ends what they run. */
   close(): void {
-    for (const { source } of this.#items.values()) source.close();
+    for (const { minter } of this.#items.values()) minter.close();
   }
 }

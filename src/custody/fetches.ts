@@ -7,7 +7,7 @@ import { leaseOfGrant } from "./lease-of-grant.ts";
 import type { Retired } from "./retired.ts";
 import type { Shelf } from "./shelf.ts";
 import type { Flight, Slot } from "./slot.ts";
-import { secretOf } from "../core/material.ts";
+import { zeroMaterial } from "../core/material.ts";
 
 export interface FetchesOptions {
   readonly shelf: Shelf;
@@ -83,7 +83,7 @@ export class Fetches {
       const grant = await custody.ask(request, cancelled);
       const nowMs = clock.monotonicMs();
       if (slot.gone !== null || isOutdated(slot, request.purpose, sentAtMs)) {
-        secretOf(grant.material).zero();
+        zeroMaterial(grant.material);
         // Dropped in the very moment of the answer: refused. Outdated: whoever waits asks again.
         if (slot.gone !== null) throw slot.gone;
         return;

@@ -13,11 +13,11 @@ import { Denial } from "../core/denial.ts";
 import type { Material } from "../core/material.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { materialFitsWire } from "./material-text.ts";
-import { mintStatic } from "./minters/static.ts";
+import type { Minted } from "./minters/minter.ts";
 import { resourceRef } from "./reference.ts";
-import { SourceError, type SourceReading } from "./sources/source.ts";
+import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
-import { secretOf } from "../core/material.ts";
+import { zeroMaterial } from "../core/material.ts";
 
 /** Who asks for a lease, as the transport proved it. */
 export interface Caller {
@@ -82,7 +82,7 @@ export class Issuer {
     let ref = "";
     try {
       const item = this.#entitled(caller, request);
-      ref = resourceRef(this.#options.salt, request.session.tenant, item.source.reference);
+      ref = resourceRef(this.#options.salt, request.session.tenant, item.reference);
       const grant = await this.#mint(item, request, ref, signal);
       await this.#recordIssue(caller, request, grant);
       return grant;
@@ -100,7 +100,7 @@ export class Issuer {
   }
 
   get longestIssueMs(): number {
-    return this.#catalogue.longestReadMs;
+    return this.#catalogue.longestMintMs;
   }
 
   /** Session, tenant and scope. @throws LeaseRefusal */
@@ -120,17 +120,17 @@ export class Issuer {
   }
 
   async #mint(item: CatalogueItem, request: LeaseRequest, ref: string, signal: AbortSignal): Promise<LeaseGrant> {
-    const { entry, source } = item;
-    const reading = await within(
-      source.timeoutMs,
+    const { entry, minter } = item;
+    const minted = await within(
+      minter.timeoutMs,
       signal,
-      () => source.read(request.purpose === "rejected"),
-      (late) => late.secret.zero(),
+      (aborted) => minter.mint(request, request.purpose === "rejected", aborted),
+      (late) => giveBack(late),
     );
     try {
       this.#mustBeInForce(item);
-      const ttlMs = this.#lifeMs(item, reading);
-      const material = usable(mintStatic(entry, reading), entry.name);
+      const ttlMs = this.#lifeMs(item, minted);
+      const material = usable(minted.material, entry.name);
       return {
         leaseId: this.#options.newId(),
         credential: entry.name,
@@ -147,7 +147,7 @@ export class Issuer {
         binding: null,
       };
     } catch (error) {
-      reading.secret.zero();
+      giveBack(minted);
       throw error;
     }
   }
@@ -164,7 +164,7 @@ export class Issuer {
   }
 
   /** The credential's own expiry cuts the lease short. */
-  #lifeMs({ entry }: CatalogueItem, { expiresAtMs }: SourceReading): number {
+  #lifeMs({ entry }: CatalogueItem, { expiresAtMs }: Minted): number {
     const longestMs = entry.ttlSeconds * 1000;
     const leftMs = expiresAtMs === null ? longestMs : Math.floor(expiresAtMs - this.#options.clock.monotonicMs());
     if (leftMs < SHORTEST_LEASE_MS) throw new SourceError("what the source gives is about to expire");
@@ -176,7 +176,7 @@ export class Issuer {
     try {
       await this.#record(caller, request, grant.resourceRef, grant, null);
     } catch (error) {
-      secretOf(grant.material).zero();
+      zeroMaterial(grant.material);
       throw new LeaseRefusal("audit_unavailable", textOf(error));
     }
   }
@@ -220,6 +220,13 @@ export class Issuer {
 /** `null` spells "all"; an empty list means none. */
 function allows(tenants: readonly string[] | null, tenant: string): boolean {
   return tenants === null || tenants.includes(tenant);
+}
+
+/** Nobody is going to use it. */
+function giveBack({ material, release }: Minted): void {
+  zeroMaterial(material);
+  // It owns its outcome and never rejects.
+  void release?.();
 }
 
 function usable(material: Material, name: string): Material {

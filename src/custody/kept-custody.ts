@@ -9,7 +9,7 @@ import {
 import { Denial } from "../core/denial.ts";
 import type { Breaker } from "./breaker.ts";
 import { within } from "./within.ts";
-import { secretOf } from "../core/material.ts";
+import { zeroMaterial } from "../core/material.ts";
 
 /** What the keeper knows about one custody. */
 export interface CustodyState {
@@ -68,7 +68,7 @@ export class KeptCustody {
         this.port.timeoutMs,
         cancelled,
         (signal) => this.port.lease(request, signal),
-        (late) => secretOf(late.material).zero(),
+        (late) => zeroMaterial(late.material),
       );
       this.#contact(true);
       this.#breaker.succeeded(this.#clock.monotonicMs());

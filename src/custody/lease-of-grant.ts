@@ -1,7 +1,7 @@
 import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { Lease } from "../core/exchange.ts";
-import { secretOf } from "../core/material.ts";
+import { zeroMaterial } from "../core/material.ts";
 
 /** No lease outlives this, whatever custody says, `ms`. */
 const MAX_LEASE_MS = 15 * 60_000;
@@ -17,7 +17,7 @@ export function leaseOfGrant(request: LeaseRequest, grant: LeaseGrant, sentAtMs:
   const expiresAtMs = sentAtMs + grant.ttlMs - skewMs(grant.ttlMs);
   const difference = differenceOf(request, grant) ?? (nowMs >= expiresAtMs ? "a lease that expired on its way" : null);
   if (difference !== null) {
-    secretOf(grant.material).zero();
+    zeroMaterial(grant.material);
     throw new Denial("lease_unusable", { cause: `custody granted ${difference}` });
   }
   const { leaseId: id, credential, material, scope, maxUses, resourceRef } = grant;

@@ -17,6 +17,14 @@ export const NO_COLON = /^[^:]*$/;
 export const MOST_USERNAME_CHARS = 1024;
 export const MOST_PASSWORD_CHARS = 16_384;
 
+/** Keys and certificates: printable ASCII in lines (RFC 7468), or a shared key as one of them. */
+export const KEY_TEXT = /^[\x20-\x7e\n]+$/;
+export const MOST_KEY_CHARS = 16_384;
+export const MOST_CHAIN_CHARS = 32_768;
+/** Names of keys: visible ASCII. */
+export const KEY_ID = /^[\x21-\x7e]+$/;
+export const MOST_KEY_ID_CHARS = 512;
+
 /** Whether material fits its wire form, which is what can go into a field. */
 export function materialFitsWire(material: Material): boolean {
   switch (material.kind) {
@@ -29,6 +37,25 @@ export function materialFitsWire(material: Material): boolean {
       );
     case "header":
       return fits(material.value.reveal(), MOST_FIELD_CHARS, FIELD_TEXT);
+    case "aws":
+      return (
+        fits(material.accessKeyId, MOST_KEY_ID_CHARS, KEY_ID) &&
+        fits(material.secretAccessKey.reveal(), MOST_FIELD_CHARS, FIELD_TEXT) &&
+        (material.sessionToken === null || fits(material.sessionToken.reveal(), MOST_FIELD_CHARS, FIELD_TEXT))
+      );
+    case "signing_key":
+      return (
+        (material.keyId === null || fits(material.keyId, MOST_KEY_ID_CHARS, KEY_ID)) &&
+        fits(material.key.reveal(), MOST_KEY_CHARS, KEY_TEXT)
+      );
+    case "client_certificate":
+      return fits(material.chain, MOST_CHAIN_CHARS, KEY_TEXT) && fits(material.key.reveal(), MOST_KEY_CHARS, KEY_TEXT);
+    case "dpop":
+      return (
+        fits(material.token.reveal(), MOST_FIELD_CHARS, FIELD_TEXT) &&
+        fits(material.publicJwk, MOST_KEY_ID_CHARS, FIELD_TEXT) &&
+        (material.key === null || fits(material.key.reveal(), MOST_KEY_CHARS, KEY_TEXT))
+      );
   }
 }
 

@@ -14,7 +14,7 @@ import { listenOnUnixSocket } from "./unix-socket.ts";
 import { decodeLeaseRequest, encodeHealth, encodeLeaseGrant } from "./wire.ts";
 import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
 import { within } from "./within.ts";
-import { secretOf } from "../core/material.ts";
+import { zeroMaterial } from "../core/material.ts";
 
 export interface CustodyServerOptions {
   readonly issuer: Issuer;
@@ -186,10 +186,10 @@ export class CustodyServer {
       Math.min(waitMs ?? limitMs, limitMs),
       gone.signal,
       (signal) => this.#options.issuer.issue(caller, asked, signal),
-      (late) => secretOf(late.material).zero(),
+      (late) => zeroMaterial(late.material),
     );
     const body = JSON.stringify(encodeLeaseGrant(grant));
-    secretOf(grant.material).zero();
+    zeroMaterial(grant.material);
     this.#answered(reply, caller, 200, null);
     return reply.code(200).header("cache-control", "no-store").type("application/json").send(body);
   }

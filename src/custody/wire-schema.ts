@@ -2,7 +2,12 @@ import { z } from "zod";
 import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import {
   FIELD_TEXT,
+  KEY_ID,
+  KEY_TEXT,
+  MOST_CHAIN_CHARS,
   MOST_FIELD_CHARS,
+  MOST_KEY_CHARS,
+  MOST_KEY_ID_CHARS,
   MOST_PASSWORD_CHARS,
   MOST_USERNAME_CHARS,
   NO_COLON,
@@ -96,8 +101,62 @@ const headerGrantSchema = z
   .strictObject({ ...grantBase, kind: z.literal("header"), material: z.strictObject({ value: fieldText }) })
   .register(WIRE_SCHEMAS, { id: "HeaderGrant" });
 
+const keyText = z.string().min(1).max(MOST_KEY_CHARS).regex(KEY_TEXT);
+const keyId = z.string().min(1).max(MOST_KEY_ID_CHARS).regex(KEY_ID);
+
+const awsGrantSchema = z
+  .strictObject({
+    ...grantBase,
+    kind: z.literal("aws"),
+    material: z.strictObject({
+      access_key_id: keyId,
+      secret_access_key: fieldText,
+      session_token: fieldText.optional().describe("Comes with temporary keys."),
+    }),
+  })
+  .register(WIRE_SCHEMAS, { id: "AwsGrant", description: "Keys that AWS Signature Version 4 is made with." });
+
+const signingKeyGrantSchema = z
+  .strictObject({
+    ...grantBase,
+    kind: z.literal("signing_key"),
+    material: z.strictObject({ key_id: keyId.optional(), key: keyText.describe("PEM, or the text of a shared key.") }),
+  })
+  .register(WIRE_SCHEMAS, { id: "SigningKeyGrant" });
+
+const clientCertificateGrantSchema = z
+  .strictObject({
+    ...grantBase,
+    kind: z.literal("client_certificate"),
+    material: z.strictObject({
+      chain: z.string().min(1).max(MOST_CHAIN_CHARS).regex(KEY_TEXT).describe("PEM, leaf first."),
+      key: keyText.describe("PEM."),
+    }),
+  })
+  .register(WIRE_SCHEMAS, { id: "ClientCertificateGrant" });
+
+const dpopGrantSchema = z
+  .strictObject({
+    ...grantBase,
+    kind: z.literal("dpop"),
+    material: z.strictObject({
+      token: fieldText,
+      public_jwk: z.string().min(1).max(MOST_KEY_ID_CHARS).regex(FIELD_TEXT).describe("JSON text of the public JWK."),
+      key: keyText.optional().describe("PEM of the private key; absent: custody keeps it and signs."),
+    }),
+  })
+  .register(WIRE_SCHEMAS, { id: "DpopGrant", description: "An access token bound to a key (RFC 9449)." });
+
 export const leaseGrantSchema = z
-  .discriminatedUnion("kind", [tokenGrantSchema, userpassGrantSchema, headerGrantSchema])
+  .discriminatedUnion("kind", [
+    tokenGrantSchema,
+    userpassGrantSchema,
+    headerGrantSchema,
+    awsGrantSchema,
+    signingKeyGrantSchema,
+    clientCertificateGrantSchema,
+    dpopGrantSchema,
+  ])
   .register(WIRE_SCHEMAS, { id: "LeaseGrant", description: "One scoped, short lease. Never to be stored." });
 
 export const MOST_DETAIL_CHARS = 400;

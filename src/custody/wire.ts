@@ -80,6 +80,34 @@ export function encodeLeaseGrant(grant: LeaseGrant): LeaseGrantJson {
       };
     case "header":
       return { ...base, kind: "header", material: { value: material.value.reveal() } };
+    case "aws":
+      return {
+        ...base,
+        kind: "aws",
+        material: {
+          access_key_id: material.accessKeyId,
+          secret_access_key: material.secretAccessKey.reveal(),
+          ...(material.sessionToken === null ? {} : { session_token: material.sessionToken.reveal() }),
+        },
+      };
+    case "signing_key":
+      return {
+        ...base,
+        kind: "signing_key",
+        material: { ...(material.keyId === null ? {} : { key_id: material.keyId }), key: material.key.reveal() },
+      };
+    case "client_certificate":
+      return { ...base, kind: "client_certificate", material: { chain: material.chain, key: material.key.reveal() } };
+    case "dpop":
+      return {
+        ...base,
+        kind: "dpop",
+        material: {
+          token: material.token.reveal(),
+          public_jwk: material.publicJwk,
+          ...(material.key === null ? {} : { key: material.key.reveal() }),
+        },
+      };
   }
 }
 
@@ -91,6 +119,19 @@ function decodeMaterial(grant: LeaseGrantJson): Material {
       return { kind: "userpass", username: grant.material.username, password: Secret.of(grant.material.password) };
     case "header":
       return { kind: "header", value: Secret.of(grant.material.value) };
+    case "aws": {
+      const { access_key_id: accessKeyId, secret_access_key: secret, session_token: token } = grant.material;
+      const sessionToken = token === undefined ? null : Secret.of(token);
+      return { kind: "aws", accessKeyId, secretAccessKey: Secret.of(secret), sessionToken };
+    }
+    case "signing_key":
+      return { kind: "signing_key", keyId: grant.material.key_id ?? null, key: Secret.of(grant.material.key) };
+    case "client_certificate":
+      return { kind: "client_certificate", chain: grant.material.chain, key: Secret.of(grant.material.key) };
+    case "dpop": {
+      const { token, public_jwk: publicJwk, key } = grant.material;
+      return { kind: "dpop", token: Secret.of(token), publicJwk, key: key === undefined ? null : Secret.of(key) };
+    }
   }
 }
 

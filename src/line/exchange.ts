@@ -1,6 +1,8 @@
 import { Denial } from "../core/denial.ts";
 import { type Lease, NoLease, type Permit, type Pinned } from "../core/exchange.ts";
 import type { GuestExchange } from "../core/wire.ts";
+import { type Held, holdBody } from "./hold-body.ts";
+import type { WholeBody } from "../core/whole-body.ts";
 import type { Line } from "./line.ts";
 import type { Verdict } from "./relay.ts";
 import { send } from "./send.ts";
@@ -20,7 +22,9 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
     const pinning = line.addresses.pin(permit);
     // An await costs a turn even for a value that is there; the warm path takes none.
     const pinned = pinning instanceof Promise ? await pinning : pinning;
-    await forward(line, guest, permit, pinned);
+    const holding = holdIfAsked(line, guest, permit);
+    if (holding === null) await forward(line, guest, permit, pinned, null);
+    else await forwardHeld(line, guest, permit, pinned, await holding);
   } catch (thrown) {
     refuse(guest, Denial.from(thrown));
   } finally {
@@ -29,10 +33,42 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
   }
 }
 
-/** Leases and sends; once more when the rules for a stale connection or a 401 allow it. */
-async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned: Pinned): Promise<void> {
+/** Where what is attached depends on the whole body; held before a lease is asked for, since the guest may be slow. */
+function holdIfAsked(line: Line, guest: GuestExchange, permit: Permit): Promise<Held> | null {
+  if (!line.attach.demands(permit).body) return null;
+  const mostBytes = line.attach.wholeBodyBytes(permit, guest, guest.body);
+  if (mostBytes === null) return null;
+  return holdBody(guest, mostBytes, line.heldBodies, `${permit.session.tenant} ${permit.session.id}`);
+}
+
+async function forwardHeld(
+  line: Line,
+  guest: GuestExchange,
+  permit: Permit,
+  pinned: Pinned,
+  held: Held,
+): Promise<void> {
+  try {
+    await forward(line, guest, permit, pinned, held.body);
+  } finally {
+    held.release();
+  }
+}
+
+/**
+ * Leases and sends; once more when the rules for a stale connection, a 401 or a challenge allow it.
+ * @param held the guest's body, where it is held whole
+ */
+async function forward(
+  line: Line,
+  guest: GuestExchange,
+  permit: Permit,
+  pinned: Pinned,
+  held: WholeBody | null,
+): Promise<void> {
   let staleRetried = false;
   let leaseRetried = false;
+  let challengeMet = false;
   for (;;) {
     const leasing = leaseFor(line, permit);
     const proof = leasing instanceof Promise ? await leasing : leasing;
@@ -44,10 +80,13 @@ async function forward(line: Line, guest: GuestExchange, permit: Permit, pinned:
       freshConnection: staleRetried,
       mayRetryStale: !staleRetried,
       mayRetryLease: !leaseRetried,
+      mayMeetChallenge: !challengeMet,
+      held,
     });
     if (verdict === "settled") return;
     guest.record.retried = true;
     if (verdict === "stale") staleRetried = true;
+    else if (verdict === "challenged") challengeMet = true;
     else leaseRetried = true;
   }
 }

@@ -1,3 +1,4 @@
+import type { ByteBudget } from "../core/byte-budget.ts";
 import type { Clock } from "../core/clock.ts";
 import type {
   AccountPort,
@@ -24,4 +25,6 @@ export interface Line {
   readonly guard: GuardPort;
   readonly upstream: UpstreamPort;
   readonly account: AccountPort;
+  /** Request bodies that are held whole. */
+  readonly heldBodies: ByteBudget;
 }

@@ -2,18 +2,27 @@ import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
 import type { Injected } from "../core/ports.ts";
-import type { AnswerHead, AnswerSink, GuestExchange, RawStream, UpstreamChannel } from "../core/wire.ts";
+import type {
+  AnswerHead,
+  AnswerSink,
+  GuestExchange,
+  OutboundRequest,
+  RawStream,
+  UpstreamChannel,
+} from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import { joinStreams } from "./join-streams.ts";
 
 /** How an attempt ended: `settled` = the guest has its answer or is gone; the others ask for one more attempt. */
-export type Verdict = "settled" | "stale" | "unauthorized";
+export type Verdict = "settled" | "stale" | "unauthorized" | "challenged";
 
 export interface RetryRules {
   /** The request may be sent again when a reused connection closed before any answer byte. */
   readonly stale: boolean;
   /** The request may be sent again with a fresh lease after a 401. */
   readonly lease: boolean;
+  /** The request may be sent again with another proof of the same lease. */
+  readonly challenge: boolean;
 }
 
 /**
@@ -31,10 +40,13 @@ export class Relay implements AnswerSink {
   readonly #injected: Injected;
   readonly #retry: RetryRules;
   readonly #guarded: boolean;
+  readonly #request: OutboundRequest;
+  readonly #observed: boolean;
   #resolve!: (verdict: Verdict) => void;
   #reject!: (denial: Denial) => void;
   #settled = false;
 
+  /** @param observed the attachments of the destination read its answers */
   constructor(
     line: Line,
     guest: GuestExchange,
@@ -43,6 +55,8 @@ export class Relay implements AnswerSink {
     lease: Lease | null,
     injected: Injected,
     retry: RetryRules,
+    request: OutboundRequest,
+    observed: boolean,
   ) {
     this.#line = line;
     this.#guest = guest;
@@ -52,6 +66,8 @@ export class Relay implements AnswerSink {
     this.#injected = injected;
     this.#retry = retry;
     this.#guarded = injected.values.length > 0;
+    this.#request = request;
+    this.#observed = observed;
     this.verdict = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -70,7 +86,13 @@ export class Relay implements AnswerSink {
     if (this.#settled) return;
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
-    if (head.status === 401 && this.#lease !== null) {
+    if (this.#observed && this.#lease !== null && this.#line.attach.observe(this.#permit, this.#lease, head)) {
+      if (this.#retry.challenge) {
+        this.#settle("challenged");
+        this.#channel.abort();
+        return;
+      }
+    } else if (head.status === 401 && this.#lease !== null) {
       const hasFresh = this.#line.leases.reject(this.#lease);
       if (hasFresh && this.#retry.lease) {
         this.#settle("unauthorized");
@@ -112,7 +134,8 @@ export class Relay implements AnswerSink {
     this.#guardHead(head);
     record.status = 101;
     record.outcome = "completed";
-    const guestStream = this.#guest.switchProtocols(head);
+    const raw = this.#guest.switchProtocols(head);
+    const guestStream = this.#request.filter === null ? raw : this.#request.filter(raw);
     void joinStreams(guestStream, stream, record).then(() => this.#settle("settled"));
   }
 

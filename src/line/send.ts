@@ -1,7 +1,8 @@
 import { Denial } from "../core/denial.ts";
 import { Lease, type NoLease, type OutboundHead, type Permit, type Pinned } from "../core/exchange.ts";
-import type { Injected } from "../core/ports.ts";
-import type { GuestExchange, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import type { AttachDemands, Injected } from "../core/ports.ts";
+import type { WholeBody } from "../core/whole-body.ts";
+import type { ConnectWant, GuestExchange, OutboundRequest, RequestBody, UpstreamChannel } from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import { noteParent } from "./note-parent.ts";
 import { Relay, type RetryRules, type Verdict } from "./relay.ts";
@@ -11,6 +12,9 @@ export interface SendOptions {
   readonly freshConnection: boolean;
   readonly mayRetryStale: boolean;
   readonly mayRetryLease: boolean;
+  readonly mayMeetChallenge: boolean;
+  /** The guest's body, where it is held whole. */
+  readonly held: WholeBody | null;
 }
 
 const NOTHING_INJECTED: Injected = { values: Object.freeze([]) };
@@ -38,10 +42,9 @@ export async function send(
     const noted = noteParent(line, record, parent);
     if (noted instanceof Promise) await noted;
   }
-  const connecting = line.upstream.connect(permit, pinned, {
-    fresh: options.freshConnection,
-    http2: guest.needsHttp2,
-  });
+  const demands = line.attach.demands(permit);
+  const want = wantOf(line, guest, permit, proof, demands, options);
+  const connecting = line.upstream.connect(permit, pinned, want);
   const channel = connecting instanceof Promise ? await connecting : connecting;
   record.upstream = channel.address;
   let relay: Relay;
@@ -49,28 +52,49 @@ export async function send(
     stopIfAborted(guest);
     let lease = proof instanceof Lease ? proof : null;
     // Waiting for a connection may have outlived it.
-    if (lease?.isLive(line.clock.monotonicMs()) === false) lease = await freshLease(line, permit);
+    if (lease?.isLive(line.clock.monotonicMs()) === false) {
+      // The connection was authorized by it, too.
+      if (want.identity !== null) return again(channel, options);
+      lease = await freshLease(line, permit);
+    }
     if (lease !== null) {
       record.lease = lease.id;
       record.resourceRef = lease.resourceRef;
       const admitted = line.account.admit(record);
       if (admitted instanceof Promise) await admitted;
     }
-    // From here to the write nothing is awaited: what was checked is what is sent, and to a guest that is there.
-    stopIfAborted(guest);
     const head: OutboundHead = { method: guest.method, target: guest.target, fields: guest.fields.clone() };
+    const request = outboundRequest(line, guest, permit, options.held);
     line.attach.cleanse(permit, head);
-    const injected = lease === null ? NOTHING_INJECTED : inject(line, permit, lease, head);
-    relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options));
+    let injected = NOTHING_INJECTED;
+    if (lease !== null) {
+      const injecting = inject(line, permit, lease, head, request);
+      injected = injecting instanceof Promise ? await unlessLost(line, lease, injecting) : injecting;
+    }
+    // From here to the write nothing is awaited: what was checked is what is sent, and to a guest that is there.
+    if (guest.aborted !== null) {
+      lease?.returnUse();
+      stopIfAborted(guest);
+    }
+    if (request.body !== guest.body) sayLength(head, request.body);
+    relay = new Relay(
+      line,
+      guest,
+      channel,
+      permit,
+      lease,
+      injected,
+      retryRules(guest, options),
+      request,
+      demands.answers,
+    );
     const before = record.injected;
     record.injected ||= lease !== null;
-    if (!channel.send(head, outboundRequest(line, guest, permit), relay)) {
+    if (!channel.send(head, request, relay)) {
       record.injected = before;
       lease?.returnUse();
-      giveBack(channel);
       // Whatever the request is: nothing of it was sent.
-      if (options.mayRetryStale) return "stale";
-      throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+      return again(channel, options);
     }
   } catch (thrown) {
     giveBack(channel);
@@ -78,6 +102,56 @@ export async function send(
   }
   // Awaited here: to hand a promise on from an async function costs three turns, not one.
   return await relay.verdict;
+}
+
+/** What is asked of the upstream side; the same few objects for all exchanges without a certificate. */
+function wantOf(
+  line: Line,
+  { needsHttp2 }: GuestExchange,
+  permit: Permit,
+  proof: Lease | NoLease,
+  demands: AttachDemands,
+  { freshConnection }: SendOptions,
+): ConnectWant {
+  if (demands.identity && proof instanceof Lease) {
+    const identity = line.attach.identity(permit, proof, line.clock.monotonicMs());
+    return { fresh: freshConnection, http2: needsHttp2, identity };
+  }
+  if (freshConnection) return needsHttp2 ? FRESH_HTTP2 : FRESH;
+  return needsHttp2 ? HTTP2 : ANY;
+}
+
+const ANY: ConnectWant = Object.freeze({ fresh: false, http2: false, identity: null });
+const FRESH: ConnectWant = Object.freeze({ fresh: true, http2: false, identity: null });
+const HTTP2: ConnectWant = Object.freeze({ fresh: false, http2: true, identity: null });
+const FRESH_HTTP2: ConnectWant = Object.freeze({ fresh: true, http2: true, identity: null });
+
+/** Nothing was sent: one attempt more. */
+function again(channel: UpstreamChannel, { mayRetryStale }: SendOptions): Verdict {
+  giveBack(channel);
+  if (mayRetryStale) return "stale";
+  throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+}
+
+/** A proof was waited for: the lease may have died meanwhile. */
+async function unlessLost(line: Line, lease: Lease, injecting: Promise<Injected>): Promise<Injected> {
+  try {
+    const injected = await injecting;
+    // Its use is counted already: whether it is used up says nothing here.
+    if (lease.isRevoked || line.clock.monotonicMs() >= lease.expiresAtMs)
+      throw new Denial("lease_unusable", { cause: "the lease died while its proof was made" });
+    return injected;
+  } catch (thrown) {
+    lease.returnUse();
+    throw thrown;
+  }
+}
+
+/** Another body goes out than the guest's: the head says how long it is. Whoever waited for leave to send has been given it. */
+function sayLength({ fields }: OutboundHead, { length, expectContinue }: RequestBody): void {
+  fields.dropAll("content-length");
+  if (!expectContinue) fields.dropAll("expect");
+  if (length !== "stream") fields.append("Content-Length", length === "none" ? "0" : String(length));
 }
 
 /** @throws Denial that nobody will read: the record says who ended the exchange */
@@ -93,25 +167,43 @@ async function freshLease(line: Line, permit: Permit): Promise<Lease> {
   return fresh;
 }
 
-function inject(line: Line, permit: Permit, lease: Lease, head: OutboundHead): Injected {
+function inject(
+  line: Line,
+  permit: Permit,
+  lease: Lease,
+  head: OutboundHead,
+  request: OutboundRequest,
+): Injected | Promise<Injected> {
   if (!lease.reserveUse()) throw new Denial("lease_unusable", { cause: "lease is used up" });
   try {
-    return line.attach.attach(permit, lease, head, line.clock.monotonicMs());
+    return line.attach.attach(permit, lease, head, request, line.clock.monotonicMs());
   } catch (thrown) {
     lease.returnUse();
     throw thrown;
   }
 }
 
-function outboundRequest(line: Line, guest: GuestExchange, permit: Permit): OutboundRequest {
-  const { body, upgrade, wantsTrailers } = guest;
-  return { body, upgrade, wantsTrailers, cleanseTrailers: (trailers) => line.attach.cleanseTrailers(permit, trailers) };
+function outboundRequest(line: Line, guest: GuestExchange, permit: Permit, held: WholeBody | null): OutboundRequest {
+  const { upgrade, wantsTrailers } = guest;
+  return {
+    body: held ?? guest.body,
+    upgrade,
+    filter: null,
+    wantsTrailers,
+    cleanseTrailers: (trailers) => line.attach.cleanseTrailers(permit, trailers),
+  };
 }
 
 function retryRules(guest: GuestExchange, options: SendOptions): RetryRules {
+  const isWhole = guest.body.length === "none" || options.held !== null;
   // An upgrade is such a request as well: no byte of what follows it is sent before the upstream has agreed.
   const replayable = guest.body.length === "none" && IDEMPOTENT.has(guest.method);
-  return { stale: replayable && options.mayRetryStale, lease: replayable && options.mayRetryLease };
+  return {
+    stale: replayable && options.mayRetryStale,
+    lease: replayable && options.mayRetryLease,
+    // Whatever the method: an upstream that asks for another proof has done nothing (RFC 9449 §8).
+    challenge: isWhole && options.mayMeetChallenge,
+  };
 }
 
 /** Nothing was sent: an attachment or an audit failure must not cost a good connection. */

@@ -13,28 +13,51 @@ import { Watch } from "./watch.ts";
  * longest form kept across their borders, encoded bodies decoded alongside. Until then bodies pass unseen.
  */
 export function createResponseGuard(): GuardPort {
-  const watches = new WeakMap<Injected, Watch>();
+  const watches = new WeakMap<Injected["values"], Watch>();
 
   function watchOf(injected: Injected): Watch {
-    let watch = watches.get(injected);
+    let watch = watches.get(injected.values);
     if (watch === undefined) {
       watch = new Watch(injected.values);
-      watches.set(injected, watch);
+      watches.set(injected.values, watch);
     }
     return watch;
   }
 
   return {
-    maskText: (injected, text) => (injected.values.length === 0 ? text : watchOf(injected).mask(text)),
+    maskText: (injected, text) =>
+      injected.values.length === 0 ? text : maskedOnce(injected.once, watchOf(injected).mask(text)),
 
     maskFields(injected, fields) {
       if (injected.cookieAttached === true) fields.dropAll("set-cookie");
       if (injected.values.length === 0) return 0;
       const watch = watchOf(injected);
-      if (escapesIn(fields.text) === 0 && !watch.mayHold(fields.text)) return 0;
-      return maskLines(watch, fields);
+      const isClean = escapesIn(fields.text) === 0 && !watch.mayHold(fields.text);
+      return (isClean ? 0 : maskLines(watch, fields)) + maskOnce(injected.once, fields);
     },
   };
+}
+
+/** What was made for one exchange is worth little elsewhere, and making its forms would cost more than making it: looked for as it is. */
+function maskedOnce(once: readonly string[] | undefined, text: string): string {
+  if (once === undefined) return text;
+  let masked = text;
+  for (const value of once) masked = masked.replaceAll(value, (found) => "*".repeat(found.length));
+  return masked;
+}
+
+function maskOnce(once: readonly string[] | undefined, fields: Fields): number {
+  if (once === undefined || !once.some((value) => fields.text.includes(value))) return 0;
+  let masked = 0;
+  for (let i = 0; i < fields.length; i++) {
+    if (fields.isDropped(i)) continue;
+    const value = fields.value(i);
+    const guarded = maskedOnce(once, value);
+    if (guarded === value) continue;
+    fields.replace(i, guarded);
+    masked++;
+  }
+  return masked;
 }
 
 /** Their values are digits and `chunked`, which the codec has made sure of; a mask would break the framing. */

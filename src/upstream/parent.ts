@@ -5,6 +5,8 @@ import type { UpstreamParent } from "../core/destination.ts";
 import { type Lease, type OutboundHead, type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
 import { Fields } from "../core/fields.ts";
 import type { AddressPort, AttachPort, LeasePort } from "../core/ports.ts";
+import { WholeBody } from "../core/whole-body.ts";
+import type { OutboundRequest } from "../core/wire.ts";
 import { dial, type Dialled, type DialTls, secureOver } from "./dial.ts";
 import { type ConnectLimits, connectThrough } from "./parent-connect.ts";
 import type { UpstreamTrust } from "./trust.ts";
@@ -166,7 +168,14 @@ export class Parents {
   #attach(toParent: Permit, lease: Lease, head: OutboundHead): void {
     if (!lease.reserveUse()) throw new Denial("lease_unusable", { cause: "lease is used up" });
     try {
-      this.#ports.attach.attach(toParent, lease, head, this.#ports.clock.monotonicMs());
+      const attaching = this.#ports.attach.attach(
+        toParent,
+        lease,
+        head,
+        connectRequest(),
+        this.#ports.clock.monotonicMs(),
+      );
+      if (attaching instanceof Promise) throw new Denial("lease_unusable", { cause: "a parent takes basic or bearer" });
     } catch (thrown) {
       lease.returnUse();
       throw thrown;
@@ -179,6 +188,12 @@ export class Parents {
     // RFC 9110 §15.6: it could not get there, and may get to another address. Every other refusal is meant for all of them.
     return status >= 502 && status <= 504 ? new TargetRefused(cause) : new Denial("upstream_unreachable", { cause });
   }
+}
+
+/** A CONNECT has no body, and nothing of a guest's goes with it. */
+function connectRequest(): OutboundRequest {
+  const body = new WholeBody(Buffer.alloc(0));
+  return { body, upgrade: null, filter: null, wantsTrailers: false, cleanseTrailers: () => undefined };
 }
 
 interface Way {

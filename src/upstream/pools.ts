@@ -40,6 +40,8 @@ export class UpstreamPools implements UpstreamPort {
   }
 
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
+    // A connection that presents no certificate would carry the exchange without its credential.
+    if (want.identity !== null) throw new Denial("internal", { cause: "no pool presents client certificates" });
     if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
     return this.#poolFor(permit, pinned, "").take(permit, want);
   }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
 import type { Material } from "../../src/core/material.ts";
+import { Secret } from "../../src/core/secret.ts";
 import {
   denialOf,
   destination,
@@ -14,6 +15,8 @@ import {
   permitFor,
   token,
   userpass,
+  TOOLS,
+  attachNow,
 } from "./exchange.ts";
 
 /** Each attachment with each kind of material: what goes on the wire, or why it is refused. */
@@ -24,6 +27,15 @@ const materials: Readonly<Record<Material["kind"], () => Material>> = {
   token: () => token("tok-0123456789"),
   userpass: () => userpass("robot", "pass-0123456789"),
   header: () => headerValue("Custom abc-0123456789"),
+  aws: () => ({
+    kind: "aws",
+    accessKeyId: "AKIAPOSTERN",
+    secretAccessKey: Secret.of("aws-0123456789"),
+    sessionToken: Secret.of("session-0123456789"),
+  }),
+  signing_key: () => ({ kind: "signing_key", keyId: "k1", key: Secret.of("key-0123456789") }),
+  client_certificate: () => ({ kind: "client_certificate", chain: "chain", key: Secret.of("pem-0123456789") }),
+  dpop: () => ({ kind: "dpop", token: Secret.of("dpop-0123456789"), key: null, publicJwk: "{}" }),
 };
 
 const bearer: AttachmentSpec = { as: "bearer" };
@@ -81,15 +93,20 @@ const table: readonly Row[] = [
   ["cookie", cookie, "userpass", REFUSED],
 ];
 
+/** Their secrets sign or prove: no attachment that sends texts may send them. */
+const neverTexts = (["aws", "signing_key", "client_certificate", "dpop"] as const).flatMap((kind) =>
+  [bearer, basicAs, header, query, cookie, placeholder].map((spec): Row => [spec.as, spec, kind, REFUSED]),
+);
+
 const host: Line = ["Host", "api.example.com"];
 
 describe("each attachment with each kind of material", () => {
-  test.each(table)("%s: %j with %s", (_, spec, kind, expected) => {
-    const attach = createAttachPort();
+  test.each([...table, ...neverTexts])("%s: %j with %s", (_, spec, kind, expected) => {
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([spec]));
     const head = headOf([host]);
     attach.cleanse(permit, head);
-    const denial = denialOf(() => attach.attach(permit, leaseOf(materials[kind]()), head, NOW_MS));
+    const denial = denialOf(() => attachNow(attach, permit, leaseOf(materials[kind]()), head, NOW_MS));
     if (expected === REFUSED) {
       expect(denial?.code).toBe("lease_unusable");
       expect(denial?.detail).not.toMatch(/0123456789/);
@@ -106,11 +123,11 @@ describe("each attachment with each kind of material", () => {
     ["header", "Custom abc-0123456789"],
     ["userpass", "pass-0123456789"],
   ] as const)("placeholder with %s", (kind, secret) => {
-    const attach = createAttachPort([STAND_IN]);
+    const attach = createAttachPort(TOOLS, [STAND_IN]);
     const permit = permitFor(destination([placeholder]));
     const head = headOf([host, ["authorization", `Bearer ${STAND_IN}`]]);
     attach.cleanse(permit, head);
-    attach.attach(permit, leaseOf(materials[kind]()), head, NOW_MS);
+    attachNow(attach, permit, leaseOf(materials[kind]()), head, NOW_MS);
     expect(linesOf(head)).toEqual(["Host: api.example.com", `authorization: Bearer ${secret}`]);
   });
 });
@@ -123,12 +140,14 @@ describe("what no head may hold", () => {
   test.each(broken)("material %j is refused by every attachment", (text) => {
     for (const spec of specs) {
       for (const make of kinds) {
-        const attach = createAttachPort();
+        const attach = createAttachPort(TOOLS);
         const permit = permitFor(destination([spec]));
         const head = headOf([host, ["Authorization", `Bearer ${STAND_IN}`]]);
         attach.cleanse(permit, head);
         const before = head.fields.render();
-        expect(denialOf(() => attach.attach(permit, leaseOf(make(text)), head, NOW_MS))?.code).toBe("lease_unusable");
+        expect(denialOf(() => attachNow(attach, permit, leaseOf(make(text)), head, NOW_MS))?.code).toBe(
+          "lease_unusable",
+        );
         expect(head.fields.render()).toBe(before);
       }
     }
@@ -140,58 +159,58 @@ describe("what no head may hold", () => {
     ["cookie", cookie],
     ["placeholder", placeholder],
   ])("%s refuses what has no Latin-1 byte", (_, spec) => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([spec]));
     const head = headOf([["Authorization", STAND_IN]]);
     attach.cleanse(permit, head);
-    const denial = denialOf(() => attach.attach(permit, leaseOf(token("geheim-\u4e2d")), head, NOW_MS));
+    const denial = denialOf(() => attachNow(attach, permit, leaseOf(token("geheim-\u4e2d")), head, NOW_MS));
     expect(denial?.code).toBe("lease_unusable");
   });
 
   test("basic encodes any text as UTF-8", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([basic]));
     const head = headOf([]);
-    attach.attach(permit, leaseOf(userpass("üser", "geheim-\u4e2d")), head, NOW_MS);
+    attachNow(attach, permit, leaseOf(userpass("üser", "geheim-\u4e2d")), head, NOW_MS);
     expect(linesOf(head)).toEqual([`Authorization: Basic ${base64("üser:geheim-\u4e2d")}`]);
   });
 
   test.each([" tok-0123456789", "tok-0123456789 ", "tok-0123456789\t"])("blanks at an end of %j", (text) => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([header]));
     const head = headOf([]);
-    expect(denialOf(() => attach.attach(permit, leaseOf(token(text)), head, NOW_MS))?.code).toBe("lease_unusable");
+    expect(denialOf(() => attachNow(attach, permit, leaseOf(token(text)), head, NOW_MS))?.code).toBe("lease_unusable");
   });
 
   test("a user name with a colon would end early", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([basic]));
-    const run = () => attach.attach(permit, leaseOf(userpass("a:b", "c")), headOf([]), NOW_MS);
+    const run = () => attachNow(attach, permit, leaseOf(userpass("a:b", "c")), headOf([]), NOW_MS);
     expect(denialOf(run)?.code).toBe("lease_unusable");
   });
 
   test.each(["a b", "a;b", "a,b", 'a"b', "a\\b", "ä"])("cookie value %j", (text) => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([cookie]));
-    const run = () => attach.attach(permit, leaseOf(token(text)), headOf([]), NOW_MS);
+    const run = () => attachNow(attach, permit, leaseOf(token(text)), headOf([]), NOW_MS);
     expect(denialOf(run)?.code).toBe("lease_unusable");
   });
 
   test.each(["x key", "x:key", "", "x\r\nkey"])("a field name %j that the config should have refused", (name) => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([{ as: "header", name, format: "{token}" }]));
-    const run = () => attach.attach(permit, leaseOf(token("tok-0123456789")), headOf([]), NOW_MS);
+    const run = () => attachNow(attach, permit, leaseOf(token("tok-0123456789")), headOf([]), NOW_MS);
     expect(denialOf(run)?.code).toBe("lease_unusable");
   });
 });
 
 describe("query", () => {
   const attached = (target: string, secret = "s3cr3t", name = "key") => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([{ as: "query", name }]));
     const head = headOf([], target);
     attach.cleanse(permit, head);
-    attach.attach(permit, leaseOf(token(secret)), head, NOW_MS);
+    attachNow(attach, permit, leaseOf(token(secret)), head, NOW_MS);
     return head.target;
   };
 

@@ -1,3 +1,8 @@
+import { randomBytes } from "node:crypto";
+import type { AttachTools } from "../../src/attach/attachment.ts";
+import type { AttachPort, Injected } from "../../src/core/ports.ts";
+import { WholeBody } from "../../src/core/whole-body.ts";
+import type { OutboundRequest, RequestBody } from "../../src/core/wire.ts";
 import { Authority } from "../../src/core/authority.ts";
 import { Denial, type DenialCode } from "../../src/core/denial.ts";
 import type { AttachmentSpec, Destination } from "../../src/core/destination.ts";
@@ -54,6 +59,31 @@ export const userpass = (username: string, password: string): Material => ({
   password: Secret.of(password),
 });
 export const headerValue = (text: string): Material => ({ kind: "header", value: Secret.of(text) });
+
+/** What attachments take from outside. */
+export const TOOLS: AttachTools = {
+  clock: { monotonicMs: () => NOW_MS, wallMs: () => Date.parse("2030-01-02T03:04:05Z") },
+  randomBytes,
+};
+
+/** A request without a body, beside its head. */
+export function requestOf(body: RequestBody = new WholeBody(Buffer.alloc(0))): OutboundRequest {
+  return { body, upgrade: null, filter: null, wantsTrailers: false, cleanseTrailers: () => undefined };
+}
+
+/** `attach` where nothing is waited for. */
+export function attachNow(
+  attach: AttachPort,
+  permit: Permit,
+  lease: Lease,
+  head: OutboundHead,
+  nowMs: number,
+  request = requestOf(),
+): Injected {
+  const injected = attach.attach(permit, lease, head, request, nowMs);
+  if (injected instanceof Promise) throw new Error("this attachment is to be waited for");
+  return injected;
+}
 
 export type Line = readonly [string, string];
 

@@ -1,7 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
-import { destination, headOf, leaseOf, type Line, linesOf, NOW_MS, permitFor, token } from "./exchange.ts";
+import {
+  destination,
+  headOf,
+  leaseOf,
+  type Line,
+  linesOf,
+  NOW_MS,
+  permitFor,
+  token,
+  TOOLS,
+  attachNow,
+} from "./exchange.ts";
 
 /** What a hostile guest says in the place of a credential never leaves, whether or not one follows. */
 
@@ -15,12 +26,12 @@ const SPECS: Readonly<Record<string, AttachmentSpec>> = {
 };
 
 function cleansed(spec: AttachmentSpec, lines: readonly Line[], target = "/p", dropHeaders: readonly string[] = []) {
-  const attach = createAttachPort();
+  const attach = createAttachPort(TOOLS);
   const permit = permitFor(destination([spec], { dropHeaders }));
   const head = headOf(lines, target);
   attach.cleanse(permit, head);
   const bare = { lines: linesOf(head), target: head.target };
-  attach.attach(permit, leaseOf(token(SECRET)), head, NOW_MS);
+  attachNow(attach, permit, leaseOf(token(SECRET)), head, NOW_MS);
   return { bare, lines: linesOf(head), target: head.target };
 }
 
@@ -63,7 +74,7 @@ describe("fields", () => {
   });
 
   test("drop_headers go to a destination without a credential", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([], { credential: null, dropHeaders: ["x-api-key"] }));
     const head = headOf(evil);
     attach.cleanse(permit, head);
@@ -71,7 +82,7 @@ describe("fields", () => {
   });
 
   test("report mode: injected names go although no credential follows", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const permit = permitFor(destination([SPECS["bearer"] as AttachmentSpec]), "path_not_allowed");
     const head = headOf(evil);
     attach.cleanse(permit, head);

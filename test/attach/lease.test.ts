@@ -1,7 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
-import { codeOf, destination, headOf, leaseOf, linesOf, NOW_MS, permitFor, token, userpass } from "./exchange.ts";
+import {
+  codeOf,
+  destination,
+  headOf,
+  leaseOf,
+  linesOf,
+  NOW_MS,
+  permitFor,
+  token,
+  userpass,
+  TOOLS,
+  attachNow,
+} from "./exchange.ts";
 
 /** Which lease may be attached, and what is remembered with it. */
 
@@ -29,39 +41,39 @@ describe("a lease that may not be used leaves the head as it is", () => {
   ] as const;
 
   test.each(cases)("%s", (_, lease, against, nowMs) => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const head = headOf([["Accept", "*/*"]]);
-    expect(codeOf(() => attach.attach(against, lease(), head, nowMs))).toBe("lease_unusable");
+    expect(codeOf(() => attachNow(attach, against, lease(), head, nowMs))).toBe("lease_unusable");
     expect(linesOf(head)).toEqual(["Accept: */*"]);
     expect(head.target).toBe("/v1/items");
   });
 
   test("what was rendered before does not outlive it", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const lease = live();
-    attach.attach(permit, lease, headOf([]), NOW_MS);
-    expect(codeOf(() => attach.attach(permit, lease, headOf([]), NOW_MS + 60_000))).toBe("lease_unusable");
+    attachNow(attach, permit, lease, headOf([]), NOW_MS);
+    expect(codeOf(() => attachNow(attach, permit, lease, headOf([]), NOW_MS + 60_000))).toBe("lease_unusable");
     lease.revoke();
-    expect(codeOf(() => attach.attach(permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
+    expect(codeOf(() => attachNow(attach, permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
   });
 
   test("zeroed material is gone, rendered before or not", () => {
     const material = token("tok-0123456789");
     const lease = leaseOf(material);
-    const attach = createAttachPort();
-    attach.attach(permit, lease, headOf([]), NOW_MS);
+    const attach = createAttachPort(TOOLS);
+    attachNow(attach, permit, lease, headOf([]), NOW_MS);
     if (material.kind === "token") material.token.zero();
-    expect(codeOf(() => attach.attach(permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
-    expect(codeOf(() => createAttachPort().attach(permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
+    expect(codeOf(() => attachNow(attach, permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
+    expect(codeOf(() => attachNow(createAttachPort(TOOLS), permit, lease, headOf([]), NOW_MS))).toBe("lease_unusable");
   });
 });
 
 describe("what is remembered", () => {
   test("one frozen list for one lease and destination, longest first", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const lease = leaseOf(token("tok 0123456789"));
-    const first = attach.attach(permit, lease, headOf([]), NOW_MS);
-    const second = attach.attach(permitFor(to), lease, headOf([]), NOW_MS);
+    const first = attachNow(attach, permit, lease, headOf([]), NOW_MS);
+    const second = attachNow(attach, permitFor(to), lease, headOf([]), NOW_MS);
     expect(second).toBe(first);
     expect(second.values).toBe(first.values);
     expect(Object.isFrozen(first.values)).toBe(true);
@@ -74,31 +86,31 @@ describe("what is remembered", () => {
   });
 
   test("another lease or another destination has its own", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const lease = leaseOf(token("tok-0123456789"));
-    const first = attach.attach(permit, lease, headOf([]), NOW_MS);
-    const fresh = attach.attach(permit, leaseOf(token("tok-fresh-01234")), headOf([]), NOW_MS);
+    const first = attachNow(attach, permit, lease, headOf([]), NOW_MS);
+    const fresh = attachNow(attach, permit, leaseOf(token("tok-fresh-01234")), headOf([]), NOW_MS);
     expect(fresh.values).toContain("tok-fresh-01234");
     expect(fresh.values).not.toContain("tok-0123456789");
     const other = permitFor(destination([{ as: "header", name: "x-key", format: "k={token}" }]));
     const head = headOf([]);
-    expect(attach.attach(other, lease, head, NOW_MS).values).toEqual(["k=tok-0123456789", "tok-0123456789"]);
+    expect(attachNow(attach, other, lease, head, NOW_MS).values).toEqual(["k=tok-0123456789", "tok-0123456789"]);
     expect(linesOf(head)).toEqual(["x-key: k=tok-0123456789"]);
-    expect(attach.attach(permit, lease, headOf([]), NOW_MS)).toBe(first);
+    expect(attachNow(attach, permit, lease, headOf([]), NOW_MS)).toBe(first);
   });
 
   test("of basic: the pair, its base64 and the password", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const basic = permitFor(destination([{ as: "basic", username: null }]));
-    const { values } = attach.attach(basic, leaseOf(userpass("robot", "pass-01234")), headOf([]), NOW_MS);
+    const { values } = attachNow(attach, basic, leaseOf(userpass("robot", "pass-01234")), headOf([]), NOW_MS);
     const encoded = Buffer.from("robot:pass-01234").toString("base64");
     expect(values).toEqual([`Basic ${encoded}`, encoded, "robot:pass-01234", "pass-01234"]);
   });
 
   test("that a cookie was attached", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     const cookie = permitFor(destination([{ as: "cookie", name: "session" }]));
-    expect(attach.attach(cookie, leaseOf(token("tok-01234")), headOf([]), NOW_MS).cookieAttached).toBe(true);
-    expect(attach.attach(permit, leaseOf(token("tok-01234")), headOf([]), NOW_MS).cookieAttached).toBeUndefined();
+    expect(attachNow(attach, cookie, leaseOf(token("tok-01234")), headOf([]), NOW_MS).cookieAttached).toBe(true);
+    expect(attachNow(attach, permit, leaseOf(token("tok-01234")), headOf([]), NOW_MS).cookieAttached).toBeUndefined();
   });
 });

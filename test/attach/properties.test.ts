@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { createAttachPort } from "../../src/attach/attach.ts";
 import { rewriteQuery } from "../../src/attach/query-string.ts";
 import type { AttachmentSpec } from "../../src/core/destination.ts";
-import type { Material } from "../../src/core/material.ts";
+import { type Material, secretsOf } from "../../src/core/material.ts";
+import type { Secret } from "../../src/core/secret.ts";
 import { scanRequestHead } from "../../src/http1/head.ts";
 import {
   denialOf,
@@ -16,6 +17,8 @@ import {
   permitFor,
   token,
   userpass,
+  TOOLS,
+  attachNow,
 } from "./exchange.ts";
 
 /** Whatever a guest sends and custody issues: what leaves is read back by the strict codec and judged. */
@@ -74,11 +77,11 @@ const specs: readonly AttachmentSpec[] = [
 
 /** Sends it through `cleanse` and `attach` and reads back what would be on the wire. */
 function exchange(spec: AttachmentSpec, issued: Material, guest: readonly Line[], raw: string) {
-  const attach = createAttachPort(["sk-postern-known"]);
+  const attach = createAttachPort(TOOLS, ["sk-postern-known"]);
   const permit = permitFor(destination([spec]));
   const head = headOf(guest, raw);
   attach.cleanse(permit, head);
-  const denial = denialOf(() => attach.attach(permit, leaseOf(issued), head, NOW_MS));
+  const denial = denialOf(() => attachNow(attach, permit, leaseOf(issued), head, NOW_MS));
   const wire = `GET ${head.target} HTTP/1.1\r\n${head.fields.render()}\r\n`;
   const read = scanRequestHead(Buffer.from(wire, "latin1"), LIMITS);
   if (read === null) throw new Error("the head on the wire has no end");
@@ -86,8 +89,7 @@ function exchange(spec: AttachmentSpec, issued: Material, guest: readonly Line[]
 }
 
 const plainLines = (guest: readonly Line[]) => guest.map(([name, value]) => `${name}: ${value}`);
-const secretIn = (issued: Material) =>
-  (issued.kind === "token" ? issued.token : issued.kind === "userpass" ? issued.password : issued.value).reveal();
+const secretIn = (issued: Material) => (secretsOf(issued)[0] as Secret).reveal();
 
 /** The one line that must be there. */
 function expectedField(spec: AttachmentSpec, issued: Material): string {

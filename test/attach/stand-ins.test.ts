@@ -13,6 +13,8 @@ import {
   permitFor,
   token,
   userpass,
+  TOOLS,
+  attachNow,
 } from "./exchange.ts";
 
 /** A stand-in is replaced at home and leaves nowhere else. */
@@ -38,11 +40,11 @@ const plain = destination([], { credential: null });
 const bearer = destination([{ as: "bearer" }]);
 
 function sent(lines: readonly Line[], target = "/p", to = own, material = token(SECRET)) {
-  const attach = createAttachPort(KNOWN);
+  const attach = createAttachPort(TOOLS, KNOWN);
   const permit = permitFor(to);
   const head = headOf(lines, target);
   attach.cleanse(permit, head);
-  attach.attach(permit, leaseOf(material), head, NOW_MS);
+  attachNow(attach, permit, leaseOf(material), head, NOW_MS);
   return { lines: linesOf(head), target: head.target };
 }
 
@@ -126,7 +128,7 @@ describe("at home", () => {
 
 describe("astray", () => {
   const code = (lines: readonly Line[], target: string, to = own, wouldDeny: "path_not_allowed" | null = null) => {
-    const attach = createAttachPort(KNOWN);
+    const attach = createAttachPort(TOOLS, KNOWN);
     return codeOf(() => attach.cleanse(permitFor(to, wouldDeny), headOf(lines, target)));
   };
   const disguises: readonly (readonly [string, (standIn: string) => string])[] = [
@@ -188,7 +190,7 @@ describe("astray", () => {
     expect(code([["Authorization", `Bearer ${OTHER}`]], "/p", bearer)).toBe("no denial");
     const head = headOf([["Proxy-Authorization", OTHER]]);
     head.fields.drop(0);
-    expect(codeOf(() => createAttachPort(KNOWN).cleanse(permitFor(plain), head))).toBe("no denial");
+    expect(codeOf(() => createAttachPort(TOOLS, KNOWN).cleanse(permitFor(plain), head))).toBe("no denial");
   });
 
   test("a field name can hold one", () => {
@@ -215,7 +217,7 @@ describe("astray", () => {
   });
 
   test("a trailer is looked at like a head, where nothing is ever replaced", () => {
-    const attach = createAttachPort(KNOWN);
+    const attach = createAttachPort(TOOLS, KNOWN);
     const trailers = (lines: readonly Line[]) => {
       const { fields } = headOf(lines);
       attach.cleanseTrailers(permitFor(own), fields);
@@ -237,7 +239,7 @@ describe("a policy reload", () => {
     codeOf(() => attach.cleanse(permitFor(to), headOf([["X", text]])));
 
   test("swaps the set", () => {
-    const attach = createAttachPort();
+    const attach = createAttachPort(TOOLS);
     expect(strays(attach)).toBe("no denial");
     attach.setStandIns(KNOWN);
     expect(strays(attach)).toBe("placeholder_stray");
@@ -246,7 +248,7 @@ describe("a policy reload", () => {
   });
 
   test("an exchange that still holds the old destination knows its stand-in", () => {
-    const attach = createAttachPort([OWN]);
+    const attach = createAttachPort(TOOLS, [OWN]);
     expect(strays(attach, own, OWN)).toBe("placeholder_stray");
     attach.setStandIns([]);
     expect(strays(attach, own, OWN)).toBe("placeholder_stray");

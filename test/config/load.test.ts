@@ -83,6 +83,7 @@ describe("what a config becomes", () => {
             name: "t",
             kind: "token",
             username: "u",
+            keyId: null,
             source: { from: "exec", command: ["/etc/postern/mint", "a"], timeoutMs: 700 },
             hosts: ["*.example.com:443"],
             tenants: ["acme"],

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type IssueEvent, LeaseRefusal } from "../../src/core/custody.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
-import { secretOf } from "../../src/core/material.ts";
+import { secretOf } from "./support/secret-of.ts";
 import { freePorts, type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
 import { run } from "../house/support/run.ts";
 import { makeCustodyTls } from "./support/custody-tls.ts";

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { CustodyPort } from "../../src/core/custody.ts";
 import { EmbeddedCustody } from "../../src/custody/embedded.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
-import { secretOf } from "../../src/core/material.ts";
+import { secretOf } from "./support/secret-of.ts";
 import { realClock } from "./support/clocks.ts";
 import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";

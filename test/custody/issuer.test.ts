@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { LeaseRequest } from "../../src/core/custody.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { Caller } from "../../src/custody/issuer.ts";
-import { secretOf } from "../../src/core/material.ts";
+import { secretOf } from "./support/secret-of.ts";
 import { ManualClock } from "./support/clocks.ts";
 import { denialOf } from "./support/denials.ts";
 import { entryOf, issuing, type IssuingOptions, ROOT } from "./support/issuing.ts";
@@ -226,7 +226,7 @@ describe("a catalogue that is replaced", () => {
     });
     const [key, b, c] = ["key", "b", "c"].map((name) => issuer.catalogue.find(name));
     const closed: string[] = [];
-    for (const item of [key, b, c]) if (item !== undefined) item.source.close = () => void closed.push(item.entry.name);
+    for (const item of [key, b, c]) if (item !== undefined) item.minter.close = () => void closed.push(item.entry.name);
     const entries = [entryOf({ hosts: ["other.example.com:443"] }), entryOf({ name: "b" })];
     issuer.useCatalogue(issuer.catalogue.succeededBy(entries, context(environment, clock)));
     expect(issuer.catalogue.find("b")).toBe(b);
@@ -242,9 +242,9 @@ describe("a catalogue that is replaced", () => {
     const root = Secret.of(ROOT);
     const item = issuer.catalogue.find("key");
     if (item === undefined) throw new Error("the catalogue has it");
-    item.source.read = async () => {
+    item.minter.mint = async () => {
       issuer.useCatalogue(issuer.catalogue.succeededBy(entries, context(environment, clock)));
-      return { username: null, secret: root, expiresAtMs: null };
+      return { material: { kind: "token", token: root }, expiresAtMs: null, release: null };
     };
     expect(await denialOf(() => issue())).toMatchObject(refusal);
     expect(audit.events.map(({ type }) => type)).toEqual(["lease_refused"]);

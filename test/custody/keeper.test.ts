@@ -4,7 +4,7 @@ import { Denial } from "../../src/core/denial.ts";
 import type { Lease } from "../../src/core/exchange.ts";
 import { LeaseKeeper } from "../../src/custody/keeper.ts";
 import type { KeeperOptions } from "../../src/custody/keeper-options.ts";
-import { secretOf } from "../../src/core/material.ts";
+import { secretOf } from "./support/secret-of.ts";
 import { ManualClock } from "./support/clocks.ts";
 import { denialCodeOf, denialOf } from "./support/denials.ts";
 import { FakeCustody, gate } from "./support/fake-custody.ts";

@@ -381,13 +381,13 @@ describe("changed while it runs", () => {
     const { server, port, issuer } = await serve();
     const item = issuer.catalogue.find("key");
     if (item === undefined) throw new Error("the catalogue has it");
-    const read = item.source.read.bind(item.source);
+    const mint = item.minter.mint.bind(item.minter);
     const reading = gate();
     const go = gate();
-    item.source.read = async (fresh) => {
+    item.minter.mint = async (...ask) => {
       reading.open();
       await go.opened;
-      return read(fresh);
+      return mint(...ask);
     };
     const agent = new Agent({ keepAlive: true });
     closers.push(() => agent.destroy());

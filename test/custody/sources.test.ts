@@ -3,11 +3,10 @@ import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { CredentialKind } from "../../src/core/credential.ts";
 import { EnvSource } from "../../src/custody/sources/env.ts";
 import { ExecSource } from "../../src/custody/sources/exec.ts";
 import { FileSource } from "../../src/custody/sources/file.ts";
-import { type CredentialSource, SourceError } from "../../src/custody/sources/source.ts";
+import { type CredentialSource, type RootShape, SourceError } from "../../src/custody/sources/source.ts";
 import { ManualClock, realClock } from "./support/clocks.ts";
 
 let directory = "";
@@ -224,12 +223,8 @@ describe("file", () => {
 });
 
 describe("exec", () => {
-  const exec = (
-    command: readonly string[],
-    kind: CredentialKind = "token",
-    clock = new ManualClock(),
-    timeoutMs = 20_000,
-  ) => new ExecSource({ command, timeoutMs }, kind, { clock, environment: process.env });
+  const exec = (command: readonly string[], kind: RootShape = "token", clock = new ManualClock(), timeoutMs = 20_000) =>
+    new ExecSource({ command, timeoutMs }, kind, { clock, environment: process.env });
   const printing = async (answer: unknown) => [await helper(`console.log(${JSON.stringify(JSON.stringify(answer))})`)];
   const SECRET = "helper-secret-77aa";
 

@@ -8,7 +8,7 @@ import type { Material } from "../../src/core/material.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { materialFitsWire } from "../../src/custody/material-text.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
-import { secretOf } from "../../src/core/material.ts";
+import { secretOf } from "./support/secret-of.ts";
 import {
   decodeLeaseGrant,
   decodeLeaseRequest,

@@ -407,7 +407,7 @@ describe("the parent's own lease and address", () => {
     const way = await start();
     const authority = Authority.parse(`api.test:${plain.port}`, null) as Authority;
     const name = PinnedName.check(authority);
-    const want = { fresh: false, http2: false };
+    const want = { fresh: false, http2: false, identity: null };
     await expect(async () => await way.pools.connect(way.permit(), name, want)).rejects.toMatchObject({
       code: "internal",
     });

@@ -143,6 +143,7 @@ describe("a connection is not used again", () => {
       {
         body: wholeBody("GET /smuggled HTTP/1.1\r\n\r\n"),
         upgrade: null,
+        filter: null,
         wantsTrailers: false,
         cleanseTrailers: () => undefined,
       },

@@ -127,6 +127,7 @@ async function upload(isTls: boolean, answer: string, first = 1000, rest = 1000)
           resume: () => undefined,
         },
         upgrade: null,
+        filter: null,
         wantsTrailers: false,
         cleanseTrailers: () => undefined,
       },

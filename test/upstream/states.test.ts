@@ -111,7 +111,11 @@ async function run(errands: readonly Errand[], maxConnections: number): Promise<
     await Promise.all(
       takers.map((taker) =>
         taker.run(() =>
-          pools.connect(permit, PinnedAddress.check(authority, ["127.0.0.1"]), { fresh: taker.fresh, http2: false }),
+          pools.connect(permit, PinnedAddress.check(authority, ["127.0.0.1"]), {
+            fresh: taker.fresh,
+            http2: false,
+            identity: null,
+          }),
         ),
       ),
     );
@@ -175,7 +179,13 @@ class Taker implements AnswerSink {
     });
     const head = { method: body === "none" ? "GET" : "POST", target: `/${mood}/${this.#id}`, fields: this.#fields() };
     const upgrade = mood === "switches" && body === "none" ? ("websocket" as const) : null;
-    const request = { body: bodyOf(body), upgrade, wantsTrailers: false, cleanseTrailers: () => undefined };
+    const request = {
+      body: bodyOf(body),
+      upgrade,
+      filter: null,
+      wantsTrailers: false,
+      cleanseTrailers: () => undefined,
+    };
     if (!channel.send(head, request, this)) {
       this.#ended("not sent");
       channel.release();

@@ -1,4 +1,5 @@
 import { DeadlineSweep } from "../../core/deadline.ts";
+import { ByteBudget } from "../../core/byte-budget.ts";
 import type { SessionClaims } from "../../core/exchange.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
@@ -104,7 +105,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
   undo.add(() => custodies.close());
-  const attach = createAttachPort();
+  const attach = createAttachPort({ clock, randomBytes });
   const metrics = new Metrics({
     version: system.version,
     custodies: config.custodies.map(({ name }) => name),
@@ -167,6 +168,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     leases: keeper,
     attach,
     guard: createResponseGuard(),
+    heldBodies: new ByteBudget(limits.heldBodyBytes),
     account,
     upstream: new UpstreamPools(
       trust,

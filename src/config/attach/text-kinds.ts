@@ -12,6 +12,5 @@ export function isText({ kind }: CredentialEntry, needs: (text: string) => void)
 
 /** The same where a user name has no place. */
 export function onlyOneText(entry: CredentialEntry, needs: (text: string) => void): void {
-  if (isText(entry, needs) && entry.kind === "userpass")
-    needs("needs a token: write another `as:` or `kind: token`");
+  if (isText(entry, needs) && entry.kind === "userpass") needs("needs a token: write another `as:` or `kind: token`");
 }

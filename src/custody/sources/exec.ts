@@ -1,7 +1,6 @@
-import type { CredentialKind } from "../../core/credential.ts";
 import type { Clock } from "../../core/clock.ts";
 import { runHelper } from "./run-helper.ts";
-import { copyOf, type CredentialSource, type SourceContext, type SourceReading } from "./source.ts";
+import { copyOf, type CredentialSource, type RootShape, type SourceContext, type SourceReading } from "./source.ts";
 
 /** What a helper may see of the environment; the roots of other credentials are not among it. */
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -20,7 +19,7 @@ export class ExecSource implements CredentialSource {
   readonly reference: string;
   readonly timeoutMs: number;
   readonly #command: readonly string[];
-  readonly #kind: CredentialKind;
+  readonly #kind: RootShape;
   readonly #clock: Clock;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #closing = new AbortController();
@@ -29,7 +28,7 @@ export class ExecSource implements CredentialSource {
 
   constructor(
     spec: { readonly command: readonly string[]; readonly timeoutMs: number },
-    kind: CredentialKind,
+    kind: RootShape,
     context: Pick<SourceContext, "clock" | "environment">,
   ) {
     this.#command = spec.command;

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import type { Clock } from "../../core/clock.ts";
-import type { CredentialKind } from "../../core/credential.ts";
 import { Secret } from "../../core/secret.ts";
-import { SourceError, type SourceReading } from "./source.ts";
+import { type RootShape, SourceError, type SourceReading } from "./source.ts";
 
 const text = z.string().min(1);
 const expiry = {
@@ -31,7 +30,7 @@ const ANSWERS = {
     .transform(({ value, ...rest }): Answer => ({ secret: value, ...rest })),
 };
 
-const SHAPES: Record<CredentialKind, string> = {
+const SHAPES: Record<RootShape, string> = {
   token: '{"token": "..."}',
   userpass: '{"username": "...", "password": "..."}',
   header: '{"value": "..."}',
@@ -42,7 +41,7 @@ const SHAPES: Record<CredentialKind, string> = {
  * @param where names the helper in errors
  * @throws SourceError; its text holds nothing of the output, because a JSON error would quote it
  */
-export function readHelperAnswer(output: string, kind: CredentialKind, where: string, clock: Clock): SourceReading {
+export function readHelperAnswer(output: string, kind: RootShape, where: string, clock: Clock): SourceReading {
   const parsed = ANSWERS[kind].safeParse(parseJson(output));
   if (!parsed.success) {
     const at = parsed.error.issues[0]?.path.join(".") ?? "";

@@ -2,7 +2,7 @@ import type { CredentialEntry } from "../../core/credential.ts";
 import { EnvSource } from "./env.ts";
 import { ExecSource } from "./exec.ts";
 import { FileSource } from "./file.ts";
-import type { CredentialSource, SourceContext } from "./source.ts";
+import { type CredentialSource, rootShapeOf, type SourceContext } from "./source.ts";
 
 /** The source of a catalogue entry. Nothing is read yet. */
 export function openSource({ source, kind }: CredentialEntry, context: SourceContext): CredentialSource {
@@ -12,6 +12,6 @@ export function openSource({ source, kind }: CredentialEntry, context: SourceCon
     case "file":
       return new FileSource(source.path, context);
     case "exec":
-      return new ExecSource(source, kind, context);
+      return new ExecSource(source, rootShapeOf(kind), context);
   }
 }

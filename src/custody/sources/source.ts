@@ -1,4 +1,5 @@
 import type { Clock } from "../../core/clock.ts";
+import type { CredentialKind } from "../../core/credential.ts";
 import { Secret } from "../../core/secret.ts";
 
 /** Where custody reads the root of a credential. One contract test holds every source to this. */
@@ -24,6 +25,13 @@ export interface SourceReading {
   readonly secret: Secret;
   /** Monotonic ms from which on the root is dead, or `null` when the source tells none. */
   readonly expiresAtMs: number | null;
+}
+
+/** How a root is told where it has more than one part: a root of any other kind of credential is one text, as a token is. */
+export type RootShape = "token" | "userpass" | "header";
+
+export function rootShapeOf(kind: CredentialKind): RootShape {
+  return kind === "userpass" || kind === "header" ? kind : "token";
 }
 
 /** Each reader zeroes what it got: those who share one reading get a copy each. */

@@ -38,6 +38,7 @@ export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry 
     name: "key",
     kind: "token",
     username: null,
+    keyId: null,
     source: { from: "env", variable: "ROOT" },
     hosts: ["api.example.com:443"],
     tenants: null,

@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import { createAttachPort } from "../../../src/attach/attach.ts";
 import type { Clock } from "../../../src/core/clock.ts";
+import { ByteBudget } from "../../../src/core/byte-budget.ts";
 import { DeadlineSweep } from "../../../src/core/deadline.ts";
 import type { Destination } from "../../../src/core/destination.ts";
 import { Lease, Permit, PinnedAddress, Session } from "../../../src/core/exchange.ts";
@@ -78,8 +80,9 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
   const joined: Line = {
     ...portsFor({ ...DESTINATION, ...options.destination }, clock, records, leases, options.maxUses ?? null),
     clock,
-    attach: createAttachPort(),
+    attach: createAttachPort({ clock, randomBytes }),
     guard: createResponseGuard(),
+    heldBodies: new ByteBudget(64 * 1024 * 1024),
     upstream: new UpstreamPools(new UpstreamTrust([]), {
       clock,
       sweep,

@@ -65,7 +65,7 @@ export class Pooled {
   }
 
   connect(want: Partial<ConnectWant> = {}): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#pools.connect(this.#permit, this.#pinned, { fresh: false, http2: false, ...want });
+    return this.#pools.connect(this.#permit, this.#pinned, { fresh: false, http2: false, identity: null, ...want });
   }
 
   /** One whole exchange. @throws Denial when no connection could be had */
@@ -80,7 +80,13 @@ export class Pooled {
     const { method = "GET", target = "/", fields = [], body = NO_BODY, upgrade = null, edit } = asked;
     const head = { method, target, fields: Fields.of([["Host", "api.test"], ...fields]) };
     edit?.(head.fields);
-    const request = { body, upgrade, wantsTrailers: asked.wantsTrailers ?? false, cleanseTrailers: () => undefined };
+    const request = {
+      body,
+      upgrade,
+      filter: null,
+      wantsTrailers: asked.wantsTrailers ?? false,
+      cleanseTrailers: () => undefined,
+    };
     answer.isSent = channel.send(head, request, answer);
     return answer;
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createAttachPort } from "../../../src/attach/attach.ts";
 import { Authority } from "../../../src/core/authority.ts";
 import type { Clock } from "../../../src/core/clock.ts";
@@ -112,7 +113,7 @@ export function wayThrough(options: WayOptions): Way {
     permitFor: permitForParent,
     trust,
     limits,
-    attach: createAttachPort(),
+    attach: createAttachPort({ clock, randomBytes }),
     addresses: {
       async pin(permit) {
         if (way.pinDenial !== null) throw new Denial(way.pinDenial, { cause: "said by the test" });
@@ -168,7 +169,8 @@ export function wayThrough(options: WayOptions): Way {
       options.connectBy === "name" && authority.ip === null
         ? PinnedName.check(authority)
         : PinnedAddress.check(authority, options.addresses ?? ["127.0.0.1"]),
-    connect: async (id, fresh = false) => await pools.connect(way.permit(id), way.pinned(), { fresh, http2: false }),
+    connect: async (id, fresh = false) =>
+      await pools.connect(way.permit(id), way.pinned(), { fresh, http2: false, identity: null }),
     get: async (id) => await exchange(await way.connect(id)),
     open: () => open,
     sweep: () => sweep.sweep(Number.MAX_SAFE_INTEGER),
@@ -185,6 +187,7 @@ export function exchange(channel: UpstreamChannel): Promise<string> {
       {
         body: { length: "none", expectContinue: false, start: () => undefined, resume: () => undefined },
         upgrade: null,
+        filter: null,
         wantsTrailers: false,
         cleanseTrailers: () => undefined,
       },

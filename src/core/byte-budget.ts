@@ -1,0 +1,36 @@
+/**
+ * How many bytes the edge holds for others, in all and for each of them: what would be more is refused, so that nothing that
+ * guests send makes the edge grow.
+ */
+export class ByteBudget {
+  readonly #mostBytes: number;
+  readonly #mostBytesEach: number;
+  readonly #held = new Map<string, number>();
+  #heldBytes = 0;
+
+  /** @param mostBytes in all; one of them gets a quarter at most */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+    this.#mostBytesEach = Math.ceil(mostBytes / 4);
+  }
+
+  /** @returns `false` when that is more than there may be: nothing was taken then */
+  take(who: string, bytes: number): boolean {
+    const held = (this.#held.get(who) ?? 0) + bytes;
+    if (held > this.#mostBytesEach || this.#heldBytes + bytes > this.#mostBytes) return false;
+    this.#held.set(who, held);
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  give(who: string, bytes: number): void {
+    const held = (this.#held.get(who) ?? 0) - bytes;
+    if (held > 0) this.#held.set(who, held);
+    else this.#held.delete(who);
+    this.#heldBytes -= bytes;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+}

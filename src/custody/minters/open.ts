@@ -1,0 +1,17 @@
+import type { CredentialEntry } from "../../core/credential.ts";
+import { openSource } from "../sources/open.ts";
+import type { SourceContext } from "../sources/source.ts";
+import type { Minter } from "./minter.ts";
+import { StaticMinter } from "./static.ts";
+
+/** The minter of a catalogue entry, over its source. Nothing is read yet. */
+export function openMinter(entry: CredentialEntry, context: SourceContext): OpenMinter {
+  const source = openSource(entry, context);
+  return { minter: new StaticMinter(entry, source), reference: source.reference };
+}
+
+export interface OpenMinter {
+  readonly minter: Minter;
+  /** Canonical reference of the root. */
+  readonly reference: string;
+}

@@ -1,0 +1,124 @@
+import type { ByteBudget } from "../core/byte-budget.ts";
+import { Denial } from "../core/denial.ts";
+import { Fields } from "../core/fields.ts";
+import type { AnswerHead, BodySink, GuestExchange } from "../core/wire.ts";
+import { WholeBody } from "../core/whole-body.ts";
+
+const FIRST_BYTES = 4096;
+
+/**
+ * Takes a request body in whole, for attachments that must know it before the head is written. Where the guest waits for leave
+ * to send it, leave is given: nothing is asked of the upstream before.
+ * @param mostBytes more than that is refused, by what the head says where it says something
+ * @param owner whose share of the budget it is; `release` gives it back
+ * @throws Denial `body_too_large`, `body_buffer_full`, or what broke the body off
+ */
+export async function holdBody(
+  guest: GuestExchange,
+  mostBytes: number,
+  budget: ByteBudget,
+  owner: string,
+): Promise<Held> {
+  const { length, expectContinue } = guest.body;
+  if (length === "none") return { body: new WholeBody(NOTHING), release: () => undefined };
+  if (typeof length === "number" && length > mostBytes) throw tooLarge(mostBytes);
+  const holder = new Holder(mostBytes, budget, owner);
+  try {
+    if (expectContinue) guest.interim(CONTINUE);
+    guest.body.start(holder);
+    return { body: await holder.whole, release: () => holder.release() };
+  } catch (thrown) {
+    holder.release();
+    throw thrown;
+  }
+}
+
+export interface Held {
+  readonly body: WholeBody;
+  /** The exchange is over. */
+  readonly release: () => void;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** RFC 9110 §15.2.1. */
+const CONTINUE: AnswerHead = {
+  status: 100,
+  reason: "Continue",
+  fields: Fields.of([]),
+  length: "none",
+  announcedTrailers: [],
+};
+
+/** Grows by doubling with what has arrived, never with what was announced, and copies: a slice would keep its whole segment. */
+class Holder implements BodySink {
+  readonly whole: Promise<WholeBody>;
+  readonly #mostBytes: number;
+  readonly #budget: ByteBudget;
+  readonly #owner: string;
+  #bytes: Buffer = NOTHING;
+  #length = 0;
+  #resolve!: (body: WholeBody) => void;
+  #reject!: (denial: Denial) => void;
+  #failed = false;
+
+  constructor(mostBytes: number, budget: ByteBudget, owner: string) {
+    this.#mostBytes = mostBytes;
+    this.#budget = budget;
+    this.#owner = owner;
+    this.whole = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  bodyData(chunk: Buffer): void {
+    if (this.#failed) return;
+    const length = this.#length + chunk.length;
+    if (length > this.#mostBytes) {
+      this.#fail(tooLarge(this.#mostBytes));
+      return;
+    }
+    if (length > this.#bytes.length && !this.#grow(length)) {
+      this.#fail(new Denial("body_buffer_full", { cause: `${this.#budget.heldBytes} bytes are held` }));
+      return;
+    }
+    chunk.copy(this.#bytes, this.#length);
+    this.#length = length;
+  }
+
+  bodyEnd(trailers: Fields | null): void {
+    if (!this.#failed) this.#resolve(new WholeBody(this.#bytes.subarray(0, this.#length), trailers));
+  }
+
+  bodyFlush(): boolean {
+    // What comes after a failure is read no further: the refusal closes the connection.
+    return !this.#failed;
+  }
+
+  bodyBroken(denial: Denial): void {
+    this.#fail(denial);
+  }
+
+  release(): void {
+    this.#budget.give(this.#owner, this.#bytes.length);
+    this.#bytes = NOTHING;
+  }
+
+  #grow(length: number): boolean {
+    const size = Math.min(this.#mostBytes, Math.max(FIRST_BYTES, this.#bytes.length * 2, length));
+    if (!this.#budget.take(this.#owner, size - this.#bytes.length)) return false;
+    const grown = Buffer.allocUnsafeSlow(size);
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
+    return true;
+  }
+
+  #fail(denial: Denial): void {
+    this.#failed = true;
+    this.#reject(denial);
+  }
+}
+
+function tooLarge(mostBytes: number): Denial {
+  return new Denial("body_too_large", { cause: `the body has more than ${mostBytes} bytes` });
+}
