@@ -32,13 +32,22 @@ const sourceExec = z.strictObject({
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
   kind: z
-    .enum(["token", "userpass", "header"])
-    .describe("What the source yields: one token, a password that goes with `username`, or a whole header value."),
+    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate"])
+    .describe(
+      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key.",
+    ),
   username: z
     .string()
     .regex(/^[!-9;-~][ -9;-~]{0,254}$/, "write up to 255 printable ASCII characters without a colon")
     .optional()
     .describe("User name; needed by `userpass`, and by `token` where it is attached as `basic`."),
+  key_id: z
+    .string()
+    .regex(/^[!-~]{1,512}$/, "write up to 512 printable ASCII characters without blanks")
+    .optional()
+    .describe(
+      "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
+    ),
   source: z
     .union([sourceEnv, sourceFile, sourceExec])
     .describe("Where the root is read: one of `env`, `file`, `exec`."),

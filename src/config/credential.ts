@@ -34,6 +34,8 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
   if (raw.kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
+  if (raw.key_id !== undefined && raw.kind !== "aws" && raw.kind !== "signing_key")
+    report.add([...path, "key_id"], `kind ${raw.kind} has no key id: leave it out`, true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -44,7 +46,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     name: raw.name,
     kind: raw.kind,
     username: raw.username ?? null,
-    keyId: null,
+    keyId: raw.key_id ?? null,
     source: Object.freeze(sourceSpec(raw.source, files)),
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),

@@ -7,7 +7,7 @@ import { StaticMinter } from "./static.ts";
 /** The minter of a catalogue entry, over its source. Nothing is read yet. */
 export function openMinter(entry: CredentialEntry, context: SourceContext): OpenMinter {
   const source = openSource(entry, context);
-  return { minter: new StaticMinter(entry, source), reference: source.reference };
+  return { minter: new StaticMinter(entry, source, context.clock), reference: source.reference };
 }
 
 export interface OpenMinter {

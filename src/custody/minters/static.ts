@@ -1,7 +1,10 @@
+import type { Clock } from "../../core/clock.ts";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { LeaseRequest } from "../../core/custody.ts";
 import type { Material } from "../../core/material.ts";
 import { type CredentialSource, type SourceReading, SourceError } from "../sources/source.ts";
+import { awsKeys } from "./aws-keys.ts";
+import { clientCertificate } from "./client-certificate.ts";
 import type { Minted, Minter } from "./minter.ts";
 
 /**
@@ -13,16 +16,19 @@ export class StaticMinter implements Minter {
   readonly #entry: CredentialEntry;
   readonly #source: CredentialSource;
 
-  constructor(entry: CredentialEntry, source: CredentialSource) {
+  readonly #clock: Clock;
+
+  constructor(entry: CredentialEntry, source: CredentialSource, clock: Clock) {
     this.#entry = entry;
     this.#source = source;
+    this.#clock = clock;
     this.timeoutMs = source.timeoutMs;
   }
 
   async mint(_ask: LeaseRequest, fresh: boolean): Promise<Minted> {
     const reading = await this.#source.read(fresh);
     try {
-      return { material: materialOf(this.#entry, reading), expiresAtMs: reading.expiresAtMs, release: null };
+      return mintedOf(this.#entry, reading, this.#clock);
     } catch (error) {
       reading.secret.zero();
       throw error;
@@ -35,19 +41,24 @@ export class StaticMinter implements Minter {
 }
 
 /** @throws SourceError when a user name is missing or told twice, or the root is not of that kind */
-function materialOf(entry: CredentialEntry, { username, secret }: SourceReading): Material {
+function mintedOf(entry: CredentialEntry, reading: SourceReading, clock: Clock): Minted {
+  const { username, secret } = reading;
+  const whole = (material: Material): Minted => ({ material, expiresAtMs: reading.expiresAtMs, release: null });
   switch (entry.kind) {
     case "token":
-      return { kind: "token", token: secret };
+      return whole({ kind: "token", token: secret });
     case "header":
-      return { kind: "header", value: secret };
+      return whole({ kind: "header", value: secret });
     case "userpass":
-      return { kind: "userpass", username: oneName(entry, username), password: secret };
-    case "aws":
+      return whole({ kind: "userpass", username: oneName(entry, username), password: secret });
     case "signing_key":
+      return whole({ kind: "signing_key", keyId: entry.keyId, key: secret });
+    case "aws":
+      return awsKeys(entry.name, entry.keyId, reading);
     case "client_certificate":
+      return clientCertificate(entry.name, reading, clock);
     case "dpop":
-      throw new SourceError(`credential "${entry.name}": kind ${entry.kind} cannot be read from a source: mint it`);
+      throw new SourceError(`credential "${entry.name}": a bound token is minted, never read: write "mint:"`);
   }
 }
 
