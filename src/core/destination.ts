@@ -17,6 +17,22 @@ export type AttachmentSpec =
   | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
 
 /**
+ * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out
+ * is a stand-in, the same for everybody and worthless elsewhere. One member a file in `src/synthetic/`.
+ */
+export type SyntheticSpec =
+  | { readonly as: "oauth2_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "registry_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "github_installation_token"; readonly token: string; readonly expiresInSeconds: number }
+  | {
+      readonly as: "aws_sts";
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly sessionToken: string;
+      readonly expiresInSeconds: number;
+    };
+
+/**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`
  * and `h2` nothing else; `h2c` is HTTP/2 without TLS, known ahead to be spoken (RFC 9113 §3.3).
  */
@@ -44,6 +60,8 @@ export interface Destination {
   readonly addresses: readonly IpRange[];
   /** PEM roots that replace the edge's own for this destination, or `null`. */
   readonly trust: string | null;
+  /** The edge answers itself, and nothing is ever sent anywhere; or `null`. */
+  readonly synthetic: SyntheticSpec | null;
   /** The proxy that its connections go through, or `null`: they are dialled directly. */
   readonly parent: UpstreamParent | null;
 }
