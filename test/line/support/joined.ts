@@ -83,7 +83,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
     clock,
     attach: createAttachPort({ clock, randomBytes }),
     guard: createResponseGuard(),
-    synthetic: createSyntheticPort({ wallMs: clock.wallMs, newId: () => "id" }),
+    synthetic: createSyntheticPort({ wallMs: () => clock.wallMs(), newId: () => "id" }),
     heldBodies: new ByteBudget(64 * 1024 * 1024),
     upstream: new UpstreamPools(new UpstreamTrust([]), {
       clock,
