@@ -4,6 +4,7 @@ import type { PosternConfig } from "../config/config.ts";
 import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
 import type { CredentialEntry } from "../core/credential.ts";
+import { furtherSources } from "../core/mint.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
@@ -112,9 +113,11 @@ function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): string[]
 
 /** The environment of the check is not that of the start, but mostly they are made alike. */
 function sourceWarnings(credentials: readonly CredentialEntry[], terminal: Terminal): string[] {
-  return credentials.flatMap(({ name, source }) =>
-    source.from === "env" && (terminal.env[source.variable] ?? "") === ""
-      ? [`credential ${name}: ${source.variable} is not set here: set it where the process starts`]
-      : [],
+  return credentials.flatMap(({ name, source, mint }) =>
+    [source, ...(mint === null ? [] : furtherSources(mint))].flatMap((one) =>
+      one.from === "env" && (terminal.env[one.variable] ?? "") === ""
+        ? [`credential ${name}: ${one.variable} is not set here: set it where the process starts`]
+        : [],
+    ),
   );
 }

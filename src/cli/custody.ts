@@ -89,7 +89,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
   undo.add(() => audit.close());
-  const sources = { clock, environment, uid, warn };
+  const sources = { clock, environment, uid, warn, randomBytes };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),

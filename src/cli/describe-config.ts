@@ -76,10 +76,10 @@ export function remoteText(address: RemoteAddress): string {
 function credentialTable(credentials: readonly CredentialEntry[]): string {
   if (credentials.length === 0) return "  none\n";
   return table(
-    credentials.map(({ name, kind, source, hosts, ttlSeconds }) => [
+    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds }) => [
       name,
       kind,
-      sourceText(source),
+      mint === null ? sourceText(source) : `${sourceText(source)} by ${mint.as}`,
       hosts.length > 3 ? `${hosts.slice(0, 3).join(", ")} and ${hosts.length - 3} more` : hosts.join(", "),
       `${ttlSeconds} s`,
     ]),

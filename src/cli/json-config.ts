@@ -54,7 +54,16 @@ function custodyJson(custody: CustodyBinding): object {
 
 function credentialJson(entry: CredentialEntry): object {
   const { name, kind, hosts, tenants, ttlSeconds, maxUses } = entry;
-  return { name, kind, source: sourceText(entry.source), hosts, tenants, ttl_seconds: ttlSeconds, max_uses: maxUses };
+  return {
+    name,
+    kind,
+    source: sourceText(entry.source),
+    mint: entry.mint?.as ?? null,
+    hosts,
+    tenants,
+    ttl_seconds: ttlSeconds,
+    max_uses: maxUses,
+  };
 }
 
 function destinationJson({ destination, host, port, allow }: DestinationRule): object {

@@ -1,41 +1,18 @@
 import { z } from "zod";
-import { boundedText, claimText, NO_KEY, nameText, pathText, whole } from "./primitives.ts";
-import { isIssuedKey } from "./secret-look.ts";
+import { mintSchema } from "./mint/table.ts";
+import { boundedText, claimText, nameText, whole } from "./primitives.ts";
+import { sourceSchema } from "./source-schema.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
-
-const sourceEnv = z.strictObject({
-  env: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { message: "write the name of an environment variable", abort: true })
-    .refine((text) => !isIssuedKey(text), NO_KEY)
-    .describe("Environment variable that holds it, read when a lease is issued."),
-});
-
-const sourceFile = z.strictObject({
-  file: pathText.describe(
-    "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
-  ),
-});
-
-const sourceExec = z.strictObject({
-  exec: z
-    .array(boundedText(4096))
-    .min(1)
-    .max(64)
-    .describe(
-      "Program and arguments, started without a shell; a relative program path with a slash counts from the config file.",
-    ),
-  timeout_ms: whole(100, 60_000, 5000, "How long the program may take, `ms`."),
-});
 
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
   kind: z
     .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate"])
     .describe(
-      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key.",
-    ),
+      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key. May be left out where `mint` says it.",
+    )
+    .optional(),
   username: z
     .string()
     .regex(/^[!-9;-~][ -9;-~]{0,254}$/, "write up to 255 printable ASCII characters without a colon")
@@ -48,9 +25,10 @@ export const credentialSchema = z.strictObject({
     .describe(
       "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
     ),
-  source: z
-    .union([sourceEnv, sourceFile, sourceExec])
-    .describe("Where the root is read: one of `env`, `file`, `exec`."),
+  source: sourceSchema.describe("Where the root is read: one of `env`, `file`, `exec`."),
+  mint: mintSchema
+    .optional()
+    .describe("How the root becomes something smaller that is leased in its place; left out: the root is leased."),
   hosts: z
     .array(boundedText(300))
     .min(1)

@@ -1,9 +1,12 @@
-import type { CredentialEntry, SourceSpec } from "../core/credential.ts";
+import type { CredentialEntry, CredentialKind, SourceSpec } from "../core/credential.ts";
+import type { MintSpec } from "../core/mint.ts";
 import type { RawCredential } from "./credential-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { parseCredentialHost } from "./host.ts";
+import { mintOf } from "./mint/table.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
+import type { RawSource } from "./source-schema.ts";
 
 /**
  * The catalogue of a custody.
@@ -30,12 +33,13 @@ export function catalogue(
 }
 
 function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report: Report): CredentialEntry {
-  if (raw.kind === "userpass" && raw.username === undefined)
+  const { kind, mint } = kindAndMint(raw, path, files, report);
+  if (kind === "userpass" && raw.username === undefined)
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
-  if (raw.kind === "header" && raw.username !== undefined)
+  if (kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
-  if (raw.key_id !== undefined && raw.kind !== "aws" && raw.kind !== "signing_key")
-    report.add([...path, "key_id"], `kind ${raw.kind} has no key id: leave it out`, true);
+  if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
+    report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -44,10 +48,11 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
   });
   return Object.freeze({
     name: raw.name,
-    kind: raw.kind,
+    kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
     source: Object.freeze(sourceSpec(raw.source, files)),
+    mint,
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
     ttlSeconds: raw.ttl_seconds,
@@ -55,8 +60,27 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
   });
 }
 
+/** What a lease brings is said by the minter where there is one, else by the entry. */
+function kindAndMint(
+  raw: RawCredential,
+  path: Path,
+  files: FileSet,
+  report: Report,
+): { readonly kind: CredentialKind; readonly mint: MintSpec | null } {
+  if (raw.mint === undefined) {
+    if (raw.kind === undefined)
+      report.add([...path, "kind"], "missing: say what a lease brings, such as kind: token", true);
+    return { kind: raw.kind ?? "token", mint: null };
+  }
+  const source = (one: RawSource): SourceSpec => Object.freeze(sourceSpec(one, files));
+  const { kind, spec } = mintOf(raw.mint, { path: [...path, "mint"], report, files, source });
+  if (raw.kind !== undefined && raw.kind !== kind)
+    report.add([...path, "kind"], `${quoted(raw.kind)}: ${raw.mint.as} mints kind ${kind}: leave it out`);
+  return { kind, mint: spec };
+}
+
 /** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
-function sourceSpec(raw: RawCredential["source"], files: FileSet): SourceSpec {
+function sourceSpec(raw: RawSource, files: FileSet): SourceSpec {
   if ("env" in raw) return { from: "env", variable: raw.env };
   if ("file" in raw) return { from: "file", path: files.absolute(raw.file) };
   const [program = "", ...rest] = raw.exec;

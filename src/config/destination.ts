@@ -11,6 +11,7 @@ import type { RawDestination } from "./destination-schema.ts";
 import { fieldNameFault } from "./field-name.ts";
 import type { FileSet } from "./file-set.ts";
 import { parseHost } from "./host.ts";
+import { narrowedRef } from "./narrow.ts";
 import type { ParentBook } from "./parent.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
@@ -190,7 +191,7 @@ function credentialPart(
   const found = book.find(raw.credential, [...path, "credential"], report);
   if (found?.entry && host !== null) coverage(found.entry, host, port, [...path, "credential"], report);
   return {
-    credential: found?.ref ?? null,
+    credential: narrowedRef(found, raw.narrow, path, report),
     attachments:
       raw.attach === undefined ? NONE : attachmentsOf(raw.attach, found?.entry ?? null, [...path, "attach"], report),
   };

@@ -7,6 +7,7 @@ import type { CredentialBook } from "./credential-book.ts";
 import { type CredentialUse, mustBeIssuedFor, withoutCredential } from "./credential-use.ts";
 import type { FileSet } from "./file-set.ts";
 import { type Advice, type ListenAddress, overlap } from "./listen-address.ts";
+import { narrowedRef } from "./narrow.ts";
 import { nearest } from "./nearest.ts";
 import { DIRECT, type RawParent } from "./parent-schema.ts";
 import { type Path, quoted } from "./problem.ts";
@@ -143,7 +144,7 @@ function credentialPart(
   const entry = found?.entry ?? null;
   if (entry !== null && authority !== null) mustBeIssuedFor(entry, authority.text, [...path, "credential"], report);
   return {
-    credential: found?.ref ?? null,
+    credential: narrowedRef(found, raw.narrow, path, report),
     attachments: raw.attach === undefined ? NONE : attachmentsOf(raw.attach, entry, [...path, "attach"], report),
   };
 }

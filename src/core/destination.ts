@@ -1,4 +1,5 @@
 import type { IpRange } from "./ip.ts";
+import type { Narrowing } from "./narrow.ts";
 
 /** Where a stand-in of the guest may be found and replaced. */
 export interface PlaceholderSpot {
@@ -42,6 +43,8 @@ export type HttpChoice = "auto" | "h1" | "h2" | "h2c";
 export interface CredentialRef {
   readonly custody: string;
   readonly name: string;
+  /** What its leases are narrowed to here; absent: as wide as the catalogue says. */
+  readonly narrow?: Narrowing;
 }
 
 /** One named entry of the allow-list, compiled. Frozen: a reload makes new ones. */

@@ -61,7 +61,7 @@ export class Custodies {
     const { clock, environment, uid, randomBytes } = this.#system;
     return new EmbeddedCustody(
       new Issuer({
-        catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn }),
+        catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn, randomBytes }),
         audit: issueAudit(this.#audit),
         clock,
         newId: () => randomBytes(16).toString("base64url"),

@@ -4,8 +4,14 @@ import { ExecSource } from "./exec.ts";
 import { FileSource } from "./file.ts";
 import { type CredentialSource, rootShapeOf, type SourceContext } from "./source.ts";
 
-/** The source of a catalogue entry. Nothing is read yet. */
-export function openSource({ source, kind }: CredentialEntry, context: SourceContext): CredentialSource {
+/**
+ * The source of a catalogue entry, or one that its minter reads beside it. Nothing is read yet.
+ * @param kind what it yields
+ */
+export function openSource(
+  { source, kind }: Pick<CredentialEntry, "source" | "kind">,
+  context: SourceContext,
+): CredentialSource {
   switch (source.from) {
     case "env":
       return new EnvSource(source.variable, context);
