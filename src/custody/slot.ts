@@ -1,6 +1,7 @@
 import type { LeasePurpose, LeaseRequest, LeaseSession } from "../core/custody.ts";
 import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
+import type { MethodClass } from "../core/method-class.ts";
 
 /** One fetch in flight: everybody who needs the same lease waits for it. */
 export interface Flight {
@@ -20,6 +21,10 @@ export class Slot {
   readonly host: string;
   readonly port: number;
   readonly authority: string;
+  /** Of the exchange that it was opened for. */
+  readonly methodClass: MethodClass;
+  /** It serves exchanges of its class alone: its credential is known to be approved by class. */
+  bound: boolean;
   lease: Lease | null = null;
   /** From here on (monotonic ms) a use starts a refresh in the background. */
   refreshAtMs = 0;
@@ -37,7 +42,7 @@ export class Slot {
   /** Set once the slot left the shelf: what a flight still waits for is this. */
   gone: Denial | null = null;
 
-  constructor(permit: Permit, custody: string, credential: string) {
+  constructor(permit: Permit, custody: string, credential: string, bound: boolean) {
     const { id, tenant, workspace, subject } = permit.session;
     this.session = { id, tenant, workspace, subject };
     this.custody = custody;
@@ -46,6 +51,13 @@ export class Slot {
     this.host = permit.authority.host;
     this.port = permit.authority.port;
     this.authority = permit.authority.text;
+    this.methodClass = permit.methodClass;
+    this.bound = bound;
+  }
+
+  /** Whether what it holds may be used for such an exchange. */
+  serves(methodClass: MethodClass): boolean {
+    return !this.bound || this.methodClass === methodClass;
   }
 
   /**
@@ -64,7 +76,7 @@ export class Slot {
   }
 
   request(): LeaseRequest {
-    const { session, credential, host, port, destination, purpose } = this;
-    return { session, credential, host, port, destination, purpose };
+    const { session, credential, host, port, destination, purpose, methodClass } = this;
+    return { session, credential, host, port, destination, purpose, methodClass };
   }
 }

@@ -14,14 +14,17 @@ import {
 /** @returns the request, or `null` when it is not one */
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
   const parsed = leaseRequestSchema.safeParse(json);
-  return parsed.success ? parsed.data : null;
+  if (!parsed.success) return null;
+  const { method_class: methodClass, ...request } = parsed.data;
+  return { ...request, methodClass };
 }
 
 /** @returns the body for the wire, or `null` when a value of the request is out of the wire's bounds */
 export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | null {
-  const { session, credential, host, port, destination, purpose } = request;
-  const { id, tenant, workspace, subject } = session;
-  const body = { session: { id, tenant, workspace, subject }, credential, host, port, destination, purpose };
+  const { credential, host, port, destination, purpose, methodClass } = request;
+  const { id, tenant, workspace, subject } = request.session;
+  const session = { id, tenant, workspace, subject };
+  const body = { session, credential, host, port, destination, purpose, method_class: methodClass };
   return leaseRequestSchema.safeParse(body).success ? body : null;
 }
 
