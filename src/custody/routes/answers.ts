@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { LeaseRefusal, type LeaseRefusalReason } from "../../core/custody.ts";
+import { Denial } from "../../core/denial.ts";
 import type { BadInput } from "../bad-input.ts";
 import type { CallerLimits } from "../caller-limits.ts";
 import type { Callers } from "../callers.ts";
@@ -51,6 +52,8 @@ export class Answers {
         return this.#send(reply, caller, JSON.stringify(body));
       } catch (thrown) {
         if (thrown instanceof Malformed) return this.malformed(request, reply);
+        // What nobody foresaw is told as such by the server, not as a refusal.
+        if (!(thrown instanceof Denial)) throw thrown;
         return this.refuse(reply, caller, thrown instanceof LeaseRefusal ? thrown.reason : "source_unavailable");
       }
     };
