@@ -279,12 +279,14 @@ export class LeaseKeeper implements LeasePort {
    * @returns how many leases were dropped
    */
   #dropWhere(matches: (slot: Slot) => boolean, code: DenialCode, cause: string, handBack = false): number {
+    const nowMs = this.#clock.monotonicMs();
     let dropped = 0;
     for (const slot of this.#shelf.slots()) {
       if (!matches(slot)) continue;
       const { lease } = slot;
       if (lease !== null) dropped++;
-      if (lease?.isRevoked === false && handBack) this.#releases.add(this.#custodies.get(slot.custody), lease);
+      const isOut = lease !== null && !lease.isRevoked && nowMs < lease.expiresAtMs;
+      if (isOut && handBack) this.#releases.add(this.#custodies.get(slot.custody), lease);
       lease?.revoke();
       slot.lease = null;
       this.#shelf.remove(slot, new Denial(code, { cause }));
