@@ -64,7 +64,8 @@ const requests: fc.Arbitrary<LeaseRequest> = fc.record({
   host,
   port,
   destination: visible(64),
-  purpose: fc.constantFrom("request", "refresh", "rejected"),
+  purpose: fc.constantFrom("request", "ahead", "refresh", "rejected"),
+  methodClass: fc.constantFrom("read", "write"),
 });
 
 /** Over the wire and back. */

@@ -33,6 +33,8 @@ import type { EdgeSystem } from "./system.ts";
 
 /** How often deadlines are looked at, `ms`: the precision of every timeout. */
 const SWEEP_MS = 250;
+/** How long custodies are told of leases that an edge leaves behind, `ms`; what is left runs out by itself. */
+const HAND_BACK_MS = 1_000;
 /** Fields of a trailer section; its bytes have a limit of their own in the config. */
 const TRAILER_FIELDS = 64;
 
@@ -234,6 +236,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       await Promise.all(listeners.map((listener) => listener.drain()));
       account.flush();
       clearInterval(sweeper);
+      await keeper.handBack(HAND_BACK_MS);
       keeper.close();
       custodies.close();
       await admin?.close();
