@@ -107,6 +107,15 @@ export class OAuth2Server {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
     if (this.mood !== "well") return this.mood(request, response);
+    await this.#serveWell(request, response);
+  }
+
+  /** Answers a request that a mood took, after all. */
+  again(request: IncomingMessage, response: ServerResponse): void {
+    void this.#serveWell(request, response);
+  }
+
+  async #serveWell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const answer = await this.#answer(request);
       response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
