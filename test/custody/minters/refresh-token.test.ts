@@ -209,7 +209,14 @@ describe("after a crash", () => {
     const { before, after } = await rotation();
     await writeFile(state(), before, { mode: 0o600 });
     await writeFile(`${state()}.new`, after, { mode: 0o600 });
-    expect(server.isIssued(await tokenOf(start()))).toBe(true);
+    server.mood = (request) => request.socket.destroy();
+    const parts = start();
+    await expect(leaseOf(parts)).rejects.toThrow();
+    // In place before anything is written over it.
+    expect(await readFile(state(), "utf8")).toBe(after);
+    server.mood = "well";
+    later();
+    expect(server.isIssued(await tokenOf(parts))).toBe(true);
     expect(server.refused).toEqual([]);
   });
 
