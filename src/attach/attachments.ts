@@ -2,6 +2,7 @@ import type { AttachmentSpec, Destination } from "../core/destination.ts";
 import type { Attachment, AttachmentMaker, AttachTools, SpecOf } from "./attachment.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
@@ -15,6 +16,7 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   query,
   cookie,
   placeholder,
+  client_certificate: clientCertificate,
 };
 
 /** @returns the destination's attachments, in the order of the config */
