@@ -55,7 +55,7 @@ export class Http2Pool {
   /** Keeps no session from here on: idle ones end now, the others after their last exchange. Whoever waits is given `gone`. */
   retire(gone: Denial): void {
     this.#retired = true;
-    for (const session of [...this.#sessions]) session.finish();
+    for (const session of this.#sessions) session.finish();
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.timer);
       waiter.reject(gone);

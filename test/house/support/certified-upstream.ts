@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import type { TestLeaf } from "./certificates.ts";
 
 export interface CertifiedOptions {
