@@ -4,6 +4,7 @@ import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
+import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
@@ -17,6 +18,7 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   cookie,
   placeholder,
   client_certificate: clientCertificate,
+  dpop,
 };
 
 /** @returns the destination's attachments, in the order of the config */

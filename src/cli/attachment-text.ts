@@ -5,6 +5,7 @@ export function attachmentText(spec: AttachmentSpec): string {
   switch (spec.as) {
     case "bearer":
     case "client_certificate":
+    case "dpop":
       return spec.as;
     case "basic":
       return spec.username === null ? "basic" : `basic (${spec.username})`;

@@ -32,9 +32,15 @@ const sourceExec = z.strictObject({
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
   kind: z
-    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate"])
+    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate", "dpop"])
     .describe(
-      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key.",
+      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key; a token that is bound to a key (DPoP).",
+    ),
+  key_at: z
+    .enum(["custody", "edge"])
+    .optional()
+    .describe(
+      "Where the key of a `dpop` token is: `custody` keeps it and signs each proof, or it goes to the edge with the lease; left out: `custody`.",
     ),
   username: z
     .string()

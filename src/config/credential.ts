@@ -36,6 +36,10 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
   if (raw.key_id !== undefined && raw.kind !== "aws" && raw.kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${raw.kind} has no key id: leave it out`, true);
+  if (raw.key_at !== undefined && raw.kind !== "dpop")
+    report.add([...path, "key_at"], `kind ${raw.kind} makes no proofs: leave it out`, true);
+  if (raw.kind === "dpop" && raw.username !== undefined)
+    report.add([...path, "username"], "kind dpop has no user name: leave it out", true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -47,6 +51,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     kind: raw.kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
+    keyAt: raw.kind === "dpop" ? (raw.key_at ?? "custody") : null,
     source: Object.freeze(sourceSpec(raw.source, files)),
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),

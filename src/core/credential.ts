@@ -19,6 +19,8 @@ export interface CredentialEntry {
   readonly username: string | null;
   /** The name that goes with a key: the access key id of AWS, or the `keyid` of a signature; else `null`. */
   readonly keyId: string | null;
+  /** Where the key of a bound token is once it is leased; `null` for other kinds. */
+  readonly keyAt: "custody" | "edge" | null;
   readonly source: SourceSpec;
   /** Canonical authority texts (`api.example.com:443`, `[2001:db8::1]:443`) or `*.example.com:443`; never empty. */
   readonly hosts: readonly string[];

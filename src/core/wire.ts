@@ -196,7 +196,7 @@ export interface UpstreamPort {
   /**
    * A connection that is free comes back at once, a new one is dialled on the pinned address.
    * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`, `upstream_protocol`; through a parent also
-   *   those of its own address and lease; with an identity also `lease_unusable`, `IdentityGone`, `CertificateRefused`
+   *   those of its own address and lease; with an identity also `lease_unusable`, `LeaseGone`, `CertificateRefused`
    */
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */

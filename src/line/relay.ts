@@ -1,7 +1,7 @@
 import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
-import { CertificateRefused } from "../core/identity-denials.ts";
+import { CertificateRefused } from "../core/lease-denials.ts";
 import type { AttachDemands, Injected } from "../core/ports.ts";
 import type {
   AnswerHead,

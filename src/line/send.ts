@@ -1,6 +1,6 @@
 import { Denial } from "../core/denial.ts";
 import { Lease, type NoLease, type OutboundHead, type Permit, type Pinned } from "../core/exchange.ts";
-import { CertificateRefused, IdentityGone } from "../core/identity-denials.ts";
+import { CertificateRefused, LeaseGone } from "../core/lease-denials.ts";
 import type { AttachDemands, Injected } from "../core/ports.ts";
 import type { WholeBody } from "../core/whole-body.ts";
 import type { ConnectWant, GuestExchange, OutboundRequest, RequestBody, UpstreamChannel } from "../core/wire.ts";
@@ -95,6 +95,7 @@ export async function send(
     }
   } catch (thrown) {
     giveBack(channel);
+    if (thrown instanceof LeaseGone && options.mayRetryStale) return "stale";
     throw thrown;
   }
   // Awaited here: to hand a promise on from an async function costs three turns, not one.
@@ -132,7 +133,7 @@ function again(channel: UpstreamChannel, { mayRetryStale }: SendOptions): Verdic
 
 /** No connection was to be had with a certificate. What the upstream refuses is leased anew for the next exchange. */
 function unconnected(line: Line, proof: Lease | NoLease, { mayRetryStale }: SendOptions, thrown: unknown): Verdict {
-  if (thrown instanceof IdentityGone && mayRetryStale) return "stale";
+  if (thrown instanceof LeaseGone && mayRetryStale) return "stale";
   if (thrown instanceof CertificateRefused && proof instanceof Lease) line.leases.reject(proof);
   throw thrown;
 }

@@ -2,7 +2,7 @@ import type { SecureContext } from "node:tls";
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
-import { IdentityGone } from "../core/identity-denials.ts";
+import { LeaseGone } from "../core/lease-denials.ts";
 import type { ClientIdentity, ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
 import { ChoicePool } from "./choice-pool.ts";
 import { type Dial, dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
@@ -141,7 +141,8 @@ export class UpstreamPools implements UpstreamPort {
   /** Those who wait for a place may get one when the lease is dead: its certificate is shown to nobody then. */
   #whileLive(identity: ClientIdentity, way: Dial): Dial {
     return async (tls, timeoutMs) => {
-      if (!identity.isLive(this.#options.clock.monotonicMs())) throw new IdentityGone();
+      if (!identity.isLive(this.#options.clock.monotonicMs()))
+        throw new LeaseGone("the lease of the client certificate ended");
       return await way(tls, timeoutMs);
     };
   }

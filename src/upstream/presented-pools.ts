@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Deadlined, DeadlineSweep } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { Permit } from "../core/exchange.ts";
-import { IdentityGone } from "../core/identity-denials.ts";
+import { LeaseGone } from "../core/lease-denials.ts";
 import type { ClientIdentity } from "../core/wire.ts";
 
 /** A pool whose connections present one certificate. */
@@ -103,7 +103,7 @@ export class PresentedPools implements Deadlined {
     if (presented.retired) return;
     presented.retired = true;
     presented.forget();
-    pool.retire(new IdentityGone());
+    pool.retire(new LeaseGone("the lease of the client certificate ended or was replaced"));
   }
 
   #evict(among: readonly (readonly [PresentedPool, Presented])[]): void {

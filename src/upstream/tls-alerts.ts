@@ -1,4 +1,4 @@
-import { CertificateRefused } from "../core/identity-denials.ts";
+import { CertificateRefused } from "../core/lease-denials.ts";
 
 /** Alerts of RFC 8446 §6.2 about the certificate of this side, as OpenSSL names them. */
 const ABOUT_OURS = /_ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_[A-Z]+|UNKNOWN_CA|ACCESS_DENIED)$/;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { CertificateRefused, IdentityGone } from "../../src/core/identity-denials.ts";
+import { CertificateRefused, LeaseGone } from "../../src/core/lease-denials.ts";
 import type { Lease } from "../../src/core/exchange.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { ConnectWant, UpstreamChannel } from "../../src/core/wire.ts";
@@ -79,7 +79,7 @@ const refusal = async (): Promise<string | null> => denialIn(await guest.until(/
 describe.each(["GET", "POST"])("%s", (method) => {
   test("a lease that ends while a connection is waited for: another lease, on a connection of its own", async () => {
     await start((attempt) => {
-      if (attempt === 1) throw new IdentityGone();
+      if (attempt === 1) throw new LeaseGone("test");
     });
     ask(method);
     await guest.until(/ok$/);
@@ -103,7 +103,7 @@ describe.each(["GET", "POST"])("%s", (method) => {
 
 test("leases that end again and again: refused", async () => {
   await start(() => {
-    throw new IdentityGone();
+    throw new LeaseGone("test");
   });
   ask();
   expect(await refusal()).toBe("lease_unusable");

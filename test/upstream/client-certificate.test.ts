@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Denial } from "../../src/core/denial.ts";
-import { CertificateRefused, IdentityGone } from "../../src/core/identity-denials.ts";
+import { CertificateRefused, LeaseGone } from "../../src/core/lease-denials.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { ClientIdentity, UpstreamChannel } from "../../src/core/wire.ts";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
@@ -155,7 +155,7 @@ describe.each([
     await pooled.ask({}, { identity });
     identity.die();
     await eventually(() => pooled.closed === 1, "the end of its connection");
-    expect(await denialOf(() => pooled.connect({ identity }))).toBeInstanceOf(IdentityGone);
+    expect(await denialOf(() => pooled.connect({ identity }))).toBeInstanceOf(LeaseGone);
     expect(upstream.connections).toBe(1);
   });
 
@@ -225,7 +225,7 @@ describe("a full pool", () => {
     await eventually(() => upstream.requests.length === 1, "the long one");
     const waiting = denialOf(() => pooled.connect({ identity: before }));
     await pooled.ask({}, { identity: after });
-    expect(await waiting).toBeInstanceOf(IdentityGone);
+    expect(await waiting).toBeInstanceOf(LeaseGone);
     upstream.letGo();
     await long.over;
     expect(whose()).toEqual(["DNS:first", "DNS:second"]);
@@ -239,7 +239,7 @@ describe("a full pool", () => {
     const waiting = denialOf(() => pooled.connect({ identity }));
     identity.die();
     long.channel.abort();
-    expect(await waiting).toBeInstanceOf(IdentityGone);
+    expect(await waiting).toBeInstanceOf(LeaseGone);
     expect(upstream.connections).toBe(1);
   });
 });

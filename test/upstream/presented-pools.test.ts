@@ -3,7 +3,7 @@ import { Authority } from "../../src/core/authority.ts";
 import { DeadlineSweep } from "../../src/core/deadline.ts";
 import { Denial } from "../../src/core/denial.ts";
 import { Permit, Session } from "../../src/core/exchange.ts";
-import { IdentityGone } from "../../src/core/identity-denials.ts";
+import { LeaseGone } from "../../src/core/lease-denials.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { ClientIdentity } from "../../src/core/wire.ts";
 import { type PresentedPool, PresentedPools } from "../../src/upstream/presented-pools.ts";
@@ -107,7 +107,7 @@ test("a lease that is granted later retires the pool of the one before it; an ea
   const second = opened("s", "a.test", { grantedAtMs: 2 });
   const third = opened("s", "a.test", { grantedAtMs: 3 });
   const first = opened("s", "a.test", { grantedAtMs: 1 });
-  expect([first.gone, second.gone, third.gone]).toEqual([expect.any(IdentityGone), expect.any(IdentityGone), null]);
+  expect([first.gone, second.gone, third.gone]).toEqual([expect.any(LeaseGone), expect.any(LeaseGone), null]);
 });
 
 test("leases that died are found by the sweep, which ends with the last pool", () => {
@@ -116,7 +116,7 @@ test("leases that died are found by the sweep, which ends with the last pool", (
   expect(sweep.size).toBe(1);
   nowMs = 3_000;
   sweep.sweep(nowMs);
-  expect([pool.gone, busy.gone]).toEqual([expect.any(IdentityGone), expect.any(IdentityGone)]);
+  expect([pool.gone, busy.gone]).toEqual([expect.any(LeaseGone), expect.any(LeaseGone)]);
   expect(sweep.size).toBe(1);
   pools.left(busy);
   expect(sweep.size).toBe(0);

@@ -5,6 +5,7 @@ import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
+import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
@@ -18,6 +19,7 @@ const TABLE = {
   cookie,
   placeholder,
   client_certificate: clientCertificate,
+  dpop,
 } satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
@@ -31,6 +33,7 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.cookie.schema,
   TABLE.placeholder.schema,
   TABLE.client_certificate.schema,
+  TABLE.dpop.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;

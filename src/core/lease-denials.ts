@@ -1,9 +1,10 @@
 import { Denial } from "./denial.ts";
 
-/** The lease behind a client certificate died, or was replaced, while a connection was waited for: nothing was sent. */
-export class IdentityGone extends Denial {
-  constructor() {
-    super("lease_unusable", { cause: "the lease of the client certificate ended while a connection was waited for" });
+/** The lease ended while something was waited for, and nothing was sent: another one may serve the same exchange. */
+export class LeaseGone extends Denial {
+  /** @param cause where it ended, for operators */
+  constructor(cause: string) {
+    super("lease_unusable", { cause });
   }
 }
 
