@@ -48,6 +48,10 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
   if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
+  if (raw.key_at !== undefined && kind !== "dpop")
+    report.add([...path, "key_at"], `kind ${kind} makes no proofs: leave it out`, true);
+  if (kind === "dpop" && raw.username !== undefined)
+    report.add([...path, "username"], "kind dpop has no user name: leave it out", true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -59,6 +63,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
+    keyAt: kind === "dpop" ? (raw.key_at ?? "custody") : null,
     source: Object.freeze(sourceSpec(raw.source, files)),
     mint,
     hosts: Object.freeze(hosts),

@@ -15,7 +15,9 @@ export type AttachmentSpec =
   | { readonly as: "header"; readonly name: string; readonly format: string }
   | { readonly as: "query"; readonly name: string }
   | { readonly as: "cookie"; readonly name: string }
-  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
+  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
+  | { readonly as: "client_certificate" }
+  | { readonly as: "dpop" };
 
 /**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`

@@ -17,6 +17,7 @@ import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { materialFitsWire } from "./material-text.ts";
 import type { Minted } from "./minters/minter.ts";
 import { resourceRef } from "./reference.ts";
+import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
 import { zeroMaterial } from "../core/material.ts";
@@ -55,10 +56,12 @@ const SHORTEST_LEASE_MS = 1_000;
 /** Issues leases in one fixed order: session, tenant, scope, mint, record, answer. Each step can only refuse. */
 export class Issuer {
   readonly #options: IssuerOptions;
+  readonly #signing: SignLeases;
   #catalogue: Catalogue;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
+    this.#signing = new SignLeases(options.clock, options.warn);
     this.#catalogue = options.catalogue;
   }
 
@@ -87,7 +90,7 @@ export class Issuer {
       ref = resourceRef(this.#options.salt, request.session.tenant, item.reference);
       const grant = await this.#mint(item, request, ref, signal);
       await this.#recordIssue(caller, request, grant);
-      return grant;
+      return this.#signing.keep(caller.name, item.entry, grant, () => this.#catalogue.find(item.entry.name) === item);
     } catch (thrown) {
       const refusal = asRefusal(thrown);
       if (refusal.code === "custody_unavailable") this.#options.warn(`${request.credential}: ${refusal.detail}`);
@@ -96,8 +99,14 @@ export class Issuer {
     }
   }
 
+  /** A proof by the key of a lease that is kept here. @throws LeaseRefusal as `SignLeases.sign` */
+  sign(caller: Caller, leaseId: string, input: string): string {
+    return this.#signing.sign(caller.name, leaseId, input);
+  }
+
   /** Zeroes what the catalogue holds. */
   close(): void {
+    this.#signing.close();
     this.#catalogue.close();
   }
 

@@ -2,6 +2,7 @@ import { dump } from "js-yaml";
 import { z } from "zod";
 import { LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
+import { SIGN_REASONS, signOpenapi } from "./sign-openapi.ts";
 import { WAIT_HEADER, WIRE_SCHEMAS } from "./wire-schema.ts";
 
 const HEAD =
@@ -39,10 +40,11 @@ function openapiDocument(): Record<string, unknown> {
               headers: { "cache-control": { schema: { type: "string", const: "no-store" } } },
               content: jsonOf("LeaseGrant"),
             },
-            ...refusals(),
+            ...refusals(LEASE_REASONS),
           },
         },
       },
+      ...signOpenapi(jsonOf, refusals),
       "/v1/health": {
         get: {
           operationId: "health",
@@ -77,10 +79,12 @@ function jsonOf(schema: string, type = "application/json"): Record<string, unkno
   return { [type]: { schema: { $ref: `#/components/schemas/${schema}` } } };
 }
 
+const LEASE_REASONS = (Object.keys(PROBLEMS) as LeaseRefusalReason[]).filter(
+  (reason) => !SIGN_REASONS.includes(reason),
+);
+
 /** One response a status, telling which reasons come with it. */
-function refusals(
-  reasons: readonly LeaseRefusalReason[] = Object.keys(PROBLEMS) as LeaseRefusalReason[],
-): Record<string, unknown> {
+function refusals(reasons: readonly LeaseRefusalReason[]): Record<string, unknown> {
   const byStatus = Map.groupBy(reasons, (reason) => PROBLEMS[reason].status);
   return Object.fromEntries(
     [...byStatus].map(([status, named]) => {

@@ -20,6 +20,8 @@ export const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
   scope_not_allowed: { status: 403, title: "The credential is not for this host and port." },
   source_unavailable: { status: 503, title: "The source of the credential gives none." },
   audit_unavailable: { status: 503, title: "The issue cannot be recorded." },
+  lease_unknown: { status: 404, title: "No lease of this caller is live under this id, or its key is not kept." },
+  input_unfit: { status: 422, title: "The input is no proof of this lease." },
   overloaded: { status: 429, title: "Too many requests." },
   draining: { status: 503, title: "Custody is shutting down." },
 };

@@ -4,6 +4,7 @@ import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../co
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { decodeProblem } from "./problem.ts";
+import { signatureSchema, signPath } from "./sign-wire.ts";
 import { decodeLeaseGrant, encodeLeaseRequest } from "./wire.ts";
 import { healthSchema, WAIT_HEADER } from "./wire-schema.ts";
 
@@ -69,6 +70,14 @@ export class RemoteCustody implements CustodyPort {
     const grant = decodeLeaseGrant(answer);
     if ("wrongAt" in grant) throw unreadable(`does not follow the lease schema at ${grant.wrongAt}`);
     return grant;
+  }
+
+  async sign(leaseId: string, input: string, signal: AbortSignal): Promise<string> {
+    const answer = signatureSchema.safeParse(
+      await this.#call("POST", signPath(leaseId), JSON.stringify({ input }), signal),
+    );
+    if (!answer.success) throw unreadable("does not follow the signature schema");
+    return answer.data.signature;
   }
 
   async health(signal: AbortSignal): Promise<CustodyHealth> {

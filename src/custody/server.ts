@@ -10,6 +10,7 @@ import { Callers, type KnownCaller } from "./callers.ts";
 import type { Caller, Issuer } from "./issuer.ts";
 import { encodeProblem, PROBLEM_TYPE } from "./problem.ts";
 import { type CustodyServerTls, HANDSHAKE_MS, makeServer, secureContextOf } from "./server-tls.ts";
+import { signRoute } from "./sign-route.ts";
 import { listenOnUnixSocket } from "./unix-socket.ts";
 import { decodeLeaseRequest, encodeHealth, encodeLeaseGrant } from "./wire.ts";
 import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
@@ -139,6 +140,13 @@ export class CustodyServer {
 
   #routes(): void {
     this.#app.post("/v1/leases", (request, reply) => this.#lease(request, reply));
+    signRoute(this.#app, {
+      issuer: this.#options.issuer,
+      callerOf: ({ raw }) => this.#callers.of(raw.socket),
+      malformed: (request, reply) => this.#malformed(request, reply),
+      refuse: (reply, caller, reason) => this.#refuse(reply, caller, reason),
+      answered: (reply, caller) => this.#answered(reply, caller, 200, null),
+    });
     this.#app.get("/v1/health", (request, reply) => this.#health(request, reply));
     this.#app.setNotFoundHandler((request, reply) => this.#malformed(request, reply));
     this.#app.setErrorHandler<{ readonly statusCode?: number; readonly code?: string }>((error, request, reply) => {

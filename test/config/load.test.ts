@@ -84,6 +84,7 @@ describe("what a config becomes", () => {
             kind: "token",
             username: "u",
             keyId: null,
+            keyAt: null,
             source: { from: "exec", command: ["/etc/postern/mint", "a"], timeoutMs: 700 },
             mint: null,
             hosts: ["*.example.com:443"],
