@@ -37,6 +37,12 @@ export interface OAuth2Target {
   readonly resources: readonly string[];
 }
 
+/** Bound tokens (RFC 9449). */
+export interface DpopBinding {
+  /** The key, as PEM or JWK; `null`: custody makes one that ends with its process. */
+  readonly key: SourceSpec | null;
+}
+
 /** What custody says in a JWT that it signs itself. */
 export interface JwtTemplate {
   readonly issuer: string | null;
@@ -56,6 +62,8 @@ export interface ClientCredentialsMint extends OAuth2Target {
   readonly as: "oauth2_client_credentials";
   readonly endpoint: IssuerEndpoint;
   readonly client: OAuth2Client;
+  /** `null`: bearer tokens. */
+  readonly dpop: DpopBinding | null;
 }
 
 /** RFC 6749 §6. The root is the first refresh token; where the issuer rotates it, `state` holds its successor. */
@@ -63,6 +71,8 @@ export interface RefreshTokenMint extends OAuth2Target {
   readonly as: "oauth2_refresh_token";
   readonly endpoint: IssuerEndpoint;
   readonly client: OAuth2Client;
+  /** `null`: bearer tokens. */
+  readonly dpop: DpopBinding | null;
   /** Absolute path of the file that successors are kept in. */
   readonly state: string;
 }
@@ -106,6 +116,7 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
   switch (mint.as) {
     case "oauth2_client_credentials":
     case "oauth2_refresh_token":
+      return [...secretOf(mint.client), ...(mint.dpop?.key ? [mint.dpop.key] : [])];
     case "oauth2_jwt_bearer":
       return secretOf(mint.client);
     case "oauth2_token_exchange":

@@ -1,14 +1,14 @@
 import type { LeaseRequest } from "../../core/custody.ts";
 import type { JwtBearerMint, TokenExchangeMint } from "../../core/mint.ts";
+import { zeroMaterial } from "../../core/material.ts";
 import type { Secret } from "../../core/secret.ts";
-import type { FormField, IssuerAnswer } from "../outbound.ts";
+import type { FormField } from "../outbound.ts";
 import type { CredentialSource } from "../sources/source.ts";
 import { jwtClaims } from "./jwt-claims.ts";
 import { MintFailure } from "./mint-failure.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minted, Minter } from "./minter.ts";
-import { tokenAnswer } from "./oauth2-token-answer.ts";
-import type { TokenRequests } from "./oauth2-token-request.ts";
+import type { MintedToken, Sent, TokenRequests } from "./oauth2-token-request.ts";
 import { JwtKey } from "./sign-jwt.ts";
 
 const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -44,12 +44,11 @@ export class AssertionMinter implements Minter {
     const { secret } = await this.#source.read(fresh);
     try {
       const grant = [...this.#grant(secret, ask), ...(await this.#actorFields(fresh))];
-      const startedAtMs = this.#tools.clock.monotonicMs();
-      const answer = await this.#requests.send(grant, ask.narrow, null, fresh, signal);
-      const { accessToken, lifeMs, refreshToken } = this.#tokenOf(answer);
+      const sent = await this.#requests.send(grant, ask.narrow, null, fresh, signal);
+      const { minted, refreshToken } = this.#tokenOf(sent);
       // What would outlive the lease is not kept.
       refreshToken?.zero();
-      return { material: { kind: "token", token: accessToken }, expiresAtMs: startedAtMs + lifeMs, release: null };
+      return minted;
     } finally {
       secret.zero();
     }
@@ -91,12 +90,13 @@ export class AssertionMinter implements Minter {
     ];
   }
 
-  #tokenOf(answer: IssuerAnswer) {
+  #tokenOf(sent: Sent): MintedToken {
     const isExchange = this.#mint.as === "oauth2_token_exchange";
     // RFC 8693 §2.2.1: what is no access token is of type N_A.
-    const token = tokenAnswer(answer, this.#requests.where, isExchange ? ["bearer", "n_a"] : ["bearer"]);
-    if (isExchange && typeof answer.json?.["issued_token_type"] !== "string") {
-      token.accessToken.zero();
+    const token = this.#requests.tokenOf(sent, isExchange ? ["bearer", "n_a"] : ["bearer"]);
+    if (isExchange && typeof sent.answer.json?.["issued_token_type"] !== "string") {
+      zeroMaterial(token.minted.material);
+      token.refreshToken?.zero();
       throw new MintFailure(`${this.#requests.where} answers without an issued_token_type: check its URL`, {
         isWide: true,
       });

@@ -1,12 +1,12 @@
 import type { LeaseRequest } from "../../core/custody.ts";
+import { zeroMaterial } from "../../core/material.ts";
 import type { Secret } from "../../core/secret.ts";
-import type { IssuerAnswer } from "../outbound.ts";
 import type { RotatingRoot } from "../rotating-root.ts";
 import { SourceError } from "../sources/source.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minted, Minter } from "./minter.ts";
-import { isInvalidGrant, tokenAnswer } from "./oauth2-token-answer.ts";
-import type { TokenRequests } from "./oauth2-token-request.ts";
+import { isInvalidGrant } from "./oauth2-token-answer.ts";
+import type { Sent, TokenRequests } from "./oauth2-token-request.ts";
 
 /**
  * An access token for a refresh token (RFC 6749 §6). The order is what it is about: one exchange at a time, and a successor
@@ -82,39 +82,31 @@ export class RefreshTokenMinter implements Minter {
   }
 
   async #send(root: Secret, { narrow }: LeaseRequest, fresh: boolean): Promise<Sent> {
-    const startedAtMs = this.#tools.clock.monotonicMs();
     const grant = [
       ["grant_type", "refresh_token"],
       ["refresh_token", root.reveal()],
     ] as const;
-    const answer = await this.#requests.send(grant, narrow, null, fresh, NEVER);
-    return { answer, startedAtMs };
+    return await this.#requests.send(grant, narrow, null, fresh, NEVER);
   }
 
   /**
    * @param isCurrent what was sent is the root as it is now
    * @throws SourceError when the successor is not durable: the access token is then not used
    */
-  async #take({ answer, startedAtMs }: Sent, sent: Secret, isCurrent: boolean): Promise<Minted> {
-    const { accessToken, lifeMs, refreshToken } = tokenAnswer(answer, this.#requests.where);
+  async #take(sent: Sent, root: Secret, isCurrent: boolean): Promise<Minted> {
+    const { minted, refreshToken } = this.#requests.tokenOf(sent);
     try {
-      const next = refreshToken ?? sent;
-      if (!isCurrent || next.reveal() !== sent.reveal()) await this.#root.rotate(next);
+      const next = refreshToken ?? root;
+      if (!isCurrent || next.reveal() !== root.reveal()) await this.#root.rotate(next);
       else await this.#root.worked();
     } catch (error) {
-      accessToken.zero();
+      zeroMaterial(minted.material);
       throw error;
     } finally {
       refreshToken?.zero();
     }
-    return { material: { kind: "token", token: accessToken }, expiresAtMs: startedAtMs + lifeMs, release: null };
+    return minted;
   }
-}
-
-interface Sent {
-  readonly answer: IssuerAnswer;
-  /** Monotonic ms before it was sent. */
-  readonly startedAtMs: number;
 }
 
 const NEVER = new AbortController().signal;

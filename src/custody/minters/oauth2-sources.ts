@@ -1,5 +1,5 @@
 import type { CredentialEntry, SourceSpec } from "../../core/credential.ts";
-import { type MintSpec, namesSession } from "../../core/mint.ts";
+import { type DpopBinding, type MintSpec, namesSession } from "../../core/mint.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
 
@@ -12,6 +12,8 @@ export interface OAuth2Sources {
   readonly client: CredentialSource | null;
   /** The token of who acts, or `null`. */
   readonly actor: CredentialSource | null;
+  /** The key that tokens are bound to where one is named, or `null`. */
+  readonly dpopKey: CredentialSource | null;
 }
 
 /** What a rotated root takes to be written, `ms`. */
@@ -23,12 +25,18 @@ export function oauth2Sources(mint: OAuth2Mint, root: CredentialSource, context:
   return {
     root,
     client: beside(mint.client?.secret ?? null),
+    dpopKey: beside(dpopOf(mint)?.key ?? null),
     actor: beside(mint.as === "oauth2_token_exchange" ? (mint.actor?.source ?? null) : null),
   };
 }
 
-export function allOf({ root, client, actor }: OAuth2Sources): readonly CredentialSource[] {
-  return [root, client, actor].filter((source) => source !== null);
+/** How tokens are bound, or `null` where they are not. */
+export function dpopOf(mint: OAuth2Mint): DpopBinding | null {
+  return mint.as === "oauth2_client_credentials" || mint.as === "oauth2_refresh_token" ? mint.dpop : null;
+}
+
+export function allOf({ root, client, actor, dpopKey }: OAuth2Sources): readonly CredentialSource[] {
+  return [root, client, actor, dpopKey].filter((source) => source !== null);
 }
 
 /** All sources, one call, and where a root rotates, its writing, `ms`. */

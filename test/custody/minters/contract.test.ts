@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { jwtVerify } from "jose";
+import { calculateJwkThumbprint, exportJWK, type JWK, jwtVerify } from "jose";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../../../src/core/clock.ts";
 import type { MintSpec } from "../../../src/core/mint.ts";
@@ -25,7 +25,7 @@ import { secretOf } from "../support/secret-of.ts";
 /** What every minter is held to, over a server that verifies for real. */
 
 const SECRET = "client:secret & more/0f3a9c";
-const keys = { custody: keyPair("ES256"), client: keyPair("EdDSA") };
+const keys = { custody: keyPair("ES256"), client: keyPair("EdDSA"), bound: keyPair("EdDSA") };
 
 let server: OAuth2Server;
 let folder: string;
@@ -62,6 +62,7 @@ beforeEach(async () => {
     ],
     issuers: { "custody.test": keys.custody.publicKey },
     rotation: "strict",
+    nonces: true,
   });
 });
 
@@ -75,6 +76,8 @@ interface Case {
   readonly root: () => string;
   readonly mint: () => MintSpec;
   readonly perSession: boolean;
+  /** Of a lease. */
+  readonly kind?: "dpop";
 }
 
 const lists = {
@@ -113,12 +116,39 @@ const CASES: readonly Case[] = [
     root: () => server.grantRefresh("public"),
     mint: () => ({
       as: "oauth2_refresh_token",
+      dpop: null,
       endpoint: endpointOf(server.url),
       client: clientOf({ id: "public", auth: "none" }),
       state: join(folder, `state-${files++}`),
       ...lists,
     }),
     perSession: false,
+  },
+  {
+    name: "client credentials, bound",
+    root: () => keys.client.privateKey,
+    mint: () =>
+      clientCredentialsOf(server.url, {
+        ...lists,
+        client: clientOf({ id: "signer", auth: "private_key_jwt", algorithm: "EdDSA" }),
+        dpop: { key: null },
+      }),
+    perSession: false,
+    kind: "dpop",
+  },
+  {
+    name: "refresh token, bound",
+    root: () => server.grantRefresh("public"),
+    mint: () => ({
+      as: "oauth2_refresh_token",
+      dpop: { key: { from: "env", variable: "DPOP_KEY" } },
+      endpoint: endpointOf(server.url),
+      client: clientOf({ id: "public", auth: "none" }),
+      state: join(folder, `state-${files++}`),
+      ...lists,
+    }),
+    perSession: false,
+    kind: "dpop",
   },
   {
     name: "token exchange of the root",
@@ -184,9 +214,10 @@ const OUTSIDE: readonly Narrowing[] = [
   { constructor: ["x"] },
 ];
 
-function start({ root, mint }: Case): Issuing {
-  const environment = { ROOT: root(), CLIENT_SECRET: SECRET, ACTOR: "actor-0f3a9c" };
-  const parts = issuing({ clock, environment, entries: [entryOf({ mint: mint() })] });
+function start({ root, mint, kind }: Case): Issuing {
+  const environment = { ROOT: root(), CLIENT_SECRET: SECRET, ACTOR: "actor-0f3a9c", DPOP_KEY: keys.bound.privateKey };
+  const bound = kind === undefined ? {} : ({ kind, keyAt: "edge" } as const);
+  const parts = issuing({ clock, environment, entries: [entryOf({ mint: mint(), ...bound })] });
   running.push(parts);
   return parts;
 }
@@ -200,7 +231,7 @@ describe.each([...CASES, SIGNED])("$name", (one) => {
     const parts = start(one);
     const lease = await leaseOf(parts);
     const token = secretOf(lease.material).reveal();
-    expect(lease.material.kind).toBe("token");
+    expect(lease.material.kind).toBe(one.kind ?? "token");
     if (isSigned) await verified(token);
     else expect(server.isIssued(token)).toBe(true);
     expect(lease.ttlMs).toBeLessThanOrEqual(900_000);
@@ -307,12 +338,37 @@ describe.each([...CASES, SIGNED])("$name", (one) => {
 
 describe("token exchange", () => {
   test("names the actor with its type, and tells the issuer who the session is", async () => {
-    const [root, bySession] = [CASES[4], CASES[5]];
-    if (root === undefined || bySession === undefined) throw new Error("the cases are gone");
+    const root = caseOf("token exchange of the root");
+    const bySession = caseOf("token exchange of the session");
     await tokenOf(start(root));
     expect(server.issued[0]?.form.get("actor_token")).toBe("actor-0f3a9c");
     await tokenOf(start(bySession), session("a"));
     expect(server.issued[1]?.claims).toMatchObject({ sub: "agent a", tenant: "acme", iss: "custody.test" });
+  });
+});
+
+describe("bound tokens", () => {
+  test("are bound to the key that comes with the lease, and nonces are answered without using anything up", async () => {
+    const parts = start(caseOf("client credentials, bound"));
+    const { material } = await leaseOf(parts);
+    if (material.kind !== "dpop" || material.key === null) throw new Error("no bound token");
+    const [issued] = server.issued;
+    const jwk: unknown = JSON.parse(material.publicJwk);
+    expect(await calculateJwkThumbprint(jwk as JWK)).toBe(issued?.boundTo);
+    expect(createPublicKey(material.key.reveal()).export({ format: "jwk" })).toEqual(jwk);
+    expect(server.refused).toEqual(["use_dpop_nonce"]);
+  });
+
+  test("of a public client keep the key that its refresh token is bound to", async () => {
+    const parts = start(caseOf("refresh token, bound"));
+    await leaseOf(parts);
+    clock.monotonicShiftMs += 3_600_000;
+    await leaseOf(parts);
+    const thumbprint = await calculateJwkThumbprint(await exportJWK(createPublicKey(keys.bound.publicKey)));
+    expect(server.issued.map(({ boundTo }) => boundTo)).toEqual([thumbprint, thumbprint]);
+    clock.monotonicShiftMs += 3_600_000;
+    parts.environment["DPOP_KEY"] = keyPair("ES256").privateKey;
+    await expect(leaseOf(parts)).rejects.toMatchObject({ reason: "source_unavailable" });
   });
 });
 
@@ -367,6 +423,12 @@ describe("a signed JWT", () => {
     expect(textOf(denial, parts)).toContain(`cannot sign ${algorithm}: make one of`);
   });
 });
+
+function caseOf(name: string): Case {
+  const found = CASES.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no case is named ${name}`);
+  return found;
+}
 
 async function verified(token: string) {
   const { payload } = await jwtVerify(token, createPublicKey(keys.custody.publicKey), { algorithms: ["ES256"] });

@@ -42,6 +42,7 @@ const state = (): string => join(folder, "state");
 function start(change: Partial<Extract<MintSpec, { as: "oauth2_refresh_token" }>> = {}): Issuing {
   const mint: MintSpec = {
     as: "oauth2_refresh_token",
+    dpop: null,
     endpoint: endpointOf(server.url),
     client: clientOf({ id: "public", auth: "none" }),
     state: state(),

@@ -55,6 +55,7 @@ export function clientCredentialsOf(
     scopes: ["read", "write"],
     audiences: [],
     resources: [],
+    dpop: null,
     ...change,
   };
 }
