@@ -68,7 +68,7 @@ describe("mint:", () => {
 
   test.each([
     [
-      "kind: userpass, username: u, " + `mint: ${MINT}`,
+      `kind: userpass, username: u, mint: ${MINT}`,
       /kind: "userpass": oauth2_client_credentials mints kind token: leave it out/,
     ],
     ["ttl_seconds: 5", /kind: missing: say what a lease brings/],
