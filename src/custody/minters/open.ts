@@ -44,6 +44,7 @@ function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialS
       return new KeptMint(oauth2Minter(mint, source, tools, context), {
         name,
         perSession: isPerSession(mint),
+        root: source,
         clock,
         random,
       });

@@ -282,6 +282,15 @@ describe.each([...CASES, SIGNED])("$name", (one) => {
     expect(server.requests).toBe(0);
   });
 
+  test("a root that goes ends what was minted of it", async () => {
+    const parts = start(one);
+    await leaseOf(parts);
+    const before = server.requests;
+    delete parts.environment["ROOT"];
+    await expect(leaseOf(parts)).rejects.toMatchObject({ reason: "source_unavailable" });
+    expect(server.requests).toBe(before);
+  });
+
   test("a root that is something else is refused without a word of it", async () => {
     const parts = start(one);
     parts.environment["ROOT"] = "pasted-by-mistake-0f3a9c";

@@ -6,6 +6,7 @@ import { Secret } from "../../../src/core/secret.ts";
 import { KeptMint, type KeptMintOptions } from "../../../src/custody/minters/kept-mint.ts";
 import { MintFailure } from "../../../src/custody/minters/mint-failure.ts";
 import type { Minted, Minter } from "../../../src/custody/minters/minter.ts";
+import { type CredentialSource, SourceError } from "../../../src/custody/sources/source.ts";
 import { ManualClock } from "../support/clocks.ts";
 import { requestOf } from "../support/permits.ts";
 import { secretOf } from "../support/secret-of.ts";
@@ -164,6 +165,42 @@ describe("what is kept", () => {
     clock.advance(1_000);
     await token();
     expect(inner.released).toEqual(["token-1"]);
+  });
+});
+
+describe("a root that is looked at", () => {
+  function rooted() {
+    const root = { text: "root-1" as string | null, reads: 0 };
+    const source: CredentialSource = {
+      reference: "test://root",
+      timeoutMs: 1_000,
+      async read() {
+        root.reads++;
+        if (root.text === null) throw new SourceError("the root is gone: put it back");
+        return { username: null, secret: Secret.of(root.text), expiresAtMs: null };
+      },
+      close: () => undefined,
+    };
+    return { root, ...keeping({ root: source }) };
+  }
+
+  test("ends what was minted of it when it goes, and begins again when it comes back", async () => {
+    const { root, inner, token } = rooted();
+    expect(await token()).toBe("token-1");
+    root.text = null;
+    await expect(token()).rejects.toThrow("the root is gone");
+    root.text = "root-1";
+    expect(await token()).toBe("token-1");
+    expect(inner.asked).toHaveLength(1);
+  });
+
+  test("ends what was minted of it when another one takes its place", async () => {
+    const { root, inner, token } = rooted();
+    await token();
+    root.text = "root-2";
+    expect(await token()).toBe("token-2");
+    expect(await token()).toBe("token-2");
+    expect(isZeroed(inner.given[0]?.material ?? { kind: "token", token: Secret.of("x") })).toBe(true);
   });
 });
 
