@@ -21,13 +21,21 @@ export function catalogue(
 ): readonly CredentialEntry[] {
   const entries: CredentialEntry[] = [];
   const seen = new Set<string>();
+  /** A rotated root has one owner. */
+  const states = new Map<string, string>();
   for (const [i, raw] of raws.entries()) {
     if (raw === null) continue;
     const here = [...path, i];
     if (seen.has(raw.name))
       report.add([...here, "name"], `${quoted(raw.name)}: another credential has this name: write a different one`);
     seen.add(raw.name);
-    entries.push(credentialEntry(raw, here, files, report));
+    const entry = credentialEntry(raw, here, files, report);
+    entries.push(entry);
+    const state = entry.mint?.as === "oauth2_refresh_token" ? entry.mint.state : null;
+    const owner = state === null ? undefined : states.get(state);
+    if (owner !== undefined)
+      report.add([...here, "mint", "state"], `credential ${quoted(owner)} has this file: write a different one`, true);
+    else if (state !== null) states.set(state, entry.name);
   }
   return Object.freeze(entries);
 }
@@ -51,6 +59,10 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
   if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
+  if (raw.key_at !== undefined && kind !== "dpop")
+    report.add([...path, "key_at"], `kind ${kind} makes no proofs: leave it out`, true);
+  if (kind === "dpop" && raw.username !== undefined)
+    report.add([...path, "username"], "kind dpop has no user name: leave it out", true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -62,6 +74,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
+    keyAt: kind === "dpop" ? (raw.key_at ?? "custody") : null,
     source: Object.freeze(sourceSpec(raw.source, files)),
     mint,
     hosts: Object.freeze(hosts),

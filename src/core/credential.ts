@@ -20,6 +20,8 @@ export interface CredentialEntry {
   readonly username: string | null;
   /** The name that goes with a key: the access key id of AWS, or the `keyid` of a signature; else `null`. */
   readonly keyId: string | null;
+  /** Where the key of a bound token is once it is leased; `null` for other kinds. */
+  readonly keyAt: "custody" | "edge" | null;
   readonly source: SourceSpec;
   /** How the root becomes what is leased; `null`: what is leased is the root. */
   readonly mint: MintSpec | null;

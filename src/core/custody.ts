@@ -73,6 +73,14 @@ export interface CustodyPort {
    * @throws Denial `custody_unavailable` when there was no answer, or none that follows the wire
    */
   lease(request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant>;
+  /**
+   * Has the key of a lease that custody keeps sign a DPoP proof.
+   * @param input JWS signing input; custody reads it, and signs nothing but proofs of this lease
+   * @returns the signature, base64url
+   * @throws LeaseRefusal `lease_unknown` when it is not live there (any more), `input_unfit`, `overloaded`
+   * @throws Denial `custody_unavailable` as `lease`
+   */
+  sign(leaseId: string, input: string, signal: AbortSignal): Promise<string>;
   /** Whether custody answers at all, and what it tells of itself. @throws Denial `custody_unavailable` */
   health(signal: AbortSignal): Promise<CustodyHealth>;
   /**
@@ -130,6 +138,7 @@ export const LEASE_REFUSALS = {
   source_unavailable: "custody_unavailable",
   audit_unavailable: "custody_unavailable",
   state_unavailable: "custody_unavailable",
+  input_unfit: "lease_denied",
   overloaded: "custody_unavailable",
   draining: "custody_unavailable",
 } as const satisfies Record<string, DenialCode>;

@@ -24,6 +24,10 @@ export class EmbeddedCustody implements CustodyPort {
     return this.#issuer.issue(EMBEDDED, request, signal);
   }
 
+  async sign(leaseId: string, input: string, _signal: AbortSignal): Promise<string> {
+    return this.#issuer.sign(EMBEDDED, leaseId, input);
+  }
+
   /** In the same process it is there whenever it can be asked, and a reload of the edge is told by the policy. */
   async health(_signal: AbortSignal): Promise<CustodyHealth> {
     // Asked every few seconds: nobody else looks after leases that have run out while none is issued.

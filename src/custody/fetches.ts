@@ -55,6 +55,11 @@ export class Fetches {
     return slot.flight;
   }
 
+  /** Name of the custody that a lease came from, also of one that was replaced. */
+  custodyOf(lease: Lease): string | undefined {
+    return this.#slotOf.get(lease)?.custody;
+  }
+
   /** The slot that holds this very lease, or `undefined` when it was replaced or dropped. */
   slotOf(lease: Lease): Slot | undefined {
     const slot = this.#slotOf.get(lease);

@@ -26,6 +26,7 @@ import type { Minted } from "./minters/minter.ts";
 import { Operations } from "./operations.ts";
 import { resourceRef } from "./reference.ts";
 import { Revocations } from "./revocations.ts";
+import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
 
@@ -79,11 +80,13 @@ export class Issuer {
   readonly operations: Operations;
   readonly #options: IssuerOptions;
   readonly #records: IssueRecords;
+  readonly #signing: SignLeases;
   #catalogue: Catalogue;
 
   constructor(options: IssuerOptions) {
     const { clock, audit } = options;
     this.#options = options;
+    this.#signing = new SignLeases(options.clock, options.warn);
     this.#catalogue = options.catalogue;
     this.#records = new IssueRecords(options);
     this.ledger = new Ledger(clock);
@@ -120,9 +123,9 @@ export class Issuer {
       if (item.entry.approval) approval = this.approvals.take(caller.name, request);
       const issued = await this.#mint(item, request, known.ref, signal);
       known.leaseId = issued.grant.leaseId;
-      await this.#settle(caller, request, issued);
+      const grant = await this.#settle(caller, request, item, issued);
       approval?.spend();
-      return issued.grant;
+      return grant;
     } catch (thrown) {
       approval?.giveBack();
       const refusal = asRefusal(thrown);
@@ -175,8 +178,17 @@ export class Issuer {
     });
   }
 
+  /** A proof by the key of a lease that is kept here. @throws LeaseRefusal as `SignLeases.sign` */
+  sign(caller: Caller, leaseId: string, input: string): string {
+    const lease = this.ledger.find(leaseId);
+    if (lease === undefined || lease.caller !== caller.name || !this.ledger.isLive(lease))
+      throw new LeaseRefusal("lease_unknown");
+    return this.#signing.sign(caller.name, leaseId, input);
+  }
+
   /** Zeroes what the catalogue holds. */
   close(): void {
+    this.#signing.close();
     this.#catalogue.close();
   }
 
@@ -263,20 +275,34 @@ export class Issuer {
   async #settle(
     caller: Caller,
     request: LeaseRequest,
-    { grant, minted, longestMs, methodClass }: Issued,
-  ): Promise<void> {
-    const { leaseId: id, resourceRef, ttlMs } = grant;
+    item: CatalogueItem,
+    { grant: whole, minted, longestMs, methodClass }: Issued,
+  ): Promise<LeaseGrant> {
+    const { leaseId: id, resourceRef, ttlMs } = whole;
     const { session, credential, destination, host, port } = request;
+    const isInForce = (): boolean => this.#catalogue.find(item.entry.name) === item;
+    let grant = whole;
     try {
+      grant = this.#signing.keep(caller.name, item.entry, whole, longestMs, isInForce);
       await this.#records.issued(caller.name, request, grant);
       this.#mustNotBeRevoked(session, credential, id);
     } catch (error) {
+      this.#signing.end(id);
       giveBack(minted);
       throw error;
     }
-    const { release } = minted;
+    const release = grant === whole ? minted.release : this.#endingItsKey(id, minted.release);
     const terms = { id, caller: caller.name, session, credential, destination, host, port, resourceRef, ttlMs };
     this.ledger.add({ ...terms, methodClass, longestMs, release });
+    return grant;
+  }
+
+  /** The key of a lease goes when the lease does. */
+  #endingItsKey(leaseId: string, release: Minted["release"]): () => Promise<void> {
+    return async () => {
+      this.#signing.end(leaseId);
+      await release?.();
+    };
   }
 
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */

@@ -2,7 +2,8 @@ import type { Clock } from "../core/clock.ts";
 import type { CustodyPort } from "../core/custody.ts";
 import { Denial, type DenialCode } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
-import type { LeasePort } from "../core/ports.ts";
+import { LeaseGone } from "../core/lease-denials.ts";
+import type { LeasePort, SigningPort } from "../core/ports.ts";
 import { reaches, type RevocationChange } from "../core/revocation.ts";
 import { Breaker } from "./breaker.ts";
 import { Fetches } from "./fetches.ts";
@@ -12,6 +13,7 @@ import { Releases } from "./releases.ts";
 import { Retired } from "./retired.ts";
 import { RevokedIds } from "./revoked-ids.ts";
 import { Shelf } from "./shelf.ts";
+import { Signatures } from "./signatures.ts";
 import type { Flight, Slot } from "./slot.ts";
 
 /** A rejected lease is replaced; if its replacement is rejected within this time, the credential is not what is wrong, `ms`. */
@@ -32,7 +34,7 @@ const HEALTH_DOWN_MS = 1_000;
  * waits. It denies whenever it is in doubt: nothing is cached about a failure, and nothing outlives its time on the
  * monotonic clock, counted from before the request was sent.
  */
-export class LeaseKeeper implements LeasePort {
+export class LeaseKeeper implements LeasePort, SigningPort {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #shelf: Shelf;
@@ -46,6 +48,7 @@ export class LeaseKeeper implements LeasePort {
   readonly #breakerOpenMs: number;
   readonly #closing = new AbortController();
   readonly #ticker: NodeJS.Timeout | null;
+  readonly #signatures = new Signatures();
   #custodies = new Map<string, KeptCustody>();
 
   constructor(options: KeeperOptions) {
@@ -121,6 +124,21 @@ export class LeaseKeeper implements LeasePort {
     slot.lease = null;
     this.#retired.add(lease, slot.custody, nowMs);
     return true;
+  }
+
+  /** Where custody does not know the lease any more, the next exchange asks for another one. @throws Denial as `SigningPort` */
+  async sign(lease: Lease, input: string): Promise<string> {
+    const custody = this.#custodies.get(this.#fetches.custodyOf(lease) ?? "");
+    try {
+      return await this.#signatures.ask(custody, lease, input, this.#closing.signal);
+    } catch (thrown) {
+      const slot = thrown instanceof LeaseGone ? this.#fetches.slotOf(lease) : undefined;
+      if (slot !== undefined) {
+        slot.lease = null;
+        this.#retired.add(lease, slot.custody, this.#clock.monotonicMs());
+      }
+      throw thrown;
+    }
   }
 
   /** The session ended or was revoked: its leases are zeroed now, and what is being fetched for it is refused. */

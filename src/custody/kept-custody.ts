@@ -92,7 +92,7 @@ export class KeptCustody {
     }
   }
 
-  /** Whether a call may start. Each `true` must be followed by one `ask`. */
+  /** Whether a call may start. Each `true` must be followed by one call. */
   admits(): boolean {
     return this.#breaker.admits(this.#clock.monotonicMs());
   }
@@ -102,20 +102,37 @@ export class KeptCustody {
    * @param cancelled ended by the keeper: says nothing about custody
    * @throws Denial `custody_unavailable`, `lease_denied`
    */
-  async ask(request: LeaseRequest, cancelled: AbortSignal): Promise<LeaseGrant> {
+  ask(request: LeaseRequest, cancelled: AbortSignal): Promise<LeaseGrant> {
+    return this.#call(
+      (signal) => this.port.lease(request, signal),
+      cancelled,
+      (late) => {
+        zeroMaterial(late.material);
+        void this.release({ leaseId: late.leaseId, session: request.session.id, tenant: request.session.tenant });
+      },
+    );
+  }
+
+  /** One signature. @throws Denial as `ask`; LeaseRefusal as `CustodyPort.sign` */
+  async sign(leaseId: string, input: string, cancelled: AbortSignal): Promise<string> {
+    if (!this.admits()) throw new Denial("custody_unavailable", { cause: `custody "${this.name}" is down` });
+    return await this.#call(
+      (signal) => this.port.sign(leaseId, input, signal),
+      cancelled,
+      () => undefined,
+    );
+  }
+
+  async #call<T>(
+    call: (signal: AbortSignal) => Promise<T>,
+    cancelled: AbortSignal,
+    discard: (late: T) => void,
+  ): Promise<T> {
     try {
-      const grant = await within(
-        this.port.timeoutMs,
-        cancelled,
-        (signal) => this.port.lease(request, signal),
-        (late) => {
-          zeroMaterial(late.material);
-          void this.release({ leaseId: late.leaseId, session: request.session.id, tenant: request.session.tenant });
-        },
-      );
+      const answer = await within(this.port.timeoutMs, cancelled, call, discard);
       this.#contact(true);
       this.#breaker.succeeded(this.#clock.monotonicMs());
-      return grant;
+      return answer;
     } catch (thrown) {
       if (cancelled.aborted) this.#breaker.abandoned();
       else if (thrown instanceof LeaseRefusal) {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import { REVOCATION_SCOPES } from "../core/revocation.ts";
 import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
+import "./sign-wire.ts";
 import "./wire-revocations.ts";
 import { WAIT_HEADER, WIRE_SCHEMAS } from "./wire-schema.ts";
 
@@ -97,6 +98,14 @@ function leasePaths(): Record<string, unknown> {
         refused: held,
       }),
     },
+    "/v1/leases/{id}/sign": {
+      post: operation("sign", "Have the key of a lease that custody keeps sign a DPoP proof", {
+        parameters: [inPath("id", "Of the lease.")],
+        body: "SignRequest",
+        answer: ["Signature", "The signature."],
+        refused: [...ALWAYS, "request_malformed", "lease_unknown", "input_unfit"],
+      }),
+    },
     "/v1/revocations/feed": {
       get: operation("revocationFeed", "What was revoked and lifted since a cursor", {
         parameters: [
@@ -167,6 +176,7 @@ const OF_OTHERS: ReadonlySet<string> = new Set([
   "lease_expired",
   "lease_at_its_end",
   "session_mismatch",
+  "input_unfit",
   "nothing_of_this_id",
   "state_unavailable",
 ]);

@@ -32,6 +32,7 @@ export const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
   source_unavailable: { status: 503, title: "The source of the credential gives none." },
   audit_unavailable: { status: 503, title: "This cannot be recorded." },
   state_unavailable: { status: 503, title: "What is revoked cannot be written down." },
+  input_unfit: { status: 422, title: "The input is no proof of this lease." },
   overloaded: { status: 429, title: "Too many requests." },
   draining: { status: 503, title: "Custody is shutting down." },
 };

@@ -5,6 +5,7 @@ import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { RevocationPage } from "../core/revocation.ts";
 import { decodeProblem } from "./problem.ts";
+import { signatureSchema, signPath } from "./sign-wire.ts";
 import { decodeLeaseGrant, encodeLeaseRequest } from "./wire.ts";
 import { decodePage } from "./wire-revocations.ts";
 import { healthSchema, releasedSchema, renewalSchema, WAIT_HEADER } from "./wire-schema.ts";
@@ -71,6 +72,14 @@ export class RemoteCustody implements CustodyPort {
     const grant = decodeLeaseGrant(answer);
     if ("wrongAt" in grant) throw unreadable(`does not follow the lease schema at ${grant.wrongAt}`);
     return grant;
+  }
+
+  async sign(leaseId: string, input: string, signal: AbortSignal): Promise<string> {
+    const answer = signatureSchema.safeParse(
+      await this.#call("POST", signPath(leaseId), JSON.stringify({ input }), signal),
+    );
+    if (!answer.success) throw unreadable("does not follow the signature schema");
+    return answer.data.signature;
   }
 
   async health(signal: AbortSignal): Promise<CustodyHealth> {

@@ -12,6 +12,7 @@ import type { Caller, Issuer } from "./issuer.ts";
 import { type AnsweredEvent, Answers } from "./routes/answers.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
 import { leaseRoutes } from "./routes/leases.ts";
+import { signRoute } from "./routes/sign.ts";
 import { revocationRoutes } from "./routes/revocations.ts";
 import { type CustodyServerTls, HANDSHAKE_MS, makeServer, secureContextOf } from "./server-tls.ts";
 import { listenOnUnixSocket, SOCKET_MODE } from "./unix-socket.ts";
@@ -154,6 +155,7 @@ export class CustodyServer {
     const app = this.#app;
     const answers = this.#answers;
     leaseRoutes(app, answers, issuer, this.#limits);
+    signRoute(app, answers, issuer);
     revocationRoutes(app, answers, issuer);
     approvalRoutes(app, answers, issuer, clock);
     app.get(

@@ -108,7 +108,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
   undo.add(() => custodies.close());
-  const attach = createAttachPort({ clock, randomBytes });
+  const attach = createAttachPort({ clock, randomBytes, sign: (lease, input) => keeper.sign(lease, input) });
   const metrics = new Metrics({
     version: system.version,
     custodies: config.custodies.map(({ name }) => name),

@@ -41,11 +41,20 @@ export class Answers {
 
   /** @param right `null` = whoever may ask anything may ask this */
   route(right: CallerRight | null, serve: Served) {
+    return this.#route(right, serve, true);
+  }
+
+  /** The same without a token of the caller's: for what has a rate of its own. */
+  unlimited(right: CallerRight | null, serve: Served) {
+    return this.#route(right, serve, false);
+  }
+
+  #route(right: CallerRight | null, serve: Served, isLimited: boolean) {
     return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
       const caller = this.callerOf(request);
       if (caller === null || (right !== null && !mayDo(caller, right)))
         return this.refuse(reply, caller, "caller_not_allowed");
-      const waitSeconds = this.#options.limits.take(caller.name);
+      const waitSeconds = isLimited ? this.#options.limits.take(caller.name) : 0;
       if (waitSeconds > 0) return this.refuse(reply.header("retry-after", String(waitSeconds)), caller, "overloaded");
       try {
         const body = await serve(caller, request, reply);

@@ -10,6 +10,8 @@ export class FakeCustody implements CustodyPort {
   /** What the next calls do; an honest grant unless a test says otherwise. */
   behave: (request: LeaseRequest, signal: AbortSignal) => LeaseGrant | Promise<LeaseGrant> = (request) =>
     grantOf(request);
+  readonly signed: { readonly leaseId: string; readonly input: string }[] = [];
+  signs: (leaseId: string, input: string, signal: AbortSignal) => Promise<string> = async () => "a".repeat(86);
   healthy: () => Promise<CustodyHealth> = async () => ({ catalogue: null, problem: null });
 
   readonly released: HeldLease[] = [];
@@ -30,6 +32,11 @@ export class FakeCustody implements CustodyPort {
     const grant = await this.behave(request, signal);
     this.grants.push(grant);
     return grant;
+  }
+
+  async sign(leaseId: string, input: string, signal: AbortSignal): Promise<string> {
+    this.signed.push({ leaseId, input });
+    return await this.signs(leaseId, input, signal);
   }
 
   health(): Promise<CustodyHealth> {

@@ -47,6 +47,7 @@ export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry 
     kind: "token",
     username: null,
     keyId: null,
+    keyAt: null,
     source: { from: "env", variable: "ROOT" },
     mint: null,
     hosts: ["api.example.com:443"],
