@@ -2,8 +2,11 @@ import type { AttachmentSpec, Destination } from "../core/destination.ts";
 import type { Attachment, AttachmentMaker, AttachTools, SpecOf } from "./attachment.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { body } from "./body.ts";
 import { cookie } from "./cookie.ts";
 import { header } from "./header.ts";
+import { hmac } from "./hmac.ts";
+import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
 
@@ -15,6 +18,9 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   query,
   cookie,
   placeholder,
+  hmac,
+  body,
+  message_signature: messageSignature,
 };
 
 /** @returns the destination's attachments, in the order of the config */

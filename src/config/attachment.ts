@@ -1,5 +1,7 @@
 import type { CredentialEntry } from "../core/credential.ts";
 import type { AttachmentSpec } from "../core/destination.ts";
+import { BodyClash } from "./attach/body-clash.ts";
+import { SigningOrder } from "./attach/signing-order.ts";
 import { configOf, type RawAttachment } from "./attach/table.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
@@ -18,6 +20,8 @@ export function attachmentsOf(
   const isList = (value: RawAttachment | readonly RawAttachment[]): value is readonly RawAttachment[] =>
     Array.isArray(value);
   const places = new Places(report);
+  const order = new SigningOrder(report);
+  const bodies = new BodyClash(report);
   const specs: AttachmentSpec[] = [];
   for (const [i, one] of (isList(raw) ? raw : [raw]).entries()) {
     const here = isList(raw) ? [...path, i] : path;
@@ -30,7 +34,10 @@ export function attachmentsOf(
         `credential ${quoted(entry?.name ?? "")} is of kind ${entry?.kind}, ${one.as} ${text}`,
       );
     if (entry !== null) config.fit(spec, entry, needs, here, report);
-    places.claim(spec, config.places(spec), here);
+    const written = config.places(spec);
+    places.claim(spec, written, here);
+    bodies.add(spec, here);
+    order.add(one.as, written, config.signs?.(spec) ?? null, here);
     specs.push(Object.freeze(spec));
   }
   return Object.freeze(specs);

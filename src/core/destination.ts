@@ -1,9 +1,10 @@
 import type { IpRange } from "./ip.ts";
+import type { BodySpec, HmacSpec, MessageSignatureSpec } from "./signing.ts";
 
 /** Where a stand-in of the guest may be found and replaced. */
 export interface PlaceholderSpot {
-  readonly in: "header" | "query";
-  /** Field name (lower case) or query key. */
+  readonly in: "header" | "query" | "websocket";
+  /** Field name (lower case) or query key; `first` is the first message of a WebSocket. */
   readonly name: string;
 }
 
@@ -14,7 +15,10 @@ export type AttachmentSpec =
   | { readonly as: "header"; readonly name: string; readonly format: string }
   | { readonly as: "query"; readonly name: string }
   | { readonly as: "cookie"; readonly name: string }
-  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
+  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
+  | HmacSpec
+  | BodySpec
+  | MessageSignatureSpec;
 
 /**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`

@@ -3,13 +3,26 @@ import type { AttachmentSpec } from "../../core/destination.ts";
 import type { AttachConfig } from "./attach-config.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { body } from "./body.ts";
 import { cookie } from "./cookie.ts";
 import { header } from "./header.ts";
+import { hmac } from "./hmac.ts";
+import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
 
 /** One line a kind, in the order of the documentation: a kind in the vocabulary without a line here does not compile. */
-const TABLE = { bearer, basic, header, query, cookie, placeholder } satisfies {
+const TABLE = {
+  bearer,
+  basic,
+  header,
+  query,
+  cookie,
+  placeholder,
+  hmac,
+  body,
+  message_signature: messageSignature,
+} satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
 
@@ -21,6 +34,9 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.query.schema,
   TABLE.cookie.schema,
   TABLE.placeholder.schema,
+  TABLE.hmac.schema,
+  TABLE.body.schema,
+  TABLE.message_signature.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;
