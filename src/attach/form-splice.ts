@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { BodyFault } from "./json-splice.ts";
+import { BodyFault } from "./body-fault.ts";
 import { isLookAlike } from "./look-alike.ts";
 import { percentDecode, percentEncode } from "./percent.ts";
 
@@ -13,6 +13,8 @@ export function spliceForm(bytes: Buffer, name: string, value: string): Buffer {
   const text = bytes.toString("latin1");
   // Some readers cut a byte order mark, and with it the first name is another one.
   if (text.startsWith(BYTE_ORDER_MARK)) throw new BodyFault("the body begins with a byte order mark");
+  if (text.split(/[&;]/, MOST_FIELDS + 1).length > MOST_FIELDS)
+    throw new BodyFault(`the body has more than ${MOST_FIELDS} fields`);
   const kept: string[] = [];
   for (const pair of text.split("&")) {
     // Older readers split there too, newer ones do not: what such a field belongs to is anybody's guess.
@@ -26,6 +28,9 @@ export function spliceForm(bytes: Buffer, name: string, value: string): Buffer {
   kept.push(`${percentEncode(name)}=${percentEncode(value)}`);
   return Buffer.from(kept.length === 2 && kept[0] === "" ? (kept[1] as string) : kept.join("&"), "latin1");
 }
+
+/** Each of them is decoded and compared; servers take less. */
+const MOST_FIELDS = 10_000;
 
 /** UTF-8 read as Latin-1. */
 const BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf";

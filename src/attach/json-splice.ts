@@ -1,4 +1,6 @@
 import { isUtf8 } from "node:buffer";
+import { BodyFault } from "./body-fault.ts";
+import { JsonReader } from "./json-reader.ts";
 import { isLookAlike } from "./look-alike.ts";
 
 /**
@@ -16,11 +18,11 @@ export function spliceJson(bytes: Buffer, pointer: readonly string[], value: str
   return Buffer.concat([bytes.subarray(0, start), Buffer.from(text, "utf8"), bytes.subarray(end)]);
 }
 
-/** Why a body cannot take the credential; the message names no content. */
-export class BodyFault extends Error {}
-
 /** Deeper texts are no request of a client; each level costs a frame of the stack. */
 const MOST_DEPTH = 128;
+
+/** Names on the way that take decoding and folding: no client writes so many of them, and each costs a hundred plain ones. */
+const MOST_ODD_NAMES = 1000;
 
 /** Off the way to the place. */
 const ASIDE = -1;
@@ -32,72 +34,75 @@ interface Splice {
 }
 
 class Scan {
-  readonly #bytes: Buffer;
+  readonly #reader: JsonReader;
   readonly #pointer: readonly string[];
   readonly #value: string;
-  #at = 0;
+  #oddNames = 0;
   #splice: Splice | null = null;
 
   constructor(bytes: Buffer, pointer: readonly string[], value: string) {
-    this.#bytes = bytes;
+    this.#reader = new JsonReader(bytes);
     this.#pointer = pointer;
     this.#value = value;
   }
 
   splice(): Splice {
-    this.#blanks();
+    const reader = this.#reader;
+    reader.blanks();
     this.#valueAt(0, 0);
-    this.#blanks();
-    if (this.#at < this.#bytes.length) throw this.#malformed();
+    reader.blanks();
+    if (reader.at < reader.bytes.length) throw reader.malformed();
     if (this.#splice === null) throw new BodyFault("the body has no such place");
     return this.#splice;
   }
 
   /** @param step how many tokens have led here, or `ASIDE` */
   #valueAt(step: number, depth: number): void {
+    const reader = this.#reader;
     if (depth > MOST_DEPTH) throw new BodyFault(`the body is nested more than ${MOST_DEPTH} deep`);
     if (step === this.#pointer.length) {
-      const start = this.#at;
+      const start = reader.at;
       this.#valueAt(ASIDE, depth);
-      this.#splice = { start, end: this.#at, text: this.#value };
+      this.#splice = { start, end: reader.at, text: this.#value };
       return;
     }
-    switch (this.#bytes[this.#at]) {
+    switch (reader.bytes[reader.at]) {
       case OPEN_BRACE:
         return this.#object(step, depth);
       case OPEN_BRACKET:
         return this.#array(step, depth);
       default:
-        this.#scalar();
+        reader.scalar();
         if (step !== ASIDE) throw new BodyFault("the place is inside of what holds nothing");
     }
   }
 
   #object(step: number, depth: number): void {
+    const reader = this.#reader;
     const token = step === ASIDE ? null : (this.#pointer[step] as string);
-    const inside = ++this.#at;
+    const inside = ++reader.at;
     let isEmpty = true;
     let found = false;
-    this.#blanks();
-    if (this.#bytes[this.#at] === CLOSE_BRACE) this.#at++;
+    reader.blanks();
+    if (reader.bytes[reader.at] === CLOSE_BRACE) reader.at++;
     else {
       isEmpty = false;
       for (;;) {
-        const start = this.#at;
-        this.#string();
+        const start = reader.at;
+        reader.string();
         const isMine = token !== null && this.#isName(start, token);
         if (isMine && found) throw new BodyFault("the body has two members of that name");
         found ||= isMine;
-        this.#blanks();
-        this.#take(COLON);
-        this.#blanks();
+        reader.blanks();
+        reader.take(COLON);
+        reader.blanks();
         this.#valueAt(isMine ? step + 1 : ASIDE, depth + 1);
-        this.#blanks();
-        if (this.#bytes[this.#at] === CLOSE_BRACE) break;
-        this.#take(COMMA);
-        this.#blanks();
+        reader.blanks();
+        if (reader.bytes[reader.at] === CLOSE_BRACE) break;
+        reader.take(COMMA);
+        reader.blanks();
       }
-      this.#at++;
+      reader.at++;
     }
     if (token === null || found) return;
     this.#splice = { start: inside, end: inside, text: this.#members(step) + (isEmpty ? "" : ",") };
@@ -111,97 +116,39 @@ class Scan {
 
   /** Whether the string from `start` to here is the name. @throws BodyFault when some upstreams would take it for that */
   #isName(start: number, name: string): boolean {
-    const said = JSON.parse(this.#bytes.toString("utf8", start, this.#at)) as string;
+    const reader = this.#reader;
+    const length = reader.at - start - 2;
+    const hasBlank = reader.bytes[start + 1] === 0x20 || reader.bytes[reader.at - 2] === 0x20;
+    // A name of the config is ASCII: a plain one that is longer or shorter cannot be folded into it.
+    if (reader.isPlain && !hasBlank && length !== name.length) return false;
+    if (!reader.isPlain && ++this.#oddNames > MOST_ODD_NAMES)
+      throw new BodyFault(`the body has more than ${MOST_ODD_NAMES} names that are written in an odd way`);
+    const raw = reader.bytes.toString("utf8", start, reader.at);
+    const said = reader.isPlain ? raw.slice(1, -1) : (JSON.parse(raw) as string);
     if (said === name) return true;
     if (isLookAlike(said, name)) throw new BodyFault("the body has a member whose name is nearly the same");
     return false;
   }
 
   #array(step: number, depth: number): void {
+    const reader = this.#reader;
     const wanted = step === ASIDE ? ASIDE : indexOf(this.#pointer[step] as string);
     let count = 0;
-    this.#at++;
-    this.#blanks();
-    if (this.#bytes[this.#at] === CLOSE_BRACKET) this.#at++;
+    reader.at++;
+    reader.blanks();
+    if (reader.bytes[reader.at] === CLOSE_BRACKET) reader.at++;
     else {
       for (;;) {
         this.#valueAt(count === wanted ? step + 1 : ASIDE, depth + 1);
         count++;
-        this.#blanks();
-        if (this.#bytes[this.#at] === CLOSE_BRACKET) break;
-        this.#take(COMMA);
-        this.#blanks();
+        reader.blanks();
+        if (reader.bytes[reader.at] === CLOSE_BRACKET) break;
+        reader.take(COMMA);
+        reader.blanks();
       }
-      this.#at++;
+      reader.at++;
     }
     if (step !== ASIDE && (wanted === ASIDE || wanted >= count)) throw new BodyFault("the body has no such element");
-  }
-
-  #scalar(): void {
-    const first = this.#bytes[this.#at];
-    if (first === QUOTE) this.#string();
-    else if (first === LOWER_T) this.#word("true");
-    else if (first === LOWER_F) this.#word("false");
-    else if (first === LOWER_N) this.#word("null");
-    else this.#number();
-  }
-
-  #string(): void {
-    this.#take(QUOTE);
-    for (;;) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === QUOTE) return;
-      if (byte === undefined || byte < 0x20) throw this.#malformed();
-      if (byte === BACKSLASH) this.#escape();
-    }
-  }
-
-  #escape(): void {
-    const byte = this.#bytes[this.#at++];
-    if (byte === undefined || !ESCAPED.has(byte)) throw this.#malformed();
-    if (byte !== LOWER_U) return;
-    for (let i = 0; i < 4; i++) if (!isHex(this.#bytes[this.#at++])) throw this.#malformed();
-  }
-
-  #word(word: string): void {
-    for (let i = 0; i < word.length; i++) this.#take(word.charCodeAt(i));
-  }
-
-  /** §6. */
-  #number(): void {
-    if (this.#bytes[this.#at] === MINUS) this.#at++;
-    if (this.#bytes[this.#at] === ZERO) this.#at++;
-    else this.#digits();
-    if (this.#bytes[this.#at] === DOT) {
-      this.#at++;
-      this.#digits();
-    }
-    if (this.#bytes[this.#at] !== LOWER_E && this.#bytes[this.#at] !== UPPER_E) return;
-    this.#at++;
-    if (this.#bytes[this.#at] === MINUS || this.#bytes[this.#at] === PLUS) this.#at++;
-    this.#digits();
-  }
-
-  #digits(): void {
-    const start = this.#at;
-    while (isDigit(this.#bytes[this.#at])) this.#at++;
-    if (this.#at === start) throw this.#malformed();
-  }
-
-  #blanks(): void {
-    for (;;) {
-      const byte = this.#bytes[this.#at];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return;
-      this.#at++;
-    }
-  }
-
-  #take(wanted: number): void {
-    if (this.#bytes[this.#at++] !== wanted) throw this.#malformed();
-  }
-
-  #malformed(): BodyFault {
-    return new BodyFault(`the body is no JSON at byte ${this.#at}`);
   }
 }
 
@@ -210,31 +157,9 @@ function indexOf(token: string): number {
   return /^(?:0|[1-9][0-9]{0,8})$/.test(token) ? Number(token) : ASIDE;
 }
 
-function isDigit(byte: number | undefined): boolean {
-  return byte !== undefined && byte >= ZERO && byte <= 57;
-}
-
-function isHex(byte: number | undefined): boolean {
-  if (byte === undefined) return false;
-  return isDigit(byte) || ((byte | 32) >= 97 && (byte | 32) <= 102);
-}
-
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
-const QUOTE = 34;
-const BACKSLASH = 92;
 const COLON = 58;
 const COMMA = 44;
-const MINUS = 45;
-const PLUS = 43;
-const DOT = 46;
-const ZERO = 48;
-const LOWER_E = 101;
-const UPPER_E = 69;
-const LOWER_F = 102;
-const LOWER_N = 110;
-const LOWER_T = 116;
-const LOWER_U = 117;
-const ESCAPED: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrtu', "latin1"));

@@ -68,7 +68,8 @@ class Places {
   }
 
   #claimSpot(place: string, value: string, path: Path): void {
-    const taken = this.#owners.get(place) ?? (place === "header cookie" ? this.#cookieOwner() : undefined);
+    const taken =
+      this.#owners.get(place) ?? (place === "header cookie" ? this.#cookieOwner() : this.#messageOwner(place));
     if (taken !== undefined) this.#clash(path, place, taken);
     // One stand-in inside of another would be replaced in the middle of it.
     else if (
@@ -83,6 +84,12 @@ class Places {
 
   #cookieOwner(): string | undefined {
     return [...this.#owners.keys()].some((place) => place.startsWith("cookie ")) ? "cookie" : undefined;
+  }
+
+  /** A message is read once, for one of them. */
+  #messageOwner(place: string): string | undefined {
+    const isTaken = place === "websocket first" && this.#standIns.some((one) => one.place === place);
+    return isTaken ? "placeholder" : undefined;
   }
 
   #clash(path: Path, place: string, taken: string): void {

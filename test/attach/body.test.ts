@@ -107,6 +107,7 @@ describe("what the head says of the body", () => {
     ["two types", [JSON_BODY, FORM_BODY]],
     ["the same twice", [JSON_BODY, JSON_BODY]],
     ["another that CGI reads as the same", [JSON_BODY, ["Content_Type", "application/x-www-form-urlencoded"]]],
+    ["one that CGI alone reads", [["Content_Type", "application/json"]]],
     ["a coding", [JSON_BODY, ["Content-Encoding", "gzip"]]],
     ["a coding that CGI reads", [JSON_BODY, ["content_encoding", "gzip"]]],
     ["no coding, spelled", [JSON_BODY, ["Content-Encoding", "identity"]]],

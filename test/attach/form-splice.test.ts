@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { spliceForm } from "../../src/attach/form-splice.ts";
-import { BodyFault } from "../../src/attach/json-splice.ts";
+import { BodyFault } from "../../src/attach/body-fault.ts";
 
 /** One field is put into a form; every other byte stays. Held against `URLSearchParams`. */
 
@@ -48,6 +48,12 @@ describe("what an upstream might read another way", () => {
     ["ahead of a semicolon", "token=1;x=2"],
   ])("%s is refused", (_name, text, name = "token") => {
     expect(faultOf(text, name)).toContain("nearly the same");
+  });
+
+  test("fields without end", () => {
+    expect(faultOf("a&".repeat(9000))).toBe("none");
+    expect(faultOf("&".repeat(500_000))).toContain("more than 10000 fields");
+    expect(faultOf(`x=${";".repeat(500_000)}`)).toContain("more than 10000 fields");
   });
 
   test("bytes that are no UTF-8, and a byte order mark", () => {

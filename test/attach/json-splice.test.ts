@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BodyFault, spliceJson } from "../../src/attach/json-splice.ts";
+import { BodyFault } from "../../src/attach/body-fault.ts";
+import { spliceJson } from "../../src/attach/json-splice.ts";
 
 /** One value is put into a JSON text; every other byte stays. Held against `JSON.parse`. */
 
@@ -53,6 +54,7 @@ describe("what an upstream might read another way", () => {
     ["a full-width letter", '{"\uff41":1}', "nearly the same"],
     ["up to a NUL", '{"a\\u0000b":1}', "nearly the same"],
     ["blanks around", '{" a ":1}', "nearly the same"],
+    ["blanks around, escaped", '{"\\u0020a":1}', "nearly the same"],
     ["a comment", '{/* "a":2 */"b":1}', "no JSON"],
     ["a comma too many", '{"b":1,}', "no JSON"],
     ["single quotes", "{'b':1}", "no JSON"],
@@ -99,6 +101,15 @@ describe("what an upstream might read another way", () => {
 
   test("other encodings are no JSON either", () => {
     expect(faultOf(Buffer.from('{"a":1}', "utf16le"))).toContain("no JSON");
+  });
+
+  test("names that take decoding are bounded on the way, plain ones and those aside are not", () => {
+    const object = (name: string, count: number): string =>
+      `{${Array.from({ length: count }, (_, i) => `"${name}${i}":1`).join(",")}}`;
+    expect(faultOf(object("x", 50_000))).toBe("none");
+    expect(faultOf(`{"b":${object("\\u0062", 5000)}}`)).toBe("none");
+    expect(faultOf(object("\\u0062", 5000))).toContain("in an odd way");
+    expect(faultOf(object("\u00e9", 5000))).toContain("in an odd way");
   });
 
   test("depth is bounded, on the way and aside", () => {

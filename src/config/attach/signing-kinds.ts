@@ -20,7 +20,7 @@ export const keyPrefix = boundedText(64)
 
 export const bodyBytes = whole(
   1024,
-  67_108_864,
+  16_777_216,
   1_048_576,
   "How much of a body is held whole for it, bytes; a longer one is refused with `body_too_large`.",
 );
