@@ -27,7 +27,7 @@ export class FirstMessage {
 
   /**
    * @returns what goes on now; `isOver` once the message is among it, and everything behind it
-   * @throws Denial when the message cannot be passed on; `closeCode` tells the code for it
+   * @throws MessageFault when the message cannot be passed on
    */
   take(chunk: Buffer): { readonly out: Buffer | null; readonly isOver: boolean } {
     this.#chunks.push(chunk);
@@ -77,12 +77,8 @@ export class FirstMessage {
     // §5.4.
     if ((header.opcode === OPCODE.continuation) !== (this.#payloads !== null))
       throw malformed("a fragment is out of place");
-    if (header.opcode === OPCODE.binary)
-      throw new Denial("body_unfit", { cause: "the first message of the WebSocket is not text" });
-    if (this.#payloadBytes + header.length > MOST_BYTES)
-      throw new Denial("body_too_large", {
-        cause: `the first message of the WebSocket has more than ${MOST_BYTES} bytes`,
-      });
+    if (header.opcode === OPCODE.binary) throw unfit("is not text", CLOSE.unsupported);
+    if (this.#payloadBytes + header.length > MOST_BYTES) throw tooLarge();
     return header;
   }
 
@@ -99,8 +95,16 @@ export class FirstMessage {
 
   #message(): Buffer {
     const bytes = Buffer.concat(this.#payloads ?? []);
-    if (!isUtf8(bytes)) throw new Denial("body_unfit", { cause: "the first message of the WebSocket is not UTF-8" });
-    return clientText(Buffer.from(this.#swap(bytes.toString("utf8"))), this.#randomBytes(4));
+    if (!isUtf8(bytes)) throw unfit("is not UTF-8", CLOSE.notText);
+    return clientText(Buffer.from(this.#swapped(bytes.toString("utf8"))), this.#randomBytes(4));
+  }
+
+  #swapped(text: string): string {
+    try {
+      return this.#swap(text);
+    } catch (thrown) {
+      throw new MessageFault(Denial.from(thrown), CLOSE.policy);
+    }
   }
 }
 
@@ -111,23 +115,32 @@ function joined(pieces: readonly Buffer[]): Buffer | null {
   return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
 }
 
-function malformed(cause: string): Denial {
-  return new Denial("request_malformed", { cause: `WebSocket: ${cause}` });
+/** Why a message is not passed on, and the code of the close frame that says so (RFC 6455 §7.4.1). */
+export class MessageFault extends Error {
+  readonly denial: Denial;
+  readonly closeCode: number;
+
+  constructor(denial: Denial, closeCode: number) {
+    super(denial.code);
+    this.denial = denial;
+    this.closeCode = closeCode;
+  }
 }
 
-/** RFC 6455 §7.4.1. */
-export function closeCode({ code }: Denial): number {
-  switch (code) {
-    case "request_malformed":
-      return 1002;
-    case "body_unfit":
-      return 1003;
-    case "body_too_large":
-      return 1009;
-    case "lease_unusable":
-    case "placeholder_stray":
-      return 1008;
-    default:
-      return 1011;
-  }
+const CLOSE = { protocol: 1002, unsupported: 1003, notText: 1007, policy: 1008, tooLarge: 1009 } as const;
+
+function malformed(cause: string): MessageFault {
+  return new MessageFault(new Denial("request_malformed", { cause: `WebSocket: ${cause}` }), CLOSE.protocol);
+}
+
+function unfit(cause: string, closeCode: number): MessageFault {
+  return new MessageFault(
+    new Denial("body_unfit", { cause: `the first message of the WebSocket ${cause}` }),
+    closeCode,
+  );
+}
+
+function tooLarge(): MessageFault {
+  const cause = `the first message of the WebSocket has more than ${MOST_BYTES} bytes`;
+  return new MessageFault(new Denial("body_too_large", { cause }), CLOSE.tooLarge);
 }

@@ -1,6 +1,6 @@
-import { Denial } from "../core/denial.ts";
+import type { Denial } from "../core/denial.ts";
 import type { RawStream } from "../core/wire.ts";
-import { closeCode, type FirstMessage } from "./first-message.ts";
+import { type FirstMessage, MessageFault } from "./first-message.ts";
 import { FrameBorders, serverClose } from "./websocket-frame.ts";
 
 /** How long a guest that was turned away may take to read why, `ms`. */
@@ -26,14 +26,14 @@ export function gateFirstMessage(guest: RawStream, first: FirstMessage, refused:
     guest.write = write;
   };
 
-  const shut = (denial: Denial): void => {
+  const shut = ({ denial, closeCode }: MessageFault): void => {
     isShut = true;
     refused(denial);
     if (!borders.isAtBorder) {
       guest.destroy();
       return;
     }
-    write(serverClose(closeCode(denial)));
+    write(serverClose(closeCode));
     guest.end();
     // Read on, so that no reset overtakes the close frame.
     guest.resume();
@@ -47,7 +47,8 @@ export function gateFirstMessage(guest: RawStream, first: FirstMessage, refused:
     try {
       taken = first.take(chunk);
     } catch (thrown) {
-      shut(Denial.from(thrown));
+      if (!(thrown instanceof MessageFault)) throw thrown;
+      shut(thrown);
       return true;
     }
     if (taken.isOver) open();

@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { closeCode, FirstMessage } from "../../src/attach/first-message.ts";
+import { FirstMessage, MessageFault } from "../../src/attach/first-message.ts";
 import { gateFirstMessage } from "../../src/attach/message-gate.ts";
 import { clientText, FrameBorders, frameHeader, mask, serverClose } from "../../src/attach/websocket-frame.ts";
 import { Denial } from "../../src/core/denial.ts";
@@ -63,7 +63,7 @@ function refusalOf(...chunks: Buffer[]): [string, number] {
     read(chunks);
     return ["none", 0];
   } catch (thrown) {
-    if (thrown instanceof Denial) return [thrown.code, closeCode(thrown)];
+    if (thrown instanceof MessageFault) return [thrown.denial.code, thrown.closeCode];
     throw thrown;
   }
 }
@@ -147,11 +147,11 @@ describe("what is refused", () => {
     ["another reserved bit", "request_malformed", 1002, [frame(1, "x", true, 0x10)]],
     ["a compressed ping", "request_malformed", 1002, [frame(9, "x", true, 0x40)]],
     ["binary", "body_unfit", 1003, [frame(2, "x")]],
-    ["no UTF-8", "body_unfit", 1003, [frame(1, Buffer.from([0xff]))]],
+    ["no UTF-8", "body_unfit", 1007, [frame(1, Buffer.from([0xff]))]],
     [
       "half a letter in each fragment that makes none",
       "body_unfit",
-      1003,
+      1007,
       [frame(1, Buffer.from([0xc3]), false), frame(0, "x")],
     ],
     ["an unknown opcode", "request_malformed", 1002, [frame(3, "x")]],

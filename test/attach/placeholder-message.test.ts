@@ -44,17 +44,18 @@ class Guest extends Duplex {
 interface Given {
   readonly attach?: unknown;
   readonly lines?: readonly Line[];
+  readonly target?: string;
   readonly upgrade?: "websocket" | null;
   readonly nowMs?: () => number;
 }
 
-function attached({ attach = inMessage, lines = [], upgrade = "websocket", nowMs = () => NOW_MS }: Given) {
+function attached({ attach = inMessage, lines = [], target, upgrade = "websocket", nowMs = () => NOW_MS }: Given) {
   const specs = specsOf(attach, "token");
   const standIns = specs.flatMap((spec) => (spec.as === "placeholder" ? [spec.value] : []));
   const clock = { monotonicMs: nowMs, wallMs: () => 0 };
   const port = createAttachPort({ clock, randomBytes: (size) => Buffer.alloc(size, 1) }, standIns);
   const permit = permitFor(destination(specs));
-  const head = headOf(lines);
+  const head = headOf(lines, target);
   port.cleanse(permit, head);
   const request = { ...requestOf(), upgrade };
   const lease = leaseOf(token(SECRET));
@@ -143,6 +144,7 @@ describe("the head", () => {
 
   test("is no place for the stand-in", () => {
     expect(codeOf(() => attached({ lines: [["X-Key", STAND_IN]] }))).toBe("placeholder_stray");
+    expect(codeOf(() => attached({ target: `/?first=${STAND_IN}` }))).toBe("placeholder_stray");
     const query = { ...inMessage, in: ["websocket:first", "query:key"] };
     expect(codeOf(() => attached({ attach: query, lines: [["First", STAND_IN]] }))).toBe("placeholder_stray");
   });
