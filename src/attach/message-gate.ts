@@ -1,10 +1,12 @@
-import type { Denial } from "../core/denial.ts";
+import { Denial } from "../core/denial.ts";
 import type { RawStream } from "../core/wire.ts";
 import { type FirstMessage, MessageFault } from "./first-message.ts";
 import { FrameBorders, serverClose } from "./websocket-frame.ts";
 
 /** How long a guest that was turned away may take to read why, `ms`. */
 const LINGER_MS = 2000;
+/** RFC 6455 §7.4.1. */
+const UNEXPECTED = 1011;
 
 /**
  * Stands before the reader of a guest's stream until its first message has passed. It takes the place of `emit` and `write` on
@@ -47,8 +49,7 @@ export function gateFirstMessage(guest: RawStream, first: FirstMessage, refused:
     try {
       taken = first.take(chunk);
     } catch (thrown) {
-      if (!(thrown instanceof MessageFault)) throw thrown;
-      shut(thrown);
+      shut(thrown instanceof MessageFault ? thrown : new MessageFault(Denial.from(thrown), UNEXPECTED));
       return true;
     }
     if (taken.isOver) open();
