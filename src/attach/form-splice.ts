@@ -42,7 +42,10 @@ function nearly(): BodyFault {
 function nameIn(piece: string): string {
   const equals = piece.indexOf("=");
   const raw = equals < 0 ? piece : piece.slice(0, equals);
-  return Buffer.from(percentDecode(raw.replaceAll("+", " ")), "latin1").toString("utf8");
+  const bytes = Buffer.from(percentDecode(raw.replaceAll("+", " ")), "latin1");
+  // A reader that takes overlong forms would find a name that is not there.
+  if (!isUtf8(bytes)) throw new BodyFault("the body has a field whose name is not UTF-8");
+  return bytes.toString("utf8");
 }
 
 function isTaken(said: string, name: string): boolean {

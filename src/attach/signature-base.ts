@@ -96,14 +96,13 @@ function fieldOf({ name, key }: SignatureComponent, { fields }: OutboundHead): s
 }
 
 function memberOf(value: string, name: string, key: string): string | null {
-  let member;
   try {
-    member = parseDictionary(value).get(key);
+    const member = parseDictionary(value).get(key);
+    if (member === undefined) return null;
+    return isInnerList(member) ? serializeInnerList(member) : serializeItem(member);
   } catch {
     throw unsupported(`${name} is no dictionary`);
   }
-  if (member === undefined) return null;
-  return isInnerList(member) ? serializeInnerList(member) : serializeItem(member);
 }
 
 /** §2.2.8: read as a form, and encoded anew. */

@@ -59,6 +59,8 @@ describe("what an upstream might read another way", () => {
   test("bytes that are no UTF-8, and a byte order mark", () => {
     expect(faultOf(Buffer.from([0x78, 0x3d, 0xff]))).toContain("UTF-8");
     expect(faultOf("\ufefftoken=1")).toContain("byte order mark");
+    expect(faultOf("%C1%B4oken=1")).toContain("not UTF-8");
+    expect(faultOf("x=%C1%B4")).toBe("none");
   });
 });
 
