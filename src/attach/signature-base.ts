@@ -1,4 +1,4 @@
-import { type BareItem, isInnerList, parseDictionary, serializeInnerList, serializeItem } from "structured-headers";
+import type { BareItem } from "structured-headers";
 import type { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
@@ -6,6 +6,7 @@ import type { SignatureComponent } from "../core/signing.ts";
 import { WholeBody } from "../core/whole-body.ts";
 import type { RequestBody } from "../core/wire.ts";
 import { percentDecode } from "./percent.ts";
+import { structuredFields } from "./structured-fields.ts";
 import { splitTarget } from "./template.ts";
 
 /** A request as RFC 9421 looks at it. */
@@ -29,6 +30,7 @@ export function signatureBase(
   components: readonly SignatureComponent[],
   parameters: ReadonlyMap<string, BareItem>,
 ): SignatureBase {
+  const { serializeInnerList, serializeItem } = structuredFields();
   const lines: string[] = [];
   const covered: [BareItem, Map<string, BareItem>][] = [];
   for (const component of components) {
@@ -96,6 +98,7 @@ function fieldOf({ name, key }: SignatureComponent, { fields }: OutboundHead): s
 }
 
 function memberOf(value: string, name: string, key: string): string | null {
+  const { isInnerList, parseDictionary, serializeInnerList, serializeItem } = structuredFields();
   try {
     const member = parseDictionary(value).get(key);
     if (member === undefined) return null;
