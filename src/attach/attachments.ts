@@ -2,10 +2,13 @@ import type { AttachmentSpec, Destination } from "../core/destination.ts";
 import type { Attachment, AttachmentMaker, AttachTools, SpecOf } from "./attachment.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { body } from "./body.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
 import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
+import { hmac } from "./hmac.ts";
+import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
 
@@ -19,6 +22,9 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   placeholder,
   client_certificate: clientCertificate,
   dpop,
+  hmac,
+  body,
+  message_signature: messageSignature,
 };
 
 /** @returns the destination's attachments, in the order of the config */

@@ -1,10 +1,11 @@
 import type { IpRange } from "./ip.ts";
 import type { Narrowing } from "./narrow.ts";
+import type { BodySpec, HmacSpec, MessageSignatureSpec } from "./signing.ts";
 
 /** Where a stand-in of the guest may be found and replaced. */
 export interface PlaceholderSpot {
-  readonly in: "header" | "query";
-  /** Field name (lower case) or query key. */
+  readonly in: "header" | "query" | "websocket";
+  /** Field name (lower case) or query key; `first` is the first message of a WebSocket. */
   readonly name: string;
 }
 
@@ -17,7 +18,10 @@ export type AttachmentSpec =
   | { readonly as: "cookie"; readonly name: string }
   | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
   | { readonly as: "client_certificate" }
-  | { readonly as: "dpop" };
+  | { readonly as: "dpop" }
+  | HmacSpec
+  | BodySpec
+  | MessageSignatureSpec;
 
 /**
  * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out

@@ -3,10 +3,13 @@ import type { AttachmentSpec } from "../../core/destination.ts";
 import type { AttachConfig } from "./attach-config.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { body } from "./body.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
 import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
+import { hmac } from "./hmac.ts";
+import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
 
@@ -20,6 +23,9 @@ const TABLE = {
   placeholder,
   client_certificate: clientCertificate,
   dpop,
+  hmac,
+  body,
+  message_signature: messageSignature,
 } satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
@@ -34,6 +40,9 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.placeholder.schema,
   TABLE.client_certificate.schema,
   TABLE.dpop.schema,
+  TABLE.hmac.schema,
+  TABLE.body.schema,
+  TABLE.message_signature.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;
