@@ -6,6 +6,7 @@ import { cookie } from "./cookie.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
+import { sigv4 } from "./sigv4.ts";
 
 /** One line an attachment: a kind in the vocabulary without a line here does not compile. */
 const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
@@ -15,6 +16,7 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   query,
   cookie,
   placeholder,
+  sigv4,
 };
 
 /** @returns the destination's attachments, in the order of the config */

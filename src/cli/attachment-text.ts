@@ -13,5 +13,7 @@ export function attachmentText(spec: AttachmentSpec): string {
       return `${spec.as} ${spec.name}`;
     case "placeholder":
       return `placeholder in ${spec.spots.map((spot) => `${spot.in} ${spot.name}`).join(", ")}`;
+    case "sigv4":
+      return `sigv4 ${spec.region}/${spec.service}`;
   }
 }

@@ -14,7 +14,24 @@ export type AttachmentSpec =
   | { readonly as: "header"; readonly name: string; readonly format: string }
   | { readonly as: "query"; readonly name: string }
   | { readonly as: "cookie"; readonly name: string }
-  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
+  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
+  | Sigv4Spec;
+
+/** AWS Signature Version 4. */
+export interface Sigv4Spec {
+  readonly as: "sigv4";
+  /** As the scope of a signature names them. */
+  readonly region: string;
+  readonly service: string;
+  /** Access key id that guests sign with. */
+  readonly standIn: string;
+  /** What becomes of a request that the guest did not sign. */
+  readonly unsigned: "sign" | "refuse";
+  /** Calls whose answer is a credential. */
+  readonly credentialCalls: "refuse" | "accept";
+  /** Most bytes of a body, or of one chunk of it, that are held for their signature. */
+  readonly bodyBytes: number;
+}
 
 /**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`

@@ -7,9 +7,10 @@ import { cookie } from "./cookie.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
+import { sigv4 } from "./sigv4.ts";
 
 /** One line a kind, in the order of the documentation: a kind in the vocabulary without a line here does not compile. */
-const TABLE = { bearer, basic, header, query, cookie, placeholder } satisfies {
+const TABLE = { bearer, basic, header, query, cookie, placeholder, sigv4 } satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
 
@@ -21,6 +22,7 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.query.schema,
   TABLE.cookie.schema,
   TABLE.placeholder.schema,
+  TABLE.sigv4.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;

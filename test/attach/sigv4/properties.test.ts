@@ -1,0 +1,80 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { WholeBody } from "../../../src/core/whole-body.ts";
+import type { Line } from "../exchange.ts";
+import { attached, type AwsKeys, SUITE_KEYS, SUITE_TIME } from "./exchange.ts";
+import { aws4Authorization, encode, type OracleRequest, smithyAuthorization } from "./oracles.ts";
+
+/** Whatever is asked, the edge signs it as two other implementations do. */
+
+const STAMP = "20150830T123600Z";
+const word = fc.string({ minLength: 1, maxLength: 12, unit: fc.constantFrom(..."aZ09-._~ é/%+=&:*'()!$@,;") });
+const plain = fc.string({ minLength: 1, maxLength: 10, unit: fc.constantFrom(..."abcxyz-019") });
+const query = fc.uniqueArray(fc.tuple(plain, word), { maxLength: 6, selector: ([name]) => name });
+/** Encoded by the client, as every SDK does; no segment is empty, dotted, or holds an encoded slash. */
+const path = fc
+  .array(
+    word.map((text) => text.replaceAll("/", "-")).filter((text) => !/^\.{1,2}$/.test(text)),
+    { maxLength: 5 },
+  )
+  .chain((segments) =>
+    fc.boolean().map((end) => `/${segments.map(encode).join("/")}${end && segments.length > 0 ? "/" : ""}`),
+  );
+const value = fc
+  .string({ minLength: 1, maxLength: 30, unit: fc.constantFrom(...'abc XYZ 019 "=,;/') })
+  .map((text) => text.trim())
+  .filter((text) => text !== "");
+const meta = fc.uniqueArray(
+  fc.tuple(
+    plain.map((name) => `x-amz-meta-${name}`),
+    value,
+  ),
+  { maxLength: 4, selector: ([name]) => name },
+);
+const keys: fc.Arbitrary<AwsKeys> = fc.constantFrom(SUITE_KEYS, {
+  ...SUITE_KEYS,
+  sessionToken:
+    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGd==",
+});
+const method = fc.constantFrom("GET", "PUT", "POST", "DELETE", "HEAD");
+const body = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes));
+
+const request = (service: string): fc.Arbitrary<Omit<OracleRequest, "lines"> & { readonly meta: readonly Line[] }> =>
+  fc.record({
+    method,
+    path,
+    query,
+    meta,
+    body,
+    region: fc.constantFrom("us-east-1", "eu-central-1", "cn-north-1"),
+    service: fc.constant(service),
+    keys,
+  });
+
+/** What the edge sends, and what the others say to that. */
+function asSent(asked: Omit<OracleRequest, "lines"> & { readonly meta: readonly Line[] }) {
+  const raw = asked.query.map(([name, text]) => `${encode(name)}=${encode(text)}`).join("&");
+  const { head, authorization } = attached({
+    method: asked.method,
+    target: raw === "" ? asked.path : `${asked.path}?${raw}`,
+    lines: [["Host", "example.amazonaws.com"], ["User-Agent", "x"], ["Accept", "*/*"], ...asked.meta],
+    body: new WholeBody(asked.body),
+    keys: asked.keys,
+    time: SUITE_TIME,
+    spec: { region: asked.region, service: asked.service },
+  });
+  const lines = [...head.fields.pairs()].filter(([name]) => /^(host|x-amz-.*)$/i.test(name));
+  return { authorization, oracle: { ...asked, lines } };
+}
+
+test.each(["execute-api", "dynamodb", "s3"])("%s: as aws4 and the SDK for JavaScript sign it", async (service) => {
+  await fc.assert(
+    fc.asyncProperty(request(service), async (asked) => {
+      const { authorization, oracle } = asSent(asked);
+      expect(oracle.lines.find(([name]) => name === "X-Amz-Date")?.[1]).toBe(STAMP);
+      expect(aws4Authorization(oracle)).toBe(authorization);
+      expect(await smithyAuthorization(oracle)).toBe(authorization);
+    }),
+    { numRuns: 300 },
+  );
+});
