@@ -1,3 +1,4 @@
+import { ByteBudget } from "../core/byte-budget.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
 import type { Material } from "../core/material.ts";
@@ -30,6 +31,9 @@ const FIELD_NAMES = [
   "x-amz-region-set",
 ] as const;
 
+/** Chunks of one destination that wait for their end at a time; a session gets a quarter at most, and that is one chunk at least. */
+const HELD_CHUNK_BYTES = 67_108_864;
+
 /** A presigned query is good for no longer than this: it is sent at once. */
 const MOST_EXPIRES_SECONDS = 300;
 
@@ -46,6 +50,7 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
   const rules: GuestRules = { region, service, standIn: spec.standIn, unsigned: spec.unsigned };
   // What a head said of itself before it was cut: the signature replaces one of the same form.
   const asked = new WeakMap<OutboundHead, GuestSignature | Denial>();
+  const budget = new ByteBudget(Math.max(HELD_CHUNK_BYTES, 4 * spec.bodyBytes));
   const readsForms = spec.credentialCalls === "refuse" && namesCallInBody(service);
   const refuseCalls = (head: Pick<OutboundHead, "target" | "fields">): void => {
     if (spec.credentialCalls === "refuse") refuseCredentialCall(service, head);
@@ -71,7 +76,7 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
       const keys = keysOf(material);
       const key = new SigningKey(keys.secret, { region, service });
 
-      function apply(head: OutboundHead, { request, once }: Occasion): boolean {
+      function apply(head: OutboundHead, { request, once, permit }: Occasion): boolean {
         const signature = asked.get(head);
         if (signature === undefined) throw unusable("the head was not cleansed");
         if (signature instanceof Denial) throw signature;
@@ -88,7 +93,11 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
             : signFields(head, word, stamp);
         once.push(made);
         if (payload.as === "digest" && !isHeld(request.body)) request.body = new DigestBody(request.body, word);
-        if (payload.as === "chunks") request.body = chunked(request.body, payload, stamp, made);
+        if (payload.as === "chunks") {
+          const { session } = permit;
+          const owner = `${session.tenant} ${session.id}`;
+          request.body = chunked(request.body, payload, owner, chunkSigner(key, stamp, made));
+        }
         return true;
       }
 
@@ -121,12 +130,16 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
         return made;
       }
 
-      function chunked(body: RequestBody, payload: ChunksOf, stamp: Stamp, seed: string): RequestBody {
+      function chunked(body: RequestBody, payload: ChunksOf, owner: string, signer: ChunkSigner): RequestBody {
+        const { signed, trailers, decodedBytes } = payload;
+        const mostChunkBytes = spec.bodyBytes;
         return new ChunkedPayload(body, {
-          signer: payload.signed ? chunkSigner(key, stamp, seed) : null,
-          trailers: payload.trailers,
-          decodedBytes: payload.decodedBytes,
-          mostChunkBytes: spec.bodyBytes,
+          signer: signed ? signer : null,
+          trailers,
+          decodedBytes,
+          mostChunkBytes,
+          budget,
+          owner,
         });
       }
 

@@ -1,7 +1,9 @@
+import type { ByteBudget } from "../../core/byte-budget.ts";
 import { Denial } from "../../core/denial.ts";
 import type { Fields } from "../../core/fields.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
 import { ChunkBuffer } from "./chunk-buffer.ts";
+import { HeldChunks } from "./held-chunks.ts";
 
 /** The signatures of one body, each made from the one before. */
 export interface ChunkSigner {
@@ -20,6 +22,9 @@ export interface ChunkRules {
   readonly decodedBytes: number;
   /** Bytes of a chunk that is signed: it is held until its signature, which goes before it, is made. */
   readonly mostChunkBytes: number;
+  /** What of it may be held, by this exchange and by all. */
+  readonly budget: ByteBudget;
+  readonly owner: string;
 }
 
 type State = "size" | "data" | "after_data" | "trailers" | "over" | "broken";
@@ -46,6 +51,8 @@ export class ChunkedPayload implements RequestBody, BodySink {
   readonly expectContinue: boolean;
   readonly #body: RequestBody;
   readonly #rules: ChunkRules;
+  readonly #held: HeldChunks;
+  readonly #take = (bytes: number): void => this.#held.take(bytes);
   #sink: BodySink | null = null;
   #state: State = "size";
   #line = "";
@@ -53,6 +60,8 @@ export class ChunkedPayload implements RequestBody, BodySink {
   /** Bytes of the running chunk that are still to come. */
   #left = 0;
   #decoded = 0;
+  /** CRLF behind a chunk: it goes with what comes next, so that no chunk is the end of a body that ends too early. */
+  #lead = "";
   /** What ends the body, held until it has. */
   #end = "";
   readonly #seen: string[] = [];
@@ -65,6 +74,7 @@ export class ChunkedPayload implements RequestBody, BodySink {
     this.expectContinue = body.expectContinue;
     this.#body = body;
     this.#rules = rules;
+    this.#held = new HeldChunks(rules.budget, rules.owner, this);
   }
 
   start(sink: BodySink): void {
@@ -104,6 +114,7 @@ export class ChunkedPayload implements RequestBody, BodySink {
     this.#sink = null;
     this.#state = "broken";
     this.#chunk = null;
+    this.#held.giveAll();
     sink?.bodyBroken(denial);
   }
 
@@ -151,12 +162,13 @@ export class ChunkedPayload implements RequestBody, BodySink {
         cause: "the chunks do not add up to x-amz-decoded-content-length",
       });
     if (size === 0) {
-      this.#end = signer === null ? `${line}\r\n` : `${text};chunk-signature=${signer.chunk(EMPTY)}\r\n`;
+      const last = signer === null ? line : `${text};chunk-signature=${signer.chunk(EMPTY)}`;
+      this.#end = `${this.#lead}${last}\r\n`;
       this.#state = "trailers";
       return;
     }
-    if (signer === null) this.#sink?.bodyData(Buffer.from(`${line}\r\n`, "latin1"));
-    else this.#chunk = new ChunkBuffer(text, size);
+    if (signer === null) this.#sink?.bodyData(Buffer.from(`${this.#lead}${line}\r\n`, "latin1"));
+    else this.#chunk = new ChunkBuffer(this.#lead, text, size, this.#take);
     this.#left = size;
     this.#state = "data";
   }
@@ -177,8 +189,10 @@ export class ChunkedPayload implements RequestBody, BodySink {
     const chunk = this.#chunk;
     this.#chunk = null;
     this.#state = "size";
-    if (signer === null || chunk === null) this.#sink?.bodyData(Buffer.from("\r\n"));
-    else this.#sink?.bodyData(chunk.signed(signer.chunk(chunk.data)));
+    this.#lead = "\r\n";
+    if (signer === null || chunk === null) return;
+    this.#sink?.bodyData(chunk.signed(signer.chunk(chunk.data)));
+    this.#held.giveAll();
   }
 
   #trailerRead(line: string): void {
