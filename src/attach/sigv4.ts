@@ -103,8 +103,7 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
 
       function signFields(head: OutboundHead, payload: string, stamp: Stamp): string {
         const { fields, method, target } = head;
-        if (isS3(service) && fields.allSent("x-amz-content-sha256").length === 0)
-          fields.append("X-Amz-Content-Sha256", payload);
+        if (isS3(service) && !fields.has("x-amz-content-sha256")) fields.append("X-Amz-Content-Sha256", payload);
         fields.append("X-Amz-Date", stamp.time);
         if (keys.token !== null) fields.append("X-Amz-Security-Token", keys.token);
         const headers = signedHeaders(fields, isSigned);

@@ -118,8 +118,9 @@ export function signedHeaders(fields: Fields, signs: (name: string) => boolean):
 }
 
 function squeeze(value: string): string {
-  return value
-    .split(/[ \t]+/)
-    .join(" ")
-    .trim();
+  const trimmed = value.trim();
+  // Nearly every value has nothing to squeeze.
+  return UNEVEN.test(trimmed) ? trimmed.split(/[ \t]+/).join(" ") : trimmed;
 }
+
+const UNEVEN = /[ \t]{2}|\t/;

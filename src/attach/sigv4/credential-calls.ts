@@ -75,7 +75,7 @@ export function refuseCredentialCall(
   const path = mark < 0 ? target : target.slice(0, mark);
   if (isS3(service) && valuesIn(target, "session").length > 0) throw handsOut("CreateSession");
   if (Object.hasOwn(PATHS, service) && PATHS[service]?.test(path) === true) throw handsOut(path);
-  const operations = fields.allSent("x-amz-target").map((value) => value.slice(value.lastIndexOf(".") + 1));
+  const operations = fields.all("x-amz-target").map((value) => value.slice(value.lastIndexOf(".") + 1));
   operations.push(path.slice(path.lastIndexOf("/") + 1), ...valuesIn(target, "action"));
   for (const operation of operations) {
     if (!isS3(service) && HANDS_OUT_CREDENTIALS.has(operation.toLowerCase())) throw handsOut(operation);

@@ -33,7 +33,7 @@ export function guestSignature(target: string, fields: Fields, rules: GuestRules
   if (separatorsIn(target) > MOST_PARAMETERS) throw unsupported(`a query with more than ${MOST_PARAMETERS} parameters`);
   const { auth } = splitQuery(target);
   const lines = linesOf(fields, "authorization");
-  if (linesOf(fields, "x-amz-region-set").length > 0 || auth.has("x-amz-region-set")) throw sigv4a();
+  if (fields.names.includes("x-amz-region-set") || auth.has("x-amz-region-set")) throw sigv4a();
   if (auth.has("awsaccesskeyid")) throw unsupported("the query is signed with Signature Version 2");
   if (lines.length > 0) {
     if (auth.size > 0) throw unsupported("the request is signed in its head and in its query");
@@ -56,9 +56,13 @@ function sigv4a(): Denial {
   return unsupported("Signature Version 4A (AWS4-ECDSA-P256-SHA256): use a regional endpoint");
 }
 
-function linesOf(fields: Fields, name: string): string[] {
-  return fields.names.flatMap((one, i) => (one === name ? [fields.value(i)] : []));
+function linesOf(fields: Fields, name: string): readonly string[] {
+  let lines: string[] | null = null;
+  for (let i = 0; i < fields.length; i++) if (fields.names[i] === name) (lines ??= []).push(fields.value(i));
+  return lines ?? NONE;
 }
+
+const NONE: readonly string[] = Object.freeze([]);
 
 /** `AWS4-HMAC-SHA256 Credential=.../..., SignedHeaders=..., Signature=...` */
 function readAuthorization(value: string, rules: GuestRules): void {
@@ -111,7 +115,7 @@ const PLAIN = /^[a-z0-9-]{1,40}$/;
  */
 export function refuseForm(service: string, method: string, fields: Fields): void {
   if (method !== "POST" || !isS3(service)) return;
-  const types = fields.allSent("content-type");
+  const types = fields.all("content-type");
   if (types.some((type) => type.trim().toLowerCase().startsWith("multipart/form-data")))
     throw unsupported("a POST of a form with a policy of its own");
 }

@@ -37,7 +37,7 @@ export function payloadOf(
   rules: PayloadRules,
 ): Payload {
   const { service, scheme } = rules;
-  const said = head.fields.allSent("x-amz-content-sha256");
+  const said = head.fields.all("x-amz-content-sha256");
   if (signature.in === "query") said.push(...valuesIn(head.target, "x-amz-content-sha256"));
   if (said.length > 1) throw unsupported("more than one x-amz-content-sha256");
   const [word] = said;
@@ -80,13 +80,13 @@ function unsignedOver(scheme: "http" | "https"): Payload {
 /** The names that `x-amz-trailer` announces; those and no others may come. */
 function trailerNames(fields: Fields): readonly string[] {
   return fields
-    .allSent("x-amz-trailer")
+    .all("x-amz-trailer")
     .flatMap((value) => value.split(","))
     .map((name) => name.trim().toLowerCase());
 }
 
 function decodedBytes(fields: Fields): number {
-  const [text, ...more] = fields.allSent("x-amz-decoded-content-length");
+  const [text, ...more] = fields.all("x-amz-decoded-content-length");
   if (text === undefined || more.length > 0 || !/^[0-9]{1,15}$/.test(text))
     throw unsupported("a chunked payload has one x-amz-decoded-content-length");
   return Number(text);

@@ -24,6 +24,8 @@ export interface Stamp {
 export class SigningKey {
   readonly #secret: string;
   readonly #scope: Scope;
+  #second = Number.NaN;
+  #stamp: Stamp = { time: "", scope: "" };
   #day = "";
   #key: Buffer = Buffer.alloc(0);
 
@@ -35,8 +37,14 @@ export class SigningKey {
 
   /** @param wallMs milliseconds since the epoch */
   stampAt(wallMs: number): Stamp {
-    const time = `${new Date(wallMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
-    return { time, scope: `${time.slice(0, 8)}/${this.#scope.region}/${this.#scope.service}/aws4_request` };
+    const second = Math.floor(wallMs / 1000);
+    if (second !== this.#second) {
+      const time = `${new Date(second * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
+      const { region, service } = this.#scope;
+      this.#stamp = { time, scope: `${time.slice(0, 8)}/${region}/${service}/aws4_request` };
+      this.#second = second;
+    }
+    return this.#stamp;
   }
 
   /** @returns hex signature of a request */

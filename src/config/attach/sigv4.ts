@@ -51,7 +51,7 @@ export const sigv4 = attachConfig({
       // The text is not shown: it may be a real key id that was pasted here.
       report.add(
         [...path, "stand_in"],
-        'write 16 to 128 letters, digits or "_" with "POSTERN" inside, such as "AKIAPOSTERNSTANDIN00"',
+        'write 16 to 128 letters, digits or "_" with "POSTERN" inside, or leave it out',
       );
       ok = false;
     }
