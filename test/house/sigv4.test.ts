@@ -160,6 +160,7 @@ describe(`AWS's command line${AWS_CLI ? "" : " (skipped: aws is absent)"}`, () =
         AWS_DEFAULT_REGION: REGION,
         AWS_EC2_METADATA_DISABLED: "true",
         AWS_MAX_ATTEMPTS: "1",
+        AWS_PAGER: "",
       },
       timeoutMs: 60_000,
     });
@@ -188,7 +189,7 @@ describe(`AWS's command line${AWS_CLI ? "" : " (skipped: aws is absent)"}`, () =
   });
 
   test.skipIf(!AWS_CLI)("asks another service", { timeout: 90_000 }, async () => {
-    await aws(table, NAMES.table, "dynamodb", "get-item", "--table-name", "t", "--key", '{"id":{"S":"ü"}}');
+    await aws(table, NAMES.table, "dynamodb", "get-item", "--table-name", "table", "--key", '{"id":{"S":"ü"}}');
     expect(allHeld(table)).toHaveLength(1);
   });
 });

@@ -1,4 +1,6 @@
 import type { OutboundHead } from "../../core/exchange.ts";
+import { percentDecode } from "../percent.ts";
+import { servicePath } from "./canonical.ts";
 import { unsupported } from "./guest-signature.ts";
 import { separatorsIn, valuesIn } from "./query-auth.ts";
 import { isS3 } from "./s3.ts";
@@ -45,12 +47,18 @@ const HANDS_OUT_CREDENTIALS: ReadonlySet<string> = new Set([
   "resetservicespecificcredential",
 ]);
 
-/** Paths of REST services that are not named like their operation. */
-const PATHS: Readonly<Record<string, RegExp>> = {
-  s3: /^\/v20180820\/accessgrantsinstance\/dataaccess\/?$/,
-  codeartifact: /^\/v1\/authorization-token\/?$/,
-  rolesanywhere: /^\/sessions\/?$/,
-};
+/** Where a REST service has them, as the path reads once it is decoded and without empty or dot segments. */
+const PATHS: Readonly<Record<string, RegExp>> = Object.assign(Object.create(null) as Record<string, RegExp>, {
+  s3: /^\/v20180820\/accessgrantsinstance\/dataaccess$/i,
+  codeartifact: /^\/v1\/authorization-token$/i,
+  rolesanywhere: /^\/sessions$/i,
+  lakeformation: /^\/gettemporary/i,
+  "emr-containers": /\/credentials$/i,
+  datazone: /\/credentials$/i,
+});
+
+/** Its operations are the customer's own, whatever they are called. */
+const OWN_API = "execute-api";
 
 /** Services that name the operation in a form: in the query, or in a body that has to be read for it. */
 const QUERY_PROTOCOL: ReadonlySet<string> = new Set(["sts", "iam", "redshift"]);
@@ -71,15 +79,21 @@ export function refuseCredentialCall(
   service: string,
   { target, fields }: Pick<OutboundHead, "target" | "fields">,
 ): void {
-  const mark = target.indexOf("?");
-  const path = mark < 0 ? target : target.slice(0, mark);
   if (isS3(service) && valuesIn(target, "session").length > 0) throw handsOut("CreateSession");
-  if (Object.hasOwn(PATHS, service) && PATHS[service]?.test(path) === true) throw handsOut(path);
+  const path = readPath(target);
+  if (PATHS[service]?.test(path) === true) throw handsOut(path);
+  if (isS3(service) || service === OWN_API) return;
   const operations = fields.all("x-amz-target").map((value) => value.slice(value.lastIndexOf(".") + 1));
-  operations.push(path.slice(path.lastIndexOf("/") + 1), ...valuesIn(target, "action"));
+  operations.push(...valuesIn(target, "action"));
   for (const operation of operations) {
-    if (!isS3(service) && HANDS_OUT_CREDENTIALS.has(operation.toLowerCase())) throw handsOut(operation);
+    if (HANDS_OUT_CREDENTIALS.has(operation.toLowerCase())) throw handsOut(operation);
   }
+}
+
+/** The path as a lenient service reads it. */
+function readPath(target: string): string {
+  const mark = target.indexOf("?");
+  return servicePath(percentDecode(mark < 0 ? target : target.slice(0, mark))).replace(/\/$/, "");
 }
 
 /**

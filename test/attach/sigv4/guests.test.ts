@@ -265,6 +265,7 @@ describe("calls that hand out a credential", () => {
       of("ecr", { lines: [["X-Amz-Target", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"]] }),
     ],
     ["by path", of("codeartifact", { target: "/v1/authorization-token?domain=x" })],
+    ["by path, in another spelling", of("codeartifact", { target: "/v1/./x/..//authorizatio%6E-token/" })],
     ["by the operation's path", of("lakeformation", { target: "/GetTemporaryGlueTableCredentials" })],
     ["CreateSession of S3 Express", of("s3express", { target: "/?session" })],
     ["CreateSession in another spelling", of("s3", { target: "/?x=1&s%65ssion=" })],
@@ -279,6 +280,7 @@ describe("calls that hand out a credential", () => {
     ["GetCallerIdentity in the query", of("sts", { target: "/?Action=GetCallerIdentity&Version=2011-06-15" })],
     ["ListUsers", of("iam", form("Action=ListUsers&Version=2010-05-08"))],
     ["an object that is named so", of("s3", { target: "/bucket/AssumeRole?prefix=session" })],
+    ["a path of the customer's own", of("execute-api", { target: "/assumerole?action=GetCredentials" })],
     ["a table that is read", of("dynamodb", { lines: [["X-Amz-Target", "DynamoDB_20120810.GetItem"]] })],
   ])("signed: %s", (_, asked) => {
     expect(codeOf(() => attached(asked))).toBe("no denial");
