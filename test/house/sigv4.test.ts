@@ -154,7 +154,6 @@ describe(`AWS's command line${AWS_CLI ? "" : " (skipped: aws is absent)"}`, () =
     run("aws", ["--endpoint-url", `${upstream.scheme}://${name}:${upstream.port}`, ...args], {
       env: {
         ...edge.guestEnv(),
-        AWS_CA_BUNDLE: edge.ca.certificateFile,
         AWS_ACCESS_KEY_ID: STAND_IN,
         AWS_SECRET_ACCESS_KEY: "postern-stand-in",
         AWS_DEFAULT_REGION: REGION,
@@ -226,6 +225,39 @@ describe.each(["--http1.1", "--http2"])("curl %s", (version) => {
     const unnamed = await curl(s3, NAMES.s3, "/bucket/upload", "-T", file);
     expect(denialIn(unnamed.stdout)).toBe("body_too_large");
     expect(allHeld(s3)).toHaveLength(2);
+  });
+
+  test.each([NAMES.s3, NAMES.h2])("fields of one name, odd paths, values in UTF-8: %s", async (name) => {
+    const fields = ["-H", "X-Amz-Meta-A: 1", "-H", "x-amz-meta-b: voil\u00e0", "-H", "x-amz-meta-a:  2   3"];
+    await curl(s3, name, "/bucket/a(1)+%7euser/caf%c3%a9", "-X", "PUT", "-d", "odd", ...fields);
+    expect(allHeld(s3)).toHaveLength(1);
+    expect([...s3.objects.keys()]).toEqual(["/bucket/a(1)+~user/café"]);
+  });
+
+  test.each([NAMES.s3, NAMES.h2])("chunks that the client signs are signed anew: %s", async (name) => {
+    const file = join(directory, "chunked.bin");
+    const content = "0123456789".repeat(20_000);
+    await writeFile(file, framed([content.slice(0, 65_536), content.slice(65_536)], true));
+    const fields = ["-H", "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD"];
+    fields.push("-H", `x-amz-decoded-content-length: ${content.length}`, "-H", "Content-Encoding: aws-chunked");
+    await curl(s3, name, "/bucket/chunked", ...fields, "-T", file);
+    expect(allHeld(s3)[0]?.verified).toMatchObject({ chunks: 2 });
+    expect(s3.objects.get("/bucket/chunked")?.toString()).toBe(content);
+  });
+
+  test("a presigned query is signed anew, and gives nothing away either", async () => {
+    const query = [
+      "X-Amz-Algorithm=AWS4-HMAC-SHA256",
+      `X-Amz-Credential=${STAND_IN}%2F20200101%2F${REGION}%2Fs3%2Faws4_request`,
+      "X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=00",
+    ];
+    const { stdout } = await curl(s3, NAMES.s3, `/reflect?a=1&${query.join("&")}`);
+    const [seen] = allHeld(s3);
+    expect(seen?.verified?.form).toBe("query");
+    expect(stdout).toMatch(/x-echo-url: \/reflect\?a=1&X-Amz-Algorithm/i);
+    expect(stdout).not.toContain(seen?.url.slice(-64));
+    expect(stdout).not.toContain(encodeURIComponent(KEYS.sessionToken));
+    expect(stdout).not.toContain(KEYS.sessionToken);
   });
 
   test("an upstream that says what it was told gives nothing away", async () => {

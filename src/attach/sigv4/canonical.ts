@@ -117,10 +117,15 @@ export function signedHeaders(fields: Fields, signs: (name: string) => boolean):
   return { names: names.join(";"), lines: names.map((name) => `${name}:${values.get(name) ?? ""}\n`).join("") };
 }
 
+/** Blank and tab only: to `trim` the last byte of a UTF-8 text may be a blank, too (U+00A0). */
 function squeeze(value: string): string {
-  const trimmed = value.trim();
   // Nearly every value has nothing to squeeze.
-  return UNEVEN.test(trimmed) ? trimmed.split(/[ \t]+/).join(" ") : trimmed;
+  return UNEVEN.test(value)
+    ? value
+        .split(/[ \t]+/)
+        .join(" ")
+        .replace(/^ | $/g, "")
+    : value;
 }
 
-const UNEVEN = /[ \t]{2}|\t/;
+const UNEVEN = /^[ \t]|[ \t]$|[ \t]{2}|\t/;

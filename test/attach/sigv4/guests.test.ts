@@ -1,7 +1,31 @@
 import { describe, expect, test } from "vitest";
 import { WholeBody } from "../../../src/core/whole-body.ts";
-import { codeOf, denialOf, type Line } from "../exchange.ts";
-import { attached, type Asked, HOST, S3_KEYS, S3_TIME, signatureIn, STAND_IN, wholeBodyBytes } from "./exchange.ts";
+import { createAttachPort } from "../../../src/attach/attach.ts";
+import {
+  attachNow,
+  codeOf,
+  denialOf,
+  destination,
+  headOf,
+  leaseOf,
+  type Line,
+  linesOf,
+  NOW_MS,
+  permitFor,
+  TOOLS,
+} from "../exchange.ts";
+import {
+  attached,
+  type Asked,
+  aws,
+  specOf,
+  HOST,
+  S3_KEYS,
+  S3_TIME,
+  signatureIn,
+  STAND_IN,
+  wholeBodyBytes,
+} from "./exchange.ts";
 
 /** What a guest may have signed, and what becomes of it. */
 
@@ -285,6 +309,23 @@ describe("calls that hand out a credential", () => {
   ])("signed: %s", (_, asked) => {
     expect(codeOf(() => attached(asked))).toBe("no denial");
   });
+});
+
+test("in report mode nothing is signed, and what the guest signed does not go out", () => {
+  const permit = permitFor(destination([specOf({ service: "s3" })]), "path_not_allowed");
+  const port = createAttachPort(TOOLS);
+  expect(port.demands(permit).body).toBe(false);
+  const head = headOf([HOST, authorized("us-east-1/s3", "AKIAIOSFODNN7EXAMPLE")], `/a?${presigned()}&b=1`);
+  port.cleanse(permit, head);
+  expect([head.target, linesOf(head)]).toEqual(["/a?b=1", ["Host: example.amazonaws.com"]]);
+});
+
+test("nothing is signed that was not cleansed", () => {
+  const permit = permitFor(destination([specOf()]));
+  const head = headOf([HOST]);
+  expect(codeOf(() => attachNow(createAttachPort(TOOLS), permit, leaseOf(aws(S3_KEYS)), head, NOW_MS))).toBe(
+    "lease_unusable",
+  );
 });
 
 describe("what never comes back", () => {

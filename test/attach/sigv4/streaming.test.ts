@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ChunkedPayload, type ChunkRules } from "../../../src/attach/sigv4/chunked-payload.ts";
@@ -207,6 +209,29 @@ describe("what chunks may hold", () => {
     expect(sentBy(half(budget)).broken?.code).toBe("body_buffer_full");
     expect(budget.heldBytes).toBe(held);
     expect(sentBy(half(budget, "t other")).broken).toBeNull();
+  });
+
+  test("is given back by a body that is forgotten in the middle of a chunk", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const budget = new ByteBudget(100_000);
+    // In a turn of its own: nothing that is still on the stack refers to it.
+    await new Promise<void>((done) => {
+      setImmediate(() => {
+        sentBy(half(budget));
+        done();
+      });
+    });
+    expect(budget.heldBytes).toBeGreaterThan(8900);
+    await expect
+      .poll(
+        () => {
+          collect();
+          return budget.heldBytes;
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(0);
   });
 
   test("grows with what came, not with what was announced", () => {

@@ -169,6 +169,7 @@ describe("canonical requests of the suite's kinds", () => {
       "ape;apple;zoo",
     ],
     ["an empty value", [["My-1", ""]], "my-1:", "my-1"],
+    ["a last byte that only looks like a blank", [["My-1", "\u00c3\u00a0"]], "my-1:\u00c3\u00a0", "my-1"],
   ])("headers: %s", (_, lines, rendered, names) => {
     const { names: signed, lines: text } = signedHeaders(Fields.of(lines), all);
     expect(text).toBe(`${rendered}\n`);

@@ -114,7 +114,8 @@ export function verify(request: SignedRequest, options: VerifierOptions): Verifi
       .map(([name, value]) => `${name}=${value}`)
       .join("&"),
     ...signed.map(
-      (name) => `${name}:${(headers.get(name) ?? []).map((value) => value.trim().replaceAll(/ +/g, " ")).join(",")}`,
+      (name) =>
+        `${name}:${(headers.get(name) ?? []).map((value) => value.replace(/^ +| +$/g, "").replaceAll(/ +/g, " ")).join(",")}`,
     ),
     "",
     signed.join(";"),
