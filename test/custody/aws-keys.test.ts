@@ -9,6 +9,7 @@ import { entryOf } from "./support/issuing.ts";
 
 /** AWS keys from what a source yields: one text, or a JSON object in the spelling of whoever wrote it. */
 
+const clock = { monotonicMs: () => 1000, wallMs: () => Date.parse("2030-01-01T00:00:00Z") };
 const SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 const reading = (text: string, expiresAtMs: number | null = null): SourceReading => ({
@@ -26,12 +27,12 @@ function plain(material: Material): Record<string, unknown> {
 describe("a secret access key alone", () => {
   test("goes with the key id of the entry, whatever it looks like", () => {
     const root = reading(SECRET, 5000);
-    const { material, expiresAtMs, release } = awsKeys("aws", "AKIDEXAMPLE", root);
+    const { material, expiresAtMs, release } = awsKeys("aws", "AKIDEXAMPLE", root, clock);
     expect(plain(material)).toEqual({ id: "AKIDEXAMPLE", secret: SECRET, token: null });
     expect([expiresAtMs, release]).toEqual([5000, null]);
     // It is the reading's own: whoever zeroes the material zeroes the root.
     expect(root.secret.isZeroed).toBe(false);
-    expect(plain(awsKeys("aws", "AKIDEXAMPLE", reading('{"AccessKeyId":"x"}')).material)["secret"]).toBe(
+    expect(plain(awsKeys("aws", "AKIDEXAMPLE", reading('{"AccessKeyId":"x"}'), clock).material)["secret"]).toBe(
       '{"AccessKeyId":"x"}',
     );
   });
@@ -57,7 +58,7 @@ describe("an object", () => {
     ["with an empty token", { access_key_id: "ASIA1", secret_access_key: SECRET, session_token: "" }, null],
   ])("%s", (_, json, token) => {
     const root = reading(JSON.stringify(json));
-    expect(plain(awsKeys("aws", null, root).material)).toEqual({ id: "ASIA1", secret: SECRET, token });
+    expect(plain(awsKeys("aws", null, root, clock).material)).toEqual({ id: "ASIA1", secret: SECRET, token });
     expect(root.secret.isZeroed).toBe(true);
   });
 
@@ -71,11 +72,38 @@ describe("an object", () => {
     ["an inherited name", '{"__proto__":{"access_key_id":"ASIA1","secret_access_key":"x"}}'],
     ["cut off", `{"access_key_id":"ASIA1","secret_access_key":"${SECRET}`],
   ])("refused, without a word of it: %s", (_, text) => {
-    const failed = (): unknown => awsKeys("artifacts", null, reading(text));
+    const failed = (): unknown => awsKeys("artifacts", null, reading(text), clock);
     expect(failed).toThrow(
       'credential "artifacts": the source yields no AWS keys: let it yield {"access_key_id": "...", "secret_access_key": "..."}, or write "key_id:" into its entry',
     );
     expect(failed).not.toThrow(SECRET);
+  });
+});
+
+describe("keys that say when they end", () => {
+  const until = (expiration: unknown, sourceMs: number | null = null): number | null =>
+    awsKeys(
+      "aws",
+      null,
+      reading(JSON.stringify({ AccessKeyId: "A", SecretAccessKey: SECRET, Expiration: expiration }), sourceMs),
+      clock,
+    ).expiresAtMs;
+
+  test.each<[string, unknown, number | null, number | null]>([
+    ["in UTC", "2030-01-01T00:10:00Z", null, 601_000],
+    ["in another zone", "2030-01-01T01:10:00+01:00", null, 601_000],
+    ["to the millisecond", "2030-01-01T00:00:00.500Z", null, 1500],
+    ["in the past", "2029-12-31T23:59:00Z", null, -59_000],
+    ["later than the source says", "2030-01-01T00:10:00Z", 5000, 5000],
+    ["sooner than the source says", "2030-01-01T00:00:01Z", 5000, 2000],
+    ["not at all", null, null, null],
+    ["not at all, but the source does", "", 5000, 5000],
+  ])("%s", (_, expiration, sourceMs, endMs) => {
+    expect(until(expiration, sourceMs)).toBe(endMs);
+  });
+
+  test.each(["tomorrow", "2030-01-01", "2030-01-01T00:00:00", "2030-99-01T00:00:00Z"])("refused: %s", (expiration) => {
+    expect(() => until(expiration)).toThrow('the AWS keys end at no time: let "Expiration" be such as');
   });
 });
 

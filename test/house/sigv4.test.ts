@@ -278,7 +278,11 @@ describe.each(["--http1.1", "--http2"])("curl %s", (version) => {
     ["another service", signs(REGION, "iam"), "signing_unsupported"],
     ["SigV4A", ["-H", "Authorization: AWS4-ECDSA-P256-SHA256 Credential=x"], "signing_unsupported"],
     ["another digest", ["-H", `x-amz-content-sha256: ${"0".repeat(64)}`, "-d", "hello"], "body_digest_mismatch"],
-    ["chunks of a service that knows none", ["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"], "signing_unsupported"],
+    [
+      "chunks of a service that knows none",
+      ["-H", "x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER"],
+      "signing_unsupported",
+    ],
   ])("refused: %s", async (_, args, code) => {
     expect(denialIn((await curl(api, NAMES.api, "/", ...args)).stdout)).toBe(code);
     expect(api.requests.filter(({ state }) => state === "complete")).toEqual([]);

@@ -47,8 +47,8 @@ export function payloadOf(
     return { as: "hashed" };
   }
   if (/^[0-9a-f]{64}$/.test(word)) return { as: "digest", sha256: word };
-  if (!isS3(service)) throw unsupported("this x-amz-content-sha256 is of S3 only");
   if (word === UNSIGNED) return unsignedOver(scheme);
+  if (!isS3(service)) throw unsupported("this x-amz-content-sha256 is of S3 only");
   const form = STREAMING[word];
   if (form === undefined) throw unsupported("an x-amz-content-sha256 that the edge does not know");
   if (signature.in === "query") throw unsupported("a presigned request with a chunked payload");

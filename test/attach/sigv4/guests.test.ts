@@ -222,6 +222,7 @@ describe("payloads", () => {
     expect(wholeBodyBytes({})).toBeNull();
     expect(wholeBodyBytes({ body, lines: [sha(EMPTY)] })).toBeNull();
     expect(wholeBodyBytes({ body, lines: [sha("UNSIGNED-PAYLOAD")], spec: S3 })).toBeNull();
+    expect(wholeBodyBytes({ body, lines: [sha("UNSIGNED-PAYLOAD")] })).toBeNull();
   });
 
   test.each<[string, Asked, string]>([
@@ -239,7 +240,12 @@ describe("payloads", () => {
       },
       "signing_unsupported",
     ],
-    ["an unsigned one of another service", { lines: [sha("UNSIGNED-PAYLOAD")] }, "signing_unsupported"],
+    ["chunks of another service", { lines: [sha("STREAMING-UNSIGNED-PAYLOAD-TRAILER")] }, "signing_unsupported"],
+    [
+      "an unsigned one over http, of another service",
+      { lines: [sha("UNSIGNED-PAYLOAD")], scheme: "http" },
+      "signing_unsupported",
+    ],
     ["events", { lines: [sha("STREAMING-AWS4-HMAC-SHA256-EVENTS")], spec: S3 }, "signing_unsupported"],
     ["chunks of SigV4A", { lines: [sha("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD")], spec: S3 }, "signing_unsupported"],
     ["a name of every object", { lines: [sha("constructor")], spec: S3 }, "signing_unsupported"],

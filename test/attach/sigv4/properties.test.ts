@@ -2,8 +2,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { WholeBody } from "../../../src/core/whole-body.ts";
 import type { Line } from "../exchange.ts";
-import { attached, type AwsKeys, SUITE_KEYS, SUITE_TIME } from "./exchange.ts";
-import { aws4Authorization, encode, type OracleRequest, smithyAuthorization } from "./oracles.ts";
+import { attached, type AwsKeys, STAND_IN, SUITE_KEYS, SUITE_TIME } from "./exchange.ts";
+import { aws4Authorization, aws4Presigned, encode, type OracleRequest, smithyAuthorization } from "./oracles.ts";
 
 /** Whatever is asked, the edge signs it as two other implementations do. */
 
@@ -78,6 +78,29 @@ test.each(["execute-api", "dynamodb", "s3"])("%s: as aws4 and the SDK for JavaSc
       expect(oracle.lines.find(([name]) => name === "X-Amz-Date")?.[1]).toBe(STAMP);
       expect(aws4Authorization(oracle)).toBe(authorization);
       expect(await smithyAuthorization(oracle)).toBe(authorization);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test.each(["execute-api", "s3"])("%s: presigned as aws4 presigns it", (service) => {
+  fc.assert(
+    fc.property(request(service), fc.integer({ min: 1, max: 604_800 }), (asked, expires) => {
+      const credential = encode(`${STAND_IN}/20300101/${asked.region}/${service}/aws4_request`);
+      const own = `X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${credential}&X-Amz-Expires=${expires}`;
+      const raw = asked.query.map(([name, text]) => `&${encode(name)}=${encode(text)}`).join("");
+      const { head } = attached({
+        method: asked.method,
+        target: `${asked.path}?${own}${raw}`,
+        lines: [["Host", "example.amazonaws.com"], ["Accept", "*/*"], ...asked.meta],
+        keys: asked.keys,
+        time: SUITE_TIME,
+        spec: { region: asked.region, service },
+      });
+      const lines = [...head.fields.pairs()].filter(([name]) => name !== "Accept");
+      expect(head.target).toMatch(
+        new RegExp(`&X-Amz-Signature=${aws4Presigned({ ...asked, lines }, STAMP, Math.min(expires, 300))}$`),
+      );
     }),
     { numRuns: 300 },
   );
