@@ -1,6 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { Denial } from "../../../src/core/denial.ts";
 import { WholeBody } from "../../../src/core/whole-body.ts";
+import { verify } from "../../house/support/aws-verifier.ts";
 import type { Line } from "../exchange.ts";
 import { attached, type AwsKeys, STAND_IN, SUITE_KEYS, SUITE_TIME } from "./exchange.ts";
 import { aws4Authorization, aws4Presigned, encode, type OracleRequest, smithyAuthorization } from "./oracles.ts";
@@ -104,4 +106,81 @@ test.each(["execute-api", "s3"])("%s: presigned as aws4 presigns it", (service) 
     }),
     { numRuns: 300 },
   );
+});
+
+/** What a guest may put into its head to be taken for somebody else, and what it may do to what is signed. */
+const hostile = fc.constantFrom<Line>(
+  [
+    "Authorization",
+    "AWS4-HMAC-SHA256 Credential=AKIATHEIRS/20300101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00",
+  ],
+  [
+    "authorization",
+    `AWS4-HMAC-SHA256 Credential=${STAND_IN}/20300101/us-east-1/s3/aws4_request,SignedHeaders=host,Signature=00`,
+  ],
+  ["X-Amz-Date", "20300101T000000Z"],
+  ["x-amz-security-token", "guest-token"],
+  ["X-Amz-S3Session-Token", "guest-token"],
+  ["x_amz_security_token", "guest-token"],
+  ["x-amz-content-sha256", "UNSIGNED-PAYLOAD"],
+  ["x-amz-copy-source", "/other/object  name"],
+  ["X-Amz-Meta-Tab", "a\tb"],
+  ["X-Amz-Acl", ""],
+  ["Content-Type", "text/plain;  charset=utf-8"],
+);
+const rawTarget = fc
+  .tuple(
+    fc.array(fc.constantFrom("a", "/", ".", "..", "%7e", "%2F", "%c3%a9", "(", "+", "%20", ":", "~"), { maxLength: 8 }),
+    fc.array(
+      fc.constantFrom(
+        "a=1",
+        "a=1&b",
+        "%61=%7E",
+        "b=a+b",
+        "=x",
+        "",
+        "x=%2f%2F",
+        "X-Amz-Date=1",
+        "x-amz-security-token=guest-token",
+        "acl",
+        "X-Amz-Signature=00",
+        "X-Amz-Credential=AKIATHEIRS%2F1%2Fus-east-1%2Fs3%2Faws4_request",
+        "c=(1)'!*",
+      ),
+      { maxLength: 5 },
+    ),
+    fc.constantFrom("&", ";", "&&"),
+  )
+  .map(([path, parameters, by]) => `/${path.join("")}${parameters.length === 0 ? "" : `?${parameters.join(by)}`}`);
+
+test("whatever a guest says, it is refused by name, or what goes out is the edge's word alone and holds", () => {
+  let held = 0;
+  fc.assert(
+    fc.property(rawTarget, fc.array(hostile, { maxLength: 4 }), method, (target, lines, name) => {
+      const keys = { ...SUITE_KEYS, sessionToken: "right/token+==" };
+      const asked = {
+        method: name,
+        target,
+        lines: [["Host", "s3.test"] as Line, ...lines],
+        keys,
+        spec: { service: "s3" },
+      };
+      let sent: ReturnType<typeof attached>;
+      try {
+        sent = attached(asked);
+      } catch (thrown) {
+        if (!(thrown instanceof Denial)) throw thrown;
+        expect(["guest_signed", "signing_unsupported"]).toContain(thrown.code);
+        return;
+      }
+      const rawHeaders = [...sent.head.fields.pairs()].flat();
+      expect(JSON.stringify([sent.head.target, rawHeaders])).not.toMatch(/AKIATHEIRS|POSTERN|guest-token|20300101/);
+      const request = { method: name, url: sent.head.target, rawHeaders, body: Buffer.alloc(0) };
+      const verified = verify(request, { keys, region: "us-east-1", service: "s3", nowMs: Date.parse(SUITE_TIME) });
+      expect(verified.form).toBe("header");
+      held++;
+    }),
+    { numRuns: 2000 },
+  );
+  expect(held).toBeGreaterThan(100);
 });

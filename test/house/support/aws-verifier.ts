@@ -115,7 +115,7 @@ export function verify(request: SignedRequest, options: VerifierOptions): Verifi
       .join("&"),
     ...signed.map(
       (name) =>
-        `${name}:${(headers.get(name) ?? []).map((value) => value.replace(/^ +| +$/g, "").replaceAll(/ +/g, " ")).join(",")}`,
+        `${name}:${(headers.get(name) ?? []).map((value) => value.replace(/^[ \t]+|[ \t]+$/g, "").replaceAll(/[ \t]+/g, " ")).join(",")}`,
     ),
     "",
     signed.join(";"),
