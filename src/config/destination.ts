@@ -108,6 +108,7 @@ function destinationRule(
   });
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
   httpFaults(raw, path, report);
+  if (attachments.some(({ as }) => as === "sigv4")) signedFaults(destination.dropHeaders, path, report);
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
   else if (allow.length === 0)
     report.add(
@@ -126,6 +127,17 @@ function httpFaults(raw: RawDestination, path: Path, report: Report): void {
     report.add([...path, "http"], '"h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`');
   if (raw.http === "h2" && raw.scheme === "http")
     report.add([...path, "http"], '"h2": is HTTP/2 over TLS: write `http: h2c`, or `scheme: https`');
+}
+
+/** What says how a body is signed is read ahead of it: it cannot be said and dropped. */
+function signedFaults(dropHeaders: readonly string[], path: Path, report: Report): void {
+  for (const [i, name] of dropHeaders.entries()) {
+    if (name.startsWith("x-amz-") || name === "authorization")
+      report.add(
+        [...path, "drop_headers", i],
+        `${quoted(name)}: sigv4 reads it, and drops what only it may say: leave it out`,
+      );
+  }
 }
 
 /** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */

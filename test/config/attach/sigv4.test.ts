@@ -100,6 +100,13 @@ describe("does not go", () => {
     ]);
   });
 
+  test("a dropped field that says how the body is signed", () => {
+    const messages = messagesOf(config(PLAIN, "keys", ", drop_headers: [x-api-key, X-Amz-Content-Sha256]"));
+    expect(messages).toEqual([
+      'destinations[0].drop_headers[1]: "x-amz-content-sha256": sigv4 reads it, and drops what only it may say: leave it out',
+    ]);
+  });
+
   test("AWS keys as a text", () => {
     expect(messagesOf(config("{ as: bearer }"))).toEqual([expect.stringContaining('credential "keys" is of kind aws')]);
   });
