@@ -11,6 +11,7 @@ import { hmac } from "./hmac.ts";
 import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
+import { sigv4 } from "./sigv4.ts";
 
 /** One line an attachment: a kind in the vocabulary without a line here does not compile. */
 const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
@@ -25,6 +26,7 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   hmac,
   body,
   message_signature: messageSignature,
+  sigv4,
 };
 
 /** @returns the destination's attachments, in the order of the config */

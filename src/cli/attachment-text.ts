@@ -21,5 +21,7 @@ export function attachmentText(spec: AttachmentSpec): string {
       return `body ${spec.place.in === "json" ? spec.place.pointer.map((token) => `/${token}`).join("") : spec.place.name}`;
     case "message_signature":
       return `message_signature (${spec.algorithm})`;
+    case "sigv4":
+      return `sigv4 ${spec.region}/${spec.service}`;
   }
 }

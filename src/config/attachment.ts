@@ -23,8 +23,11 @@ export function attachmentsOf(
   const order = new SigningOrder(report);
   const bodies = new BodyClash(report);
   const specs: AttachmentSpec[] = [];
-  for (const [i, one] of (isList(raw) ? raw : [raw]).entries()) {
+  const raws = isList(raw) ? raw : [raw];
+  for (const [i, one] of raws.entries()) {
     const here = isList(raw) ? [...path, i] : path;
+    if (one.as === "sigv4" && i < raws.length - 1)
+      report.add([...here, "as"], "sigv4 signs what the others write: put it last in the list");
     const config = configOf(one.as);
     const spec = config.spec(one, entry, here, report);
     if (spec === null) continue;

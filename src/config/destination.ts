@@ -112,6 +112,7 @@ function destinationRule(
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
   httpFaults(raw, path, report);
   if (raw.synthetic !== undefined) syntheticFaults(raw, path, report);
+  if (attachments.some(({ as }) => as === "sigv4")) signedFaults(destination.dropHeaders, path, report);
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
   else if (allow.length === 0)
     report.add(
@@ -146,6 +147,17 @@ function syntheticFaults(raw: RawDestination, path: Path, report: Report): void 
     report.add([...path, "tls"], '"passthrough": the edge cannot answer inside of it: write `tls: inspect`');
   if (raw.mode === "report")
     report.add([...path, "mode"], '"report": there is no upstream to let anything through to: write `mode: enforce`');
+}
+
+/** What says how a body is signed is read ahead of it: it cannot be said and dropped. */
+function signedFaults(dropHeaders: readonly string[], path: Path, report: Report): void {
+  for (const [i, name] of dropHeaders.entries()) {
+    if (name.startsWith("x-amz-") || name === "authorization")
+      report.add(
+        [...path, "drop_headers", i],
+        `${quoted(name)}: sigv4 reads it, and drops what only it may say: leave it out`,
+      );
+  }
 }
 
 /** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */

@@ -21,7 +21,8 @@ export type AttachmentSpec =
   | { readonly as: "dpop" }
   | HmacSpec
   | BodySpec
-  | MessageSignatureSpec;
+  | MessageSignatureSpec
+  | Sigv4Spec;
 
 /**
  * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out
@@ -38,6 +39,22 @@ export type SyntheticSpec =
       readonly sessionToken: string;
       readonly expiresInSeconds: number;
     };
+
+/** AWS Signature Version 4. */
+export interface Sigv4Spec {
+  readonly as: "sigv4";
+  /** As the scope of a signature names them. */
+  readonly region: string;
+  readonly service: string;
+  /** Access key id that guests sign with. */
+  readonly standIn: string;
+  /** What becomes of a request that the guest did not sign. */
+  readonly unsigned: "sign" | "refuse";
+  /** Calls whose answer is a credential. */
+  readonly credentialCalls: "refuse" | "accept";
+  /** Most bytes of a body, or of one chunk of it, that are held for their signature. */
+  readonly bodyBytes: number;
+}
 
 /**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`

@@ -12,6 +12,7 @@ import { hmac } from "./hmac.ts";
 import { messageSignature } from "./message-signature.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
+import { sigv4 } from "./sigv4.ts";
 
 /** One line a kind, in the order of the documentation: a kind in the vocabulary without a line here does not compile. */
 const TABLE = {
@@ -26,6 +27,7 @@ const TABLE = {
   hmac,
   body,
   message_signature: messageSignature,
+  sigv4,
 } satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
@@ -43,6 +45,7 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.hmac.schema,
   TABLE.body.schema,
   TABLE.message_signature.schema,
+  TABLE.sigv4.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;
