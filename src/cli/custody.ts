@@ -8,10 +8,13 @@ import { FileWatch } from "../custody/file-watch.ts";
 import { Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import type { CustodyServerTls } from "../custody/server-tls.ts";
+import type { SecretStore } from "../custody/store/secret-store.ts";
 import { Log } from "../telemetry/log.ts";
-import type { Terminal } from "./command.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
 import { CustodyCatalogue } from "./custody/catalogue.ts";
+import { registerSecret } from "./custody/secret.ts";
+import { openStore } from "./custody/store.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { ReloadRequests } from "./reload-requests.ts";
@@ -23,11 +26,19 @@ import { version } from "./version.ts";
 const DRAIN_MS = 10_000;
 
 /** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT; SIGHUP and a changed file reload it. */
-export function register(command: Command, _terminal: Terminal): void {
+export function register(command: Command, terminal: Terminal): void {
+  // Options behind `secret` are its own: the one here would take them.
   command
-    .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
-    .action(({ config: path }: { config: string }) => serveCustody(path));
+    .enablePositionalOptions()
+    .option("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
+    .action(({ config: path }: { config?: string }) => {
+      if (path === undefined) throw new CommandFailure(NO_CONFIG, EXIT.usage);
+      return serveCustody(path);
+    });
+  registerSecret(command.command("secret"), terminal);
 }
+
+const NO_CONFIG = "postern custody: name its config with --config FILE; config/custody.example.yaml shows one";
 
 async function serveCustody(path: string): Promise<void> {
   const stopped = stopSignal();
@@ -89,13 +100,19 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
   undo.add(() => audit.close());
-  const sources = { clock, environment, uid, warn };
+  const store = await openStore(config, system, {
+    warn,
+    onWrite: (before, after) => files.accept(config.store?.file ?? "", before, after),
+  });
+  undo.add(() => store?.close());
+  const sources = { clock, environment, uid, warn, store };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
     clock,
     newId: () => randomBytes(16).toString("base64url"),
     salt: randomBytes(32),
+    tenantMounts: config.tenantMounts,
     warn,
   });
   undo.add(() => issuer.close());
@@ -103,7 +120,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
   });
   undo.add(() => files.close());
-  files.follow(filesOf(config.credentials));
+  files.follow(filesOf(config.credentials, config.store?.file));
   await audit.privileged({
     type: "custody_started",
     facts: { config: digest, credentials: config.credentials.length },
@@ -118,12 +135,13 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   );
   const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
   logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-  return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
+  return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, store, files, audit, log) };
 }
 
 async function stop(
   server: CustodyServer,
   issuer: Issuer,
+  store: SecretStore | null,
   files: FileWatch,
   audit: AuditTrail,
   log: Log,
@@ -132,6 +150,7 @@ async function stop(
   await server.close(DRAIN_MS);
   files.close();
   issuer.close();
+  store?.close();
   try {
     await audit.privileged({ type: "custody_stopping", facts: {} });
     await audit.close();

@@ -1,10 +1,11 @@
 import { z } from "zod";
+import { ENTRY_NAME, ENTRY_NAME_ADVICE } from "../core/secret-store.ts";
 import { boundedText, claimText, NO_KEY, nameText, pathText, whole } from "./primitives.ts";
 import { isIssuedKey } from "./secret-look.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
 
-const sourceEnv = z.strictObject({
+export const sourceEnv = z.strictObject({
   env: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { message: "write the name of an environment variable", abort: true })
@@ -12,13 +13,13 @@ const sourceEnv = z.strictObject({
     .describe("Environment variable that holds it, read when a lease is issued."),
 });
 
-const sourceFile = z.strictObject({
+export const sourceFile = z.strictObject({
   file: pathText.describe(
     "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
   ),
 });
 
-const sourceExec = z.strictObject({
+export const sourceExec = z.strictObject({
   exec: z
     .array(boundedText(4096))
     .min(1)
@@ -27,6 +28,16 @@ const sourceExec = z.strictObject({
       "Program and arguments, started without a shell; a relative program path with a slash counts from the config file.",
     ),
   timeout_ms: whole(100, 60_000, 5000, "How long the program may take, `ms`."),
+});
+
+const sourceStore = z.strictObject({
+  store: z
+    .string()
+    .regex(ENTRY_NAME, { message: ENTRY_NAME_ADVICE, abort: true })
+    .refine((text) => !isIssuedKey(text), NO_KEY)
+    .describe(
+      "Entry of the encrypted store that holds it, such as `openai`, or `acme/openai` in the mount `acme`; read for every lease.",
+    ),
 });
 
 export const credentialSchema = z.strictObject({
@@ -49,8 +60,8 @@ export const credentialSchema = z.strictObject({
       "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
     ),
   source: z
-    .union([sourceEnv, sourceFile, sourceExec])
-    .describe("Where the root is read: one of `env`, `file`, `exec`."),
+    .union([sourceEnv, sourceFile, sourceExec, sourceStore])
+    .describe("Where the root is read: one of `env`, `file`, `exec`, `store`."),
   hosts: z
     .array(boundedText(300))
     .min(1)

@@ -56,9 +56,10 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
 }
 
 /** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
-function sourceSpec(raw: RawCredential["source"], files: FileSet): SourceSpec {
+export function sourceSpec(raw: RawCredential["source"], files: FileSet): SourceSpec {
   if ("env" in raw) return { from: "env", variable: raw.env };
   if ("file" in raw) return { from: "file", path: files.absolute(raw.file) };
+  if ("store" in raw) return { from: "store", name: raw.store };
   const [program = "", ...rest] = raw.exec;
   // Without a slash the program is looked for in PATH.
   const command = [program.includes("/") ? files.absolute(program) : program, ...rest];

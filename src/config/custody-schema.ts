@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { catalogueSections } from "./catalogue-schema.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { addressText, boundedText, claimText, pathText } from "./primitives.ts";
 import { auditSchema, logSchema } from "./schema.ts";
@@ -37,6 +38,7 @@ export const custodyFileSchema = z.strictObject({
       "Edges that may ask, by the name in their certificate; needed with `tls`. With a unix socket its file mode decides.",
     ),
   credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
+  ...catalogueSections,
   audit: auditSchema.describe("The audit trail of issued leases."),
   log: logSchema.prefault({}).describe("The log on standard output."),
 });

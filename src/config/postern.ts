@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { camelKeys } from "./camel.ts";
 import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
-import { catalogue } from "./credential.ts";
+import { catalogueConfig } from "./catalogue.ts";
 import { CredentialBook } from "./credential-book.ts";
 import { AllowList } from "./destination.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
@@ -147,8 +147,8 @@ function custodyBindings(
   const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
     const path = ["custody", name];
     if (part.credentials !== null) {
-      const credentials = catalogue(part.credentials, [...path, "embedded", "credentials"], files, report);
-      return [Object.freeze({ name, kind: "embedded", credentials })];
+      const catalogue = catalogueConfig(part.credentials, part.sections, [...path, "embedded"], files, report);
+      return [Object.freeze({ name, kind: "embedded", ...catalogue })];
     }
     return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];
   });

@@ -79,6 +79,7 @@ export const LEASE_REFUSALS = {
   session_unknown: "lease_denied",
   session_revoked: "lease_denied",
   credential_unknown: "lease_denied",
+  mount_not_allowed: "lease_denied",
   tenant_not_allowed: "lease_denied",
   scope_not_allowed: "lease_denied",
   source_unavailable: "custody_unavailable",

@@ -11,9 +11,14 @@ export interface CatalogueItem {
   readonly reference: string;
 }
 
-/** The files that credentials are read from, for the watch on them. */
-export function filesOf(entries: readonly CredentialEntry[]): string[] {
-  return entries.flatMap(({ source }) => (source.from === "file" ? [source.path] : []));
+/**
+ * The files that credentials are read from, for the watch on them.
+ * @param storeFile path of the custody's encrypted store, if it has one
+ */
+export function filesOf(entries: readonly CredentialEntry[], storeFile: string | null = null): string[] {
+  const files = entries.flatMap(({ source }) => (source.from === "file" ? [source.path] : []));
+  const readsStore = storeFile !== null && entries.some(({ source }) => source.from === "store");
+  return readsStore ? [...files, storeFile] : files;
 }
 
 /** The credentials that one custody may issue, by name. */

@@ -1,4 +1,5 @@
 import { Authority } from "../core/authority.ts";
+import { parseReference } from "../core/canonical-reference.ts";
 import type { Clock } from "../core/clock.ts";
 import { hostsCover } from "../core/credential.ts";
 import {
@@ -11,6 +12,7 @@ import {
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { Material } from "../core/material.ts";
+import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { materialFitsWire } from "./material-text.ts";
 import type { Minted } from "./minters/minter.ts";
@@ -43,6 +45,8 @@ export interface IssuerOptions {
   /** Key of resource references; at least 16 random bytes. */
   readonly salt: Uint8Array;
   readonly sessions?: SessionCheck;
+  /** Where the credentials of each tenant may be kept; `null` or left out: anywhere. */
+  readonly tenantMounts?: TenantMounts | null;
   /** Told the cause of every refusal that an operator can mend. Never secret. */
   readonly warn: (text: string) => void;
 }
@@ -50,23 +54,26 @@ export interface IssuerOptions {
 /** A lease that would be dead on arrival is not issued, `ms`. */
 const SHORTEST_LEASE_MS = 1_000;
 
-/** Issues leases in one fixed order: session, tenant, scope, mint, record, answer. Each step can only refuse. */
+/** Issues leases in one fixed order: session, mount and tenant, scope, mint, record, answer. Each step can only refuse. */
 export class Issuer {
   readonly #options: IssuerOptions;
   #catalogue: Catalogue;
+  #tenantMounts: TenantMounts | null;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
     this.#catalogue = options.catalogue;
+    this.#tenantMounts = options.tenantMounts ?? null;
   }
 
   /**
-   * Puts another catalogue in force, for what is being issued at the moment as well. Leases that were issued live on at the
+   * Puts another catalogue and other mounts of the tenants in force, for what is being issued at the moment as well. Leases that were issued live on at the
    * edges: they ask anew once they see that the catalogue has changed, at the latest before the lease runs out.
    */
-  useCatalogue(next: Catalogue): void {
+  useCatalogue(next: Catalogue, tenantMounts: TenantMounts | null = this.#tenantMounts): void {
     const before = this.#catalogue;
     this.#catalogue = next;
+    this.#tenantMounts = tenantMounts;
     before.closeExcept(next);
   }
 
@@ -111,6 +118,9 @@ export class Issuer {
     if (!allows(caller.tenants, session.tenant)) throw new LeaseRefusal("caller_not_allowed");
     const item = this.#catalogue.find(credential);
     if (item === undefined) throw new LeaseRefusal("credential_unknown");
+    // Whatever the entry says: a slip in one entry must not hand out what another tenant keeps.
+    if (!mayReach(this.#tenantMounts, session.tenant, parseReference(item.reference)))
+      throw new LeaseRefusal("mount_not_allowed");
     if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
     const authority = Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null);
     // Only the one canonical spelling is compared; any other is somebody trying.
@@ -128,7 +138,7 @@ export class Issuer {
       (late) => giveBack(late),
     );
     try {
-      this.#mustBeInForce(item);
+      this.#mustBeInForce(item, request.session.tenant);
       const ttlMs = this.#lifeMs(item, minted);
       const material = usable(minted.material, entry.name);
       return {
@@ -153,11 +163,13 @@ export class Issuer {
   }
 
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */
-  #mustBeInForce(item: CatalogueItem): void {
+  #mustBeInForce(item: CatalogueItem, tenant: string): void {
     const { name } = item.entry;
     const now = this.#catalogue.find(name);
-    if (now === item) return;
     if (now === undefined) throw new LeaseRefusal("credential_unknown");
+    if (!mayReach(this.#tenantMounts, tenant, parseReference(now.reference)))
+      throw new LeaseRefusal("mount_not_allowed");
+    if (now === item) return;
     throw new SourceError(
       `credential "${name}" was changed by a reload in this very moment: the next lease is of the new one`,
     );

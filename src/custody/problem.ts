@@ -16,6 +16,7 @@ export const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
   session_unknown: { status: 403, title: "The session is not known." },
   session_revoked: { status: 403, title: "The session was revoked." },
   credential_unknown: { status: 403, title: "No credential of this name." },
+  mount_not_allowed: { status: 403, title: "The credential is kept where this tenant may not reach." },
   tenant_not_allowed: { status: 403, title: "The credential is not for this tenant." },
   scope_not_allowed: { status: 403, title: "The credential is not for this host and port." },
   source_unavailable: { status: 503, title: "The source of the credential gives none." },

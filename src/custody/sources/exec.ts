@@ -1,4 +1,6 @@
+import { formatReference } from "../../core/canonical-reference.ts";
 import type { Clock } from "../../core/clock.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
 import { runHelper } from "./run-helper.ts";
 import { copyOf, type CredentialSource, type RootShape, type SourceContext, type SourceReading } from "./source.ts";
 
@@ -36,7 +38,7 @@ export class ExecSource implements CredentialSource {
     this.#kind = kind;
     this.#clock = context.clock;
     this.#environment = pick(context.environment);
-    this.reference = `exec://${spec.command.map(encodeURIComponent).join("/")}`;
+    this.reference = formatReference(referenceOfSource({ from: "exec", ...spec }));
   }
 
   async read(fresh: boolean): Promise<SourceReading> {

@@ -1,7 +1,10 @@
 import { constants, type BigIntStats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { formatReference } from "../../core/canonical-reference.ts";
 import { fileIdentity } from "../../core/file-identity.ts";
 import type { Secret } from "../../core/secret.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
+import { LatestRead } from "./latest-read.ts";
 import { rootOf } from "./root-text.ts";
 import {
   copyOf,
@@ -15,9 +18,6 @@ import {
 /**
  * A root in a file. It is read for every lease and never held, so a rotated file counts from the next lease on and a removed
  * one gives none. Symbolic links are followed: mounted secrets are made of them.
- *
- * One read of a file runs at a time: a disk that hangs then holds one of the few threads that the process has for all of its
- * files and lookups, and not one a waiting guest. Whoever comes meanwhile shares the next read, which begins after they asked.
  */
 export class FileSource implements CredentialSource {
   readonly reference: string;
@@ -25,31 +25,23 @@ export class FileSource implements CredentialSource {
   readonly #path: string;
   readonly #uid: number | null;
   readonly #warn: (text: string) => void;
+  readonly #reads = new LatestRead(() => this.#shared());
   #warnedOf = "";
-  #running: Promise<SourceReading> | null = null;
-  #queued: Promise<SourceReading> | null = null;
 
   /** @param path absolute */
   constructor(path: string, context: Pick<SourceContext, "uid" | "warn">) {
     this.#path = path;
     this.#uid = context.uid;
     this.#warn = context.warn;
-    this.reference = `file://${path.split("/").map(encodeURIComponent).join("/")}`;
+    this.reference = formatReference(referenceOfSource({ from: "file", path }));
   }
 
   async read(_fresh: boolean): Promise<SourceReading> {
-    return copyOf(await (this.#running === null ? this.#start() : this.#next(this.#running)));
+    return copyOf(await this.#reads.run());
   }
 
   close(): void {
     // Nothing is held.
-  }
-
-  #start(): Promise<SourceReading> {
-    this.#running = this.#shared().finally(() => {
-      this.#running = null;
-    });
-    return this.#running;
   }
 
   async #shared(): Promise<SourceReading> {
@@ -57,16 +49,6 @@ export class FileSource implements CredentialSource {
     // By then everybody who waited for this read has made a copy.
     setImmediate(() => reading.secret.zero());
     return reading;
-  }
-
-  #next(running: Promise<SourceReading>): Promise<SourceReading> {
-    const begin = (): Promise<SourceReading> => {
-      this.#queued = null;
-      return this.#running ?? this.#start();
-    };
-    // What became of the read before is of no interest to this one.
-    this.#queued ??= running.then(begin, begin);
-    return this.#queued;
   }
 
   async #read(): Promise<SourceReading> {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../../src/core/credential.ts";
 import type { IssueAudit, IssueEvent } from "../../../src/core/custody.ts";
 import type { Clock } from "../../../src/core/clock.ts";
+import type { TenantMounts } from "../../../src/core/tenant-mounts.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
 
@@ -24,6 +25,7 @@ export interface IssuingOptions {
   readonly environment?: Record<string, string | undefined>;
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
+  readonly tenantMounts?: TenantMounts;
 }
 
 export interface Issuing {
@@ -64,6 +66,7 @@ export function issuing(options: IssuingOptions): Issuing {
     newId: () => randomBytes(16).toString("base64url"),
     salt: Buffer.alloc(32, 7),
     warn,
+    tenantMounts: options.tenantMounts ?? null,
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
   });
   return { issuer, audit, warnings, environment };

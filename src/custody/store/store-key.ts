@@ -1,0 +1,67 @@
+import type { FileReader } from "../../core/private-file.ts";
+import type { Secret } from "../../core/secret.ts";
+import type { StoreSpec } from "../../core/secret-store.ts";
+import { EnvSource } from "../sources/env.ts";
+import { ExecSource } from "../sources/exec.ts";
+import { rootOf } from "../sources/root-text.ts";
+import { type SourceContext, SourceError } from "../sources/source.ts";
+import { readPrivate } from "./private-read.ts";
+import { StoreError } from "./store-error.ts";
+
+/** Where the key of a store is read; one that is replaced there is seen once the old one no longer opens the store. */
+export interface StoreKey {
+  /** Longest time that one read may take, `ms`. */
+  readonly timeoutMs: number;
+  /** @returns what the caller zeroes. @throws StoreError */
+  read(): Promise<Secret>;
+  close(): void;
+}
+
+/** Nothing is read yet. */
+export function storeKey(
+  spec: StoreSpec["key"],
+  context: Pick<SourceContext, "clock" | "environment">,
+  reader: FileReader | null,
+): StoreKey {
+  switch (spec.from) {
+    case "file":
+      return { timeoutMs: 2_000, read: () => keyInFile(spec.path, reader), close: () => undefined };
+    case "env":
+      return overSource(new EnvSource(spec.variable, context));
+    case "exec":
+      return overSource(new ExecSource(spec, "token", context));
+  }
+}
+
+async function keyInFile(path: string, reader: FileReader | null): Promise<Secret> {
+  const what = "key of the store";
+  const file = await readPrivate({ path, what, reader, maxBytes: 4096, mayBeLink: true });
+  if (file === null) throw new TypeError("a key is always read anew");
+  try {
+    return rootOf(file.bytes.toString("utf8"), `${what} "${path}"`);
+  } catch (error) {
+    throw asKeyError(error);
+  } finally {
+    file.bytes.fill(0);
+  }
+}
+
+function overSource(source: EnvSource | ExecSource): StoreKey {
+  return {
+    timeoutMs: source.timeoutMs,
+    read: async () => {
+      try {
+        return (await source.read(true)).secret;
+      } catch (error) {
+        throw asKeyError(error);
+      }
+    },
+    close: () => source.close(),
+  };
+}
+
+function asKeyError(error: unknown): unknown {
+  return error instanceof SourceError
+    ? new StoreError("key_unavailable", `the key of the store: ${error.message}`)
+    : error;
+}
