@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { Secret } from "../../core/secret.ts";
-import { rootOf } from "../../custody/sources/root-text.ts";
+import { rootOf, textOf } from "../../custody/sources/root-text.ts";
 import { MAX_ROOT_BYTES } from "../../custody/sources/source.ts";
 import { CommandFailure, EXIT, type Terminal } from "../command.ts";
 
@@ -38,11 +38,7 @@ export async function confirmed(name: string, terminal: Terminal): Promise<void>
 
 function ofText(bytes: Buffer, where: string): Secret {
   try {
-    // A byte that is not UTF-8 would come out as another one.
-    return rootOf(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), where);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new CommandFailure(`${where} is not UTF-8: write what is binary as base64`, EXIT.usage);
+    return rootOf(textOf(bytes, where), where);
   } finally {
     bytes.fill(0);
   }

@@ -27,15 +27,16 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
       )
       .option("--custody <name>", "the config is an edge's, and the store that of this embedded custody");
 
-  sub("set <name>", "put a new secret into the store; the first one makes it")
-    .option("--from <file>", FROM)
-    .addHelpText("after", INPUT_HELP)
-    .action((name: string, given: Given & From) =>
+  const valued = (words: string, about: string): Command =>
+    sub(words, about).option("--from <file>", FROM).addHelpText("after", INPUT_HELP).allowExcessArguments();
+  valued("set <name>", "put a new secret into the store; the first one makes it").action(
+    (name: string, given: Given & From, { args }: Command) =>
       withStore(given, terminal, async (store) => {
+        refuseValue(args);
         const version = await store.create(name, await secretFrom(given.from, terminal));
         terminal.out(`${name}: version ${version} is in ${store.file}\n`);
       }),
-    );
+  );
   sub("list", "tell names, versions and times, never a value")
     .option("--json", "print JSON")
     .action((given: Given & { readonly json?: boolean }) =>
@@ -46,13 +47,12 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
         );
       }),
     );
-  sub("rotate <name>", "replace the value of a secret; leases from then on bring the new one")
-    .option("--from <file>", FROM)
+  valued("rotate <name>", "replace the value of a secret; leases from then on bring the new one")
     .option("--keep-previous", "keep the value that is replaced until the next rotation, for --back")
     .option("--back", "put the kept value in force again instead of a new one")
-    .addHelpText("after", INPUT_HELP)
-    .action((name: string, given: Given & From & { readonly keepPrevious?: boolean; readonly back?: boolean }) =>
+    .action((name: string, given: Rotation, { args }: Command) =>
       withStore(given, terminal, async (store) => {
+        refuseValue(args);
         if (given.back === true && (given.from !== undefined || given.keepPrevious === true))
           throw new CommandFailure(
             "--back takes the value that was kept: leave out --from and --keep-previous",
@@ -98,6 +98,15 @@ read. One line end behind it is cut:
   $ postern custody secret set openai <key.txt
   $ pass show openai | postern custody secret set openai`;
 
+/** Not quoted: it may be the very secret, and what commands print goes into the logs of CI. */
+function refuseValue(args: readonly string[]): void {
+  if (args.length > 1)
+    throw new CommandFailure(
+      "the value is not taken from the command line: pipe it in, or name a file with --from FILE; what was a secret there is in the history of the shell by now: think of a new one",
+      EXIT.usage,
+    );
+}
+
 interface Given {
   readonly config: string;
   readonly custody?: string;
@@ -105,6 +114,11 @@ interface Given {
 
 interface From {
   readonly from?: string;
+}
+
+interface Rotation extends Given, From {
+  readonly keepPrevious?: boolean;
+  readonly back?: boolean;
 }
 
 async function withStore(given: Given, terminal: Terminal, act: (store: SecretStore) => Promise<void>): Promise<void> {

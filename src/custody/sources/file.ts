@@ -5,7 +5,7 @@ import { fileIdentity } from "../../core/file-identity.ts";
 import type { Secret } from "../../core/secret.ts";
 import { referenceOfSource } from "../../core/source-reference.ts";
 import { LatestRead } from "./latest-read.ts";
-import { rootOf } from "./root-text.ts";
+import { rootOf, textOf } from "./root-text.ts";
 import {
   copyOf,
   type CredentialSource,
@@ -14,6 +14,9 @@ import {
   SourceError,
   type SourceReading,
 } from "./source.ts";
+
+/** A file that is rotated is another one at the next look; one that changes at each is being written. */
+const MOST_TRIES = 3;
 
 /**
  * A root in a file. It is read for every lease and never held, so a rotated file counts from the next lease on and a removed
@@ -52,11 +55,21 @@ export class FileSource implements CredentialSource {
   }
 
   async #read(): Promise<SourceReading> {
+    for (let tries = 1; ; tries++) {
+      const secret = await this.#readOnce();
+      if (secret !== null) return { username: null, secret, expiresAtMs: null };
+      if (tries === MOST_TRIES)
+        throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
+    }
+  }
+
+  /** @returns `null` when another file took its place meanwhile, which looks like a change of this one, or it was written to */
+  async #readOnce(): Promise<Secret | null> {
     const file = await this.#open();
     try {
       const stat = await file.stat({ bigint: true });
       this.#check(stat);
-      return { username: null, secret: await this.#load(file, fileIdentity(stat)), expiresAtMs: null };
+      return await this.#load(file, fileIdentity(stat));
     } finally {
       await file.close();
     }
@@ -79,7 +92,7 @@ export class FileSource implements CredentialSource {
   #check(stat: BigIntStats): void {
     const mode = Number(stat.mode & 0o777n);
     const octal = mode.toString(8).padStart(4, "0");
-    if (!stat.isFile()) throw new SourceError(`${this.#where} is not a regular file`);
+    if (!stat.isFile()) throw new SourceError(`${this.#where} is not a regular file: name one`);
     if (this.#uid !== null && stat.uid !== 0n && stat.uid !== BigInt(this.#uid)) {
       throw new SourceError(`${this.#where} belongs to user ${stat.uid}: chown it to root or to user ${this.#uid}`);
     }
@@ -89,15 +102,14 @@ export class FileSource implements CredentialSource {
     this.#warn(`${this.#where} is open to its group (mode ${octal}): chmod 0400 unless the group is meant to read it`);
   }
 
-  async #load(file: FileHandle, identity: string): Promise<Secret> {
+  async #load(file: FileHandle, identity: string): Promise<Secret | null> {
     const bytes = Buffer.allocUnsafeSlow(MAX_ROOT_BYTES + 1);
     try {
       const length = await readWhole(file, bytes);
-      if (length > MAX_ROOT_BYTES) throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes`);
-      if (fileIdentity(await file.stat({ bigint: true })) !== identity) {
-        throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
-      }
-      return rootOf(bytes.toString("utf8", 0, length), this.#where);
+      if (length > MAX_ROOT_BYTES)
+        throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes: is it the right one?`);
+      if (fileIdentity(await file.stat({ bigint: true })) !== identity) return null;
+      return rootOf(textOf(bytes.subarray(0, length), this.#where), this.#where);
     } finally {
       bytes.fill(0);
     }

@@ -24,6 +24,8 @@ export interface PrivateRead {
   readonly maxBytes: number;
   /** Whether a symbolic link may stand there: mounted secrets are made of them, but what is written would take the place of the link. */
   readonly mayBeLink: boolean;
+  /** What to do when it is not there. */
+  readonly missing: string;
   /** Of the last reading: when the file is still that one, its bytes are not read again. */
   readonly known?: string;
 }
@@ -34,16 +36,10 @@ export interface PrivateRead {
  * @returns `null` when it is the one that is known
  * @throws StoreError `missing`, `exposed`, `inaccessible`
  */
-export async function readPrivate({
-  path,
-  what,
-  reader,
-  maxBytes,
-  mayBeLink,
-  known,
-}: PrivateRead): Promise<PrivateFile | null> {
+export async function readPrivate(read: PrivateRead): Promise<PrivateFile | null> {
+  const { path, what, reader, maxBytes, known } = read;
   const where = `${what} "${path}"`;
-  const file = await opened(path, where, mayBeLink);
+  const file = await opened(read, where);
   try {
     const stats = await file.stat({ bigint: true });
     if (!stats.isFile()) throw new StoreError("inaccessible", `${where} is not a regular file: name another path`);
@@ -62,13 +58,13 @@ export async function readPrivate({
   }
 }
 
-async function opened(path: string, where: string, mayBeLink: boolean): Promise<FileHandle> {
+async function opened({ path, mayBeLink, missing }: PrivateRead, where: string): Promise<FileHandle> {
   try {
     // Without O_NONBLOCK a named pipe in this place would hang the open.
     return await open(path, constants.O_RDONLY | constants.O_NONBLOCK | (mayBeLink ? 0 : constants.O_NOFOLLOW));
   } catch (error) {
     const word = systemWord(error);
-    if (word === "ENOENT") throw new StoreError("missing", `${where} is not there: check the path`);
+    if (word === "ENOENT") throw new StoreError("missing", `${where} is not there: ${missing}`);
     if (word === "ELOOP") throw new StoreError("inaccessible", `${where} is a link: name the file that it leads to`);
     throw new StoreError("inaccessible", `${where} cannot be opened (${word}): check path and owner`);
   }

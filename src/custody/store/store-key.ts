@@ -3,7 +3,7 @@ import type { Secret } from "../../core/secret.ts";
 import type { StoreSpec } from "../../core/secret-store.ts";
 import { EnvSource } from "../sources/env.ts";
 import { ExecSource } from "../sources/exec.ts";
-import { rootOf } from "../sources/root-text.ts";
+import { rootOf, textOf } from "../sources/root-text.ts";
 import { type SourceContext, SourceError } from "../sources/source.ts";
 import { readPrivate } from "./private-read.ts";
 import { StoreError } from "./store-error.ts";
@@ -35,10 +35,18 @@ export function storeKey(
 
 async function keyInFile(path: string, reader: FileReader | null): Promise<Secret> {
   const what = "key of the store";
-  const file = await readPrivate({ path, what, reader, maxBytes: 4096, mayBeLink: true });
+  const where = `${what} "${path}"`;
+  const file = await readPrivate({
+    path,
+    what,
+    reader,
+    maxBytes: 4096,
+    mayBeLink: true,
+    missing: "check the path, or make one with `openssl rand -hex 32`",
+  });
   if (file === null) throw new TypeError("a key is always read anew");
   try {
-    return rootOf(file.bytes.toString("utf8"), `${what} "${path}"`);
+    return rootOf(textOf(file.bytes, where), where);
   } catch (error) {
     throw asKeyError(error);
   } finally {

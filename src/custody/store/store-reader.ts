@@ -43,6 +43,7 @@ export class StoreReader {
       reader: this.#reader,
       maxBytes: MAX_STORE_BYTES,
       mayBeLink: false,
+      missing: "`postern custody secret set NAME` makes it",
       ...known,
     });
     if (file === null && last !== null) return last;
