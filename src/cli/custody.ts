@@ -27,9 +27,7 @@ const DRAIN_MS = 10_000;
 
 /** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT; SIGHUP and a changed file reload it. */
 export function register(command: Command, terminal: Terminal): void {
-  // Options behind `secret` are its own: the one here would take them.
   command
-    .enablePositionalOptions()
     .option("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(({ config: path }: { config?: string }) => {
       if (path === undefined) throw new CommandFailure(NO_CONFIG, EXIT.usage);

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { CatalogueConfig } from "../../config/catalogue.ts";
 import { loadConfig, loadCustodyConfig } from "../../config/load.ts";
 import type { EntryFacts, SecretStore } from "../../custody/store/secret-store.ts";
@@ -14,33 +14,31 @@ import { makeStore, orUsage } from "./store.ts";
 
 /** `postern custody secret ...`: what is in the encrypted store of a custody, also while that custody runs. */
 export function registerSecret(secret: Command, terminal: Terminal): void {
-  secret.description("put secrets into the encrypted store of a custody, and change what is there");
+  secret
+    .description("put secrets into the encrypted store of a custody, and change what is there")
+    .addHelpText("after", CONFIG_HELP);
   const sub = (words: string, about: string): Command =>
     secret
       .command(words)
       .description(about)
-      .addOption(
-        new Option("-c, --config <file>", "config of the custody, which names its store").default(
-          terminal.env["POSTERN_CUSTODY_CONFIG"] ?? "custody.yaml",
-          "custody.yaml; POSTERN_CUSTODY_CONFIG names another",
-        ),
-      )
-      .option("--custody <name>", "the config is an edge's, and the store that of this embedded custody");
+      // `--config` is the one of `postern custody`, which takes it wherever it stands.
+      .option("--custody <name>", "the config is an edge's, and the store that of this embedded custody")
+      .addHelpText("after", CONFIG_HELP);
 
   const valued = (words: string, about: string): Command =>
     sub(words, about).option("--from <file>", FROM).addHelpText("after", INPUT_HELP).allowExcessArguments();
   valued("set <name>", "put a new secret into the store; the first one makes it").action(
-    (name: string, given: Given & From, { args }: Command) =>
-      withStore(given, terminal, async (store) => {
-        refuseValue(args);
+    (name: string, given: From, command: Command) =>
+      withStore(command, terminal, async (store) => {
+        refuseValue(command.args);
         const version = await store.create(name, await secretFrom(given.from, terminal));
         terminal.out(`${name}: version ${version} is in ${store.file}\n`);
       }),
   );
   sub("list", "tell names, versions and times, never a value")
     .option("--json", "print JSON")
-    .action((given: Given & { readonly json?: boolean }) =>
-      withStore(given, terminal, async (store) => {
+    .action((given: { readonly json?: boolean }, command: Command) =>
+      withStore(command, terminal, async (store) => {
         const entries = await store.list();
         terminal.out(
           given.json === true ? `${JSON.stringify(entries.map(entryJson), null, 2)}\n` : entryTable(entries),
@@ -50,9 +48,9 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
   valued("rotate <name>", "replace the value of a secret; leases from then on bring the new one")
     .option("--keep-previous", "keep the value that is replaced until the next rotation, for --back")
     .option("--back", "put the kept value in force again instead of a new one")
-    .action((name: string, given: Rotation, { args }: Command) =>
-      withStore(given, terminal, async (store) => {
-        refuseValue(args);
+    .action((name: string, given: Rotation, command: Command) =>
+      withStore(command, terminal, async (store) => {
+        refuseValue(command.args);
         if (given.back === true && (given.from !== undefined || given.keepPrevious === true))
           throw new CommandFailure(
             "--back takes the value that was kept: leave out --from and --keep-previous",
@@ -69,8 +67,8 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
     );
   sub("rm <name>", "remove a secret with all of its versions; asks for its name once more")
     .option("--yes", "do not ask")
-    .action((name: string, given: Given & { readonly yes?: boolean }) =>
-      withStore(given, terminal, async (store) => {
+    .action((name: string, given: { readonly yes?: boolean }, command: Command) =>
+      withStore(command, terminal, async (store) => {
         if (!(await store.list()).some((entry) => entry.name === name)) await store.remove(name);
         if (given.yes !== true) await confirmed(name, terminal);
         await store.remove(name);
@@ -79,8 +77,8 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
     );
   sub("rekey", "write the whole store anew under another key; put that key in the place of the old one afterwards")
     .requiredOption("--new-key-file <file>", "holds the new key, mode 0600; `openssl rand -hex 32` makes one")
-    .action((given: Given & { readonly newKeyFile: string }) =>
-      withStore(given, terminal, async (store) => {
+    .action((given: { readonly newKeyFile: string }, command: Command) =>
+      withStore(command, terminal, async (store) => {
         const { storeKey } = await import("../../custody/store/store-key.ts");
         const path = resolve(terminal.cwd, given.newKeyFile);
         await store.rekey(storeKey({ from: "file", path }, realSystem(version()), currentReader()));
@@ -92,6 +90,9 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
 }
 
 const FROM = "file that holds the value, instead of standard input";
+const CONFIG_HELP = `
+The config is the one that the custody runs with: --config FILE, or POSTERN_CUSTODY_CONFIG, or custody.yaml. Of an edge with an embedded
+custody: --config postern.yaml --custody NAME.`;
 const INPUT_HELP = `
 The value is read from standard input or from a file, never from the command line, which other users of the machine can
 read. One line end behind it is cut:
@@ -107,6 +108,7 @@ function refuseValue(args: readonly string[]): void {
     );
 }
 
+/** The config that names the store; POSTERN_CUSTODY_CONFIG and custody.yaml stand in for one that is not given. */
 interface Given {
   readonly config: string;
   readonly custody?: string;
@@ -116,12 +118,18 @@ interface From {
   readonly from?: string;
 }
 
-interface Rotation extends Given, From {
+interface Rotation extends From {
   readonly keepPrevious?: boolean;
   readonly back?: boolean;
 }
 
-async function withStore(given: Given, terminal: Terminal, act: (store: SecretStore) => Promise<void>): Promise<void> {
+async function withStore(
+  command: Command,
+  terminal: Terminal,
+  act: (store: SecretStore) => Promise<void>,
+): Promise<void> {
+  const fallback = terminal.env["POSTERN_CUSTODY_CONFIG"] ?? "custody.yaml";
+  const given: Given = { config: fallback, ...command.optsWithGlobals<Partial<Given>>() };
   const { store: spec } = catalogueOf(given, terminal);
   if (spec === null) {
     const where = given.custody === undefined ? "store" : `custody.${given.custody}.embedded.store`;
