@@ -11,7 +11,7 @@ export type KeyForm =
   /** A passphrase through scrypt (RFC 7914); `salt` is base64, the cost is 2^`logN` with r = 8 and p = 1. */
   | { readonly form: "scrypt"; readonly salt: string; readonly logN: number };
 
-/** 128 MiB and about half a second, once a process: what OWASP asks of passphrases. */
+/** 128 MiB and half a second or more, once a process: what OWASP asks of passphrases. */
 const SCRYPT_LOG_N = 17;
 /** A file may ask for no less than what is worth anything, and for no more than 256 MiB. */
 export const SCRYPT_LOG_N_BOUNDS = [15, 18] as const;
