@@ -200,7 +200,11 @@ test("two at a time lose nothing of each other", async () => {
   const codes = await Promise.all(["b", "c", "d", "e"].map((name) => piped(`set ${name}`, VALUE)));
   expect(codes.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
   expect((JSON.parse((await secret("list --json")).stdout) as { name: string }[]).map(({ name }) => name)).toEqual([
-    ..."abcde",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
   ]);
 });
 

@@ -4,6 +4,8 @@ import type { CatalogueConfig } from "../../config/catalogue.ts";
 import { loadConfig, loadCustodyConfig } from "../../config/load.ts";
 import type { EntryFacts, SecretStore } from "../../custody/store/secret-store.ts";
 import { currentReader } from "../../tls/ca-files.ts";
+import { NO_KEY } from "../../config/primitives.ts";
+import { isIssuedKey } from "../../config/secret-look.ts";
 import { CommandFailure, EXIT, type Terminal } from "../command.ts";
 import { configOf, loadNamed } from "../config-option.ts";
 import { realSystem } from "../edge/system.ts";
@@ -31,6 +33,7 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
     (name: string, given: From, command: Command) =>
       withStore(command, terminal, async (store) => {
         refuseValue(command.args);
+        if (isIssuedKey(name)) throw new CommandFailure(`the name of the secret: ${NO_KEY}`, EXIT.usage);
         const version = await store.create(name, await secretFrom(given.from, terminal));
         terminal.out(`${name}: version ${version} is in ${store.file}\n`);
       }),

@@ -1,18 +1,18 @@
 import type { Clock } from "../../core/clock.ts";
 import type { FileReader } from "../../core/private-file.ts";
-import { Secret } from "../../core/secret.ts";
+import type { Secret } from "../../core/secret.ts";
 import { ENTRY_NAME, ENTRY_NAME_ADVICE } from "../../core/secret-store.ts";
 import { LatestRead } from "../sources/latest-read.ts";
 import { MAX_ROOT_BYTES } from "../sources/source.ts";
-import { type FileAccess, realDisk, replaceFile, type StoreDisk } from "./disk.ts";
-import { asOnlyWriter } from "./lock.ts";
+import { realDisk, type StoreDisk } from "./disk.ts";
 import { formOf, masterKey } from "./master-key.ts";
-import { type RandomBytes, seal, unseal } from "./seal.ts";
-import { StoreError, systemWord } from "./store-error.ts";
-import { MAX_STORE_BYTES, storeFileBytes } from "./store-file.ts";
+import type { RandomBytes } from "./seal.ts";
+import { StoreError } from "./store-error.ts";
 import type { StoreKey } from "./store-key.ts";
 import { type Opened, StoreReader } from "./store-reader.ts";
-import { placeOfValue, type StoredEntry, type StoredVersion, type StoreState } from "./store-state.ts";
+import type { StoredEntry, StoredVersion, StoreState } from "./store-state.ts";
+import { openValue, resealed, sealValue } from "./store-values.ts";
+import { type Change, type Opening, StoreWriter } from "./store-writer.ts";
 
 export interface SecretStoreOptions {
   /** Absolute path; the file need not be there yet. */
@@ -62,45 +62,46 @@ export class SecretStore {
   /** Longest time that one read may take, `ms`: the file, and its key if it has to be read anew. */
   readonly timeoutMs: number;
   readonly #options: SecretStoreOptions;
-  readonly #disk: StoreDisk;
   readonly #reader: StoreReader;
   readonly #reads: LatestRead<Opened>;
+  readonly #writer: StoreWriter;
+  #running = 0;
+  #closed = false;
 
   /** Nothing is read yet. */
   constructor(options: SecretStoreOptions) {
+    const { file, key, reader, clock, randomBytes, disk = realDisk, onWrite = () => undefined } = options;
     this.#options = options;
-    this.file = options.file;
-    this.timeoutMs = 2_000 + options.key.timeoutMs;
-    this.#disk = options.disk ?? realDisk;
-    this.#reader = new StoreReader(options.file, options.key, options.reader);
+    this.file = file;
+    this.timeoutMs = 2_000 + key.timeoutMs;
+    this.#reader = new StoreReader(file, key, reader);
     this.#reads = new LatestRead(() => this.#reader.open());
+    this.#writer = new StoreWriter({ file, clock, randomBytes, disk, onWrite }, this.#reader);
   }
 
   /** @returns by name. @throws StoreError when the file cannot be opened */
-  async list(): Promise<readonly EntryFacts[]> {
-    const { state } = await this.#reads.run();
-    return [...state.entries]
-      .map(([name, { createdMs, current, previous }]) => ({
-        name,
-        version: current.version,
-        createdMs,
-        rotatedMs: current.atMs,
-        previousVersion: previous?.version ?? null,
-      }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  list(): Promise<readonly EntryFacts[]> {
+    return this.#holdingKey(async () => {
+      const { state } = await this.#reads.run();
+      return [...state.entries].map(factsOf).sort((a, b) => (a.name < b.name ? -1 : 1));
+    });
   }
 
   /** The version in force. @throws StoreError, `entry_unknown` among others */
-  async read(name: string): Promise<StoredSecret> {
-    const opened = await this.#reads.run();
-    return this.#value(opened, name, this.#entry(opened.state, name).current);
+  read(name: string): Promise<StoredSecret> {
+    return this.#holdingKey(async () => {
+      const opened = await this.#reads.run();
+      return this.#value(opened, name, this.#entry(opened.state, name).current);
+    });
   }
 
   /** The version before, or `null` when it was not kept. @throws StoreError as `read` */
-  async readPrevious(name: string): Promise<StoredSecret | null> {
-    const opened = await this.#reads.run();
-    const { previous } = this.#entry(opened.state, name);
-    return previous === null ? null : this.#value(opened, name, previous);
+  readPrevious(name: string): Promise<StoredSecret | null> {
+    return this.#holdingKey(async () => {
+      const opened = await this.#reads.run();
+      const { previous } = this.#entry(opened.state, name);
+      return previous === null ? null : this.#value(opened, name, previous);
+    });
   }
 
   /** A new entry. The store itself is made with its first one. @returns its version. @throws StoreError, `entry_exists` among others */
@@ -130,25 +131,24 @@ export class SecretStore {
 
   /** Puts the value of the version before in force again, as a new version. @throws StoreError `entry_unknown` when none was kept */
   revert(name: string): Promise<number> {
-    return this.#change(async (opened) => {
-      const entry = this.#entry(opened.state, name);
-      const kept = entry.previous;
-      if (kept === null)
+    return this.#change((opening) => {
+      const entry = this.#entry(opening.state, name);
+      if (entry.previous === null)
         throw new StoreError(
           "entry_unknown",
           `"${name}" has no version before: it is kept by \`rotate --keep-previous\``,
         );
-      const { secret } = this.#value(opened, name, kept);
-      const current = this.#sealed(opened, name, entry.current.version + 1, secret);
+      const { secret } = this.#value(opening, name, entry.previous);
+      const current = sealValue(opening, name, entry.current.version + 1, secret, this.#options);
       secret.zero();
       const next = { ...entry, current, previous: entry.current };
-      return { entries: new Map(opened.state.entries).set(name, next), result: current.version };
+      return { entries: new Map(opening.state.entries).set(name, next), result: current.version };
     });
   }
 
   /** @throws StoreError, `entry_unknown` among others */
   remove(name: string): Promise<void> {
-    return this.#change(async ({ state }) => {
+    return this.#change(({ state }) => {
       this.#entry(state, name);
       const entries = new Map(state.entries);
       entries.delete(name);
@@ -168,22 +168,11 @@ export class SecretStore {
       const master = await masterKey(text, keyForm);
       if (master === null) throw new TypeError("the form was made for this very key");
       try {
-        await this.#change(async (opened) => {
-          const under = { ...opened, master, state: { ...opened.state, keyForm } };
-          const again = (name: string, { version, atMs, box }: StoredVersion): StoredVersion => {
-            const { secret } = this.#value(opened, name, { version, atMs, box });
-            const sealed = { ...this.#sealed(under, name, version, secret), atMs };
-            secret.zero();
-            return sealed;
-          };
-          const entries = [...opened.state.entries].map(([name, entry]): [string, StoredEntry] => {
-            const { current, previous } = entry;
-            return [
-              name,
-              { ...entry, current: again(name, current), previous: previous === null ? null : again(name, previous) },
-            ];
-          });
-          return { entries: new Map(entries), under, result: undefined };
+        await this.#change((opening) => {
+          const under = { state: { ...opening.state, keyForm }, master };
+          const entries = resealed(opening, under, this.#options);
+          if (entries === null) throw this.#reader.damaged();
+          return { entries, under, result: undefined };
         });
       } finally {
         master.fill(0);
@@ -193,72 +182,50 @@ export class SecretStore {
     }
   }
 
-  /** Zeroes the key. */
+  /**
+   * Zeroes the key, once what runs is done with it. A minter may still have a token to put down that its issuer has given out
+   * already: what is called later reads the key anew, and zeroes it behind.
+   */
   close(): void {
-    this.#reader.close();
+    this.#closed = true;
+    if (this.#running === 0) this.#reader.close();
   }
 
   /** @param mayWrite judges the entry that is there, and tells whether its value is kept */
   #write(name: string, secret: Secret, mayWrite: (entry: StoredEntry | null) => boolean): Promise<number> {
-    mustFit(name, secret);
-    return this.#change(async (opened) => {
-      const before = opened.state.entries.get(name) ?? null;
-      const keeps = mayWrite(before);
-      const current = this.#sealed(opened, name, (before?.current.version ?? 0) + 1, secret);
-      const entry: StoredEntry = {
-        createdMs: before?.createdMs ?? current.atMs,
-        current,
-        previous: keeps && before !== null ? before.current : null,
-      };
-      return { entries: new Map(opened.state.entries).set(name, entry), result: current.version };
-    }, true);
+    return this.#change(
+      (opening) => {
+        const before = opening.state.entries.get(name) ?? null;
+        const keeps = mayWrite(before);
+        const current = sealValue(opening, name, (before?.current.version ?? 0) + 1, secret, this.#options);
+        const entry: StoredEntry = {
+          createdMs: before?.createdMs ?? current.atMs,
+          current,
+          previous: keeps && before !== null ? before.current : null,
+        };
+        return { entries: new Map(opening.state.entries).set(name, entry), result: current.version };
+      },
+      () => mustFit(name, secret),
+    );
   }
 
-  /**
-   * One write: under the lock, on what is in the file by then.
-   * @param mayMake whether a store that is not there is made
-   */
-  #change<T>(work: (opened: Opening) => Promise<Change<T>>, mayMake = false): Promise<T> {
-    const { file, clock } = this.#options;
-    return asOnlyWriter(file, clock, async () => {
-      const before = await this.#openedOr(mayMake);
-      const { entries, under = before, result } = await work(before);
-      const state: StoreState = { ...under.state, generation: before.state.generation + 1, entries };
-      await this.#store(state, under.master, before.file);
-      return result;
+  /** @param first called ahead of all; with it, a store that is not there is made */
+  #change<T>(work: (opening: Opening) => Change<T>, first?: () => void): Promise<T> {
+    return this.#holdingKey(async () => {
+      first?.();
+      return this.#writer.change(work, first !== undefined);
     });
   }
 
-  async #openedOr(mayMake: boolean): Promise<Opening> {
+  /** A key that is zeroed under a write would seal with zeros. */
+  async #holdingKey<T>(work: () => Promise<T>): Promise<T> {
+    this.#running++;
     try {
-      return await this.#reader.open();
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.fault !== "missing" || !mayMake || this.#reader.hasRead) throw error;
-      const { randomBytes } = this.#options;
-      const { form, master } = await this.#reader.newMaster((text) => formOf(text, randomBytes));
-      const id = randomBytes(16).toString("base64");
-      return { state: { id, keyForm: form, generation: 0, entries: new Map() }, master, file: null };
+      return await work();
+    } finally {
+      this.#running--;
+      if (this.#closed && this.#running === 0) this.#reader.close();
     }
-  }
-
-  async #store(state: StoreState, master: Buffer, before: Opening["file"]): Promise<void> {
-    const { file, randomBytes } = this.#options;
-    const bytes = storeFileBytes(state, master, randomBytes);
-    if (bytes.length > MAX_STORE_BYTES)
-      throw new StoreError(
-        "unfit",
-        `store "${file}" would be larger than ${MAX_STORE_BYTES} bytes: remove what is not needed`,
-      );
-    try {
-      await replaceFile(this.#disk, file, bytes, before, randomBytes);
-    } catch (error) {
-      const next =
-        "the secrets that were in it are safe; look whether the new one is, with `postern custody secret list`";
-      throw new StoreError("inaccessible", `store "${file}" cannot be written (${systemWord(error)}): ${next}`);
-    }
-    // Nobody else writes at this moment, so this is the file that was put there.
-    const after = await this.#reader.open().catch(() => null);
-    if (after !== null) this.#options.onWrite?.(before?.identity ?? null, after.file.identity);
   }
 
   #entry(state: StoreState, name: string): StoredEntry {
@@ -272,36 +239,16 @@ export class SecretStore {
     return new StoreError("entry_unknown", `store "${this.file}" holds no "${name}": ${next}`);
   }
 
-  #sealed({ state, master }: Opening, name: string, version: number, secret: Secret): StoredVersion {
-    const { clock, randomBytes } = this.#options;
-    const plain = Buffer.from(secret.reveal());
-    const box = seal(master, placeOfValue(state.id, name, version), plain, randomBytes);
-    return { version, atMs: Math.round(clock.wallMs()), box };
-  }
-
-  #value(
-    { state, master }: Pick<Opened, "state" | "master">,
-    name: string,
-    { version, box }: StoredVersion,
-  ): StoredSecret {
-    const plain = unseal(master, placeOfValue(state.id, name, version), box);
-    if (plain === null) throw this.#reader.damaged();
-    const secret = Secret.of(plain.toString("utf8"));
-    plain.fill(0);
-    return { version, secret };
+  #value(opened: Pick<Opened, "state" | "master">, name: string, stored: StoredVersion): StoredSecret {
+    const secret = openValue(opened, name, stored);
+    if (secret === null) throw this.#reader.damaged();
+    return { version: stored.version, secret };
   }
 }
 
-/** What a write begins with; `file` is `null` when there is none yet. */
-type Opening = Pick<Opened, "state" | "master"> & {
-  readonly file: (FileAccess & { readonly identity: string }) | null;
-};
-
-interface Change<T> {
-  readonly entries: StoreState["entries"];
-  /** Another key to write with than the one that it was read with. */
-  readonly under?: Opening;
-  readonly result: T;
+function factsOf([name, { createdMs, current, previous }]: [string, StoredEntry]): EntryFacts {
+  const { version, atMs: rotatedMs } = current;
+  return { name, version, createdMs, rotatedMs, previousVersion: previous?.version ?? null };
 }
 
 function mustStillBe(name: string, entry: StoredEntry | null, ifVersion: number | undefined): void {
@@ -312,7 +259,8 @@ function mustStillBe(name: string, entry: StoredEntry | null, ifVersion: number 
 
 function mustFit(name: string, secret: Secret): void {
   if (!ENTRY_NAME.test(name))
-    throw new StoreError("unfit", `${JSON.stringify(name.slice(0, 80))}: ${ENTRY_NAME_ADVICE}`);
+    // Not quoted: it may be the secret, in the wrong place.
+    throw new StoreError("unfit", `the name of an entry: ${ENTRY_NAME_ADVICE}`);
   const bytes = Buffer.byteLength(secret.reveal());
   if (bytes === 0) throw new StoreError("unfit", `the value of "${name}" is empty: nothing was written: give it one`);
   if (bytes > MAX_ROOT_BYTES)

@@ -14,7 +14,6 @@ export interface StoreKey {
   readonly timeoutMs: number;
   /** @returns what the caller zeroes. @throws StoreError */
   read(): Promise<Secret>;
-  close(): void;
 }
 
 /** Nothing is read yet. */
@@ -25,51 +24,44 @@ export function storeKey(
 ): StoreKey {
   switch (spec.from) {
     case "file":
-      return { timeoutMs: 2_000, read: () => keyInFile(spec.path, reader), close: () => undefined };
+      return { timeoutMs: 2_000, read: () => keyInFile(spec.path, reader) };
     case "env":
-      return overSource(new EnvSource(spec.variable, context));
+      return { timeoutMs: 1_000, read: () => keyFrom(new EnvSource(spec.variable, context)) };
     case "exec":
-      return overSource(new ExecSource(spec, "token", context));
+      return { timeoutMs: spec.timeoutMs, read: () => keyFrom(new ExecSource(spec, "token", context)) };
   }
 }
 
 async function keyInFile(path: string, reader: FileReader | null): Promise<Secret> {
   const what = "key of the store";
   const where = `${what} "${path}"`;
-  const file = await readPrivate({
-    path,
-    what,
-    reader,
-    maxBytes: 4096,
-    mayBeLink: true,
-    missing: "check the path, or make one with `openssl rand -hex 32`",
-  });
+  const missing = "check the path, or make one with `openssl rand -hex 32`";
+  const file = await readPrivate({ path, what, reader, maxBytes: 4096, mayBeLink: true, missing }).catch(asKeyError);
   if (file === null) throw new TypeError("a key is always read anew");
   try {
     return rootOf(textOf(file.bytes, where), where);
   } catch (error) {
-    throw asKeyError(error);
+    return asKeyError(error);
   } finally {
     file.bytes.fill(0);
   }
 }
 
-function overSource(source: EnvSource | ExecSource): StoreKey {
-  return {
-    timeoutMs: source.timeoutMs,
-    read: async () => {
-      try {
-        return (await source.read(true)).secret;
-      } catch (error) {
-        throw asKeyError(error);
-      }
-    },
-    close: () => source.close(),
-  };
+/** A source for one read: nothing of a key is held on to here. */
+async function keyFrom(source: EnvSource | ExecSource): Promise<Secret> {
+  try {
+    return (await source.read(true)).secret;
+  } catch (error) {
+    return asKeyError(error);
+  } finally {
+    source.close();
+  }
 }
 
-function asKeyError(error: unknown): unknown {
-  return error instanceof SourceError
-    ? new StoreError("key_unavailable", `the key of the store: ${error.message}`)
-    : error;
+/** That a key is not there must not be taken for a store that is not. */
+function asKeyError(error: unknown): never {
+  if (error instanceof StoreError && error.fault !== "missing") throw error;
+  if (error instanceof StoreError) throw new StoreError("key_unavailable", error.message);
+  if (error instanceof SourceError) throw new StoreError("key_unavailable", `the key of the store: ${error.message}`);
+  throw error;
 }

@@ -26,6 +26,8 @@ export class StoreReader {
   /** Every master key that was in use: a value may be being opened with one that was replaced. */
   readonly #made: Buffer[] = [];
   #last: Opened | null = null;
+  /** The newest that was read, also beyond `close`: sealed as it is, and what must not be fallen behind. */
+  #newest: StoreState | null = null;
 
   constructor(path: string, key: StoreKey, reader: FileReader | null) {
     this.#path = path;
@@ -35,7 +37,7 @@ export class StoreReader {
 
   /** @throws StoreError */
   async open(): Promise<Opened> {
-    const last = this.#last;
+    const [last, newest] = [this.#last, this.#newest];
     const known = last === null ? {} : { known: last.file.identity };
     const file = await readPrivate({
       path: this.#path,
@@ -54,12 +56,12 @@ export class StoreReader {
     const master = await this.#masterFor(sealed);
     const state = openStoreFile(sealed, master);
     if (state === null) throw this.damaged();
-    return this.#keep({ state, master, file: access }, last);
+    return this.#keep({ state, master, file: access }, newest);
   }
 
   /** Whether this process knows the store: one that has gone since is not begun anew. */
   get hasRead(): boolean {
-    return this.#last !== null;
+    return this.#newest !== null;
   }
 
   /** The master key of a form that nothing is written with yet. @throws StoreError */
@@ -90,18 +92,20 @@ export class StoreReader {
   close(): void {
     for (const master of this.#made) master.fill(0);
     this.#masters.clear();
+    this.#made.length = 0;
     this.#last = null;
-    this.#key.close();
   }
 
   /** @param before what was known when the reading began: a write that came meanwhile is no sign of anything */
-  #keep(next: Opened, before: Opened | null): Opened {
-    const last = this.#last;
-    if (before !== null && !follows(next.state, before.state)) throw this.#rolledBack();
-    if (last !== null && last !== before) {
-      if (last.state.id !== next.state.id) throw this.#rolledBack();
-      if (last.state.generation >= next.state.generation) return last;
+  #keep(next: Opened, before: StoreState | null): Opened {
+    if (before !== null && !follows(next.state, before)) throw this.#rolledBack();
+    const newest = this.#newest;
+    if (newest !== null && newest !== before) {
+      if (newest.id !== next.state.id) throw this.#rolledBack();
+      // What was read is old news already, and true of the moment that it was asked for.
+      if (newest.generation > next.state.generation) return next;
     }
+    this.#newest = next.state;
     this.#last = next;
     return next;
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import {
   chmod,
   chown,
@@ -245,6 +246,7 @@ describe("the file", () => {
     await put(store, "a", "one");
     await rm(place.file);
     expect(await faultOf(() => store.read("a"))).toBe("missing");
+    store.close();
     expect(await faultOf(() => put(store, "b", "x"))).toBe("missing");
   });
 });
@@ -258,7 +260,7 @@ describe("what is wrong is told with its next step", () => {
   };
 
   test("a file that is not there, one that is a directory, one of everybody, of the group, of another user", async () => {
-    expect(await told()).toMatch(/^missing: store ".*" is not there: check/);
+    expect(await told()).toMatch(/^missing: store ".*" is not there: `postern custody secret set/);
     await mkdir(place.file);
     expect(await told()).toMatch(/^inaccessible: .*not a regular file/);
     await rm(place.file, { recursive: true });
@@ -295,7 +297,7 @@ describe("what is wrong is told with its next step", () => {
     await chmod(place.keyFile, 0o640);
     expect(await told()).toMatch(/^exposed: key of the store .*its group/);
     await rm(place.keyFile);
-    expect(await told()).toMatch(/^missing: key of the store/);
+    expect(await told()).toMatch(/^key_unavailable: key of the store .*is not there/);
     await writeFile(place.keyFile, "\n", { mode: 0o600 });
     expect(await told()).toMatch(/^key_unavailable: .*is empty/);
     expect(await told(place.open({ keyText: "7".repeat(64) }))).toMatch(/^wrong_key: .*is not the one/);
@@ -360,12 +362,45 @@ describe("the key", () => {
     expect(await textOf(place.open(), "b")).toBe("x");
   });
 
-  test("what was opened with it is gone once the store is closed", async () => {
+  test("is gone once the store is closed, but never under a write that runs", async () => {
     const store = place.open();
     await put(store, "a", VALUE);
     store.close();
-    await rm(place.keyFile);
-    expect(await faultOf(() => store.read("a"))).toBe("missing");
+    await rename(place.keyFile, `${place.keyFile}.away`);
+    expect(await faultOf(() => store.read("a"))).toBe("key_unavailable");
+    await rename(`${place.keyFile}.away`, place.keyFile);
+
+    const hasty = place.open({
+      randomBytes: (size) => {
+        hasty.close();
+        return randomBytes(size);
+      },
+    });
+    expect(await put(hasty, "a", "late")).toBe(2);
+    expect(await textOf(place.open(), "a")).toBe("late");
+    // A token that comes when all is over is not lost either.
+    expect(await put(hasty, "a", "later")).toBe(3);
+    expect(await textOf(place.open(), "a")).toBe("later");
+  });
+
+  test("that is not there does not make a new store of one that is", async () => {
+    await put(place.open(), "a", VALUE);
+    const before = await readFile(place.file);
+    let reads = 0;
+    const real = storeKey({ from: "file", path: place.keyFile }, { clock: realClock, environment: {} }, reader);
+    const late = {
+      timeoutMs: 1,
+      read: async () => {
+        if (++reads === 1) await rename(place.keyFile, `${place.keyFile}.away`);
+        try {
+          return await real.read();
+        } finally {
+          if (reads === 1) await rename(`${place.keyFile}.away`, place.keyFile);
+        }
+      },
+    };
+    expect(await faultOf(() => put(place.open({ key: late }), "b", VALUE))).toBe("key_unavailable");
+    expect(await readFile(place.file)).toEqual(before);
   });
 });
 
