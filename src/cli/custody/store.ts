@@ -24,13 +24,22 @@ export async function openStore(
 ): Promise<SecretStore | null> {
   if (spec === null) return null;
   const store = await makeStore(spec, system, events);
-  const held = new Set((await orUsage(() => store.list())).map(({ name }) => name));
+  const held = new Set(await orUsage(() => namesIn(store)));
   for (const { name, source } of credentials)
     if (source.from === "store" && !held.has(source.name))
       warn(
         `credential "${name}": store "${spec.file}" holds no "${source.name}": postern custody secret set ${source.name}`,
       );
   return store;
+}
+
+async function namesIn(store: SecretStore): Promise<string[]> {
+  try {
+    return (await store.list()).map(({ name }) => name);
+  } catch (error) {
+    store.close();
+    throw error;
+  }
 }
 
 /** Nothing is read yet. Its modules are of no use to an edge without a store, and loaded here. */
