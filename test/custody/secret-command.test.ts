@@ -8,7 +8,7 @@ import { Secret } from "../../src/core/secret.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
-import { bareEnv, run, type RunResult } from "../house/support/run.ts";
+import { bareEnv, isPresent, run, type RunResult } from "../house/support/run.ts";
 import { fakeTerminal } from "../cli/support/terminal.ts";
 import { requestOf } from "./support/permits.ts";
 import { secretOf } from "./support/secret-of.ts";
@@ -143,6 +143,14 @@ describe("refuses with code 2 and a next step", () => {
       code: 2,
       stderr: expect.stringContaining("standard input is empty: "),
     });
+  });
+
+  const hasScript = isPresent("script");
+  test.runIf(hasScript)(`a terminal on standard input${hasScript ? "" : " (skipped: needs script)"}`, async () => {
+    const words = [process.execPath, join(root, "src/main.ts"), "custody", "secret", "set", "a"].join(" ");
+    const result = await run("script", ["-qec", words, "/dev/null"], { cwd: directory, input: `${VALUE}\n` });
+    expect(result.code).toBe(2);
+    expect(result.stdout).toContain("pipe it in, or name a file with --from FILE");
   });
 
   test("a store that is not there, is damaged, open to others, or of another key; a key that is open to others", async () => {
