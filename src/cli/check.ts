@@ -1,5 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import type { Command } from "commander";
+import type { CatalogueConfig } from "../config/catalogue.ts";
 import type { PosternConfig } from "../config/config.ts";
 import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
@@ -30,7 +31,12 @@ export function register(command: Command, terminal: Terminal): void {
 async function checkEdge(options: Options, terminal: Terminal): Promise<void> {
   const loaded = loadNamed(options.config, terminal, (path) => loadConfig(path, policyFindings));
   const { config, digest } = okOrTold(loaded, options, terminal);
-  const warnings = [...warningsOf(config), ...(await fileWarnings(config)), ...edgeSourceWarnings(config, terminal)];
+  const warnings = [
+    ...warningsOf(config),
+    ...(await fileWarnings(config)),
+    ...(await embeddedStoreWarnings(config, terminal)),
+    ...edgeSourceWarnings(config, terminal),
+  ];
   tell(options, digest, warnings, terminal, {
     text: () => describeConfig(config),
     json: () => configJson(config),
@@ -41,7 +47,11 @@ async function checkCustody(options: Options, terminal: Terminal): Promise<void>
   const { config, digest } = okOrTold(loadNamed(options.config, terminal, loadCustodyConfig), options, terminal);
   const { tls } = config.listen;
   const files = tls === null ? [] : [tls.certificate, tls.key, tls.clientCa];
-  const warnings = [...(await unreadable(files)), ...sourceWarnings(config.credentials, terminal)];
+  const warnings = [
+    ...(await unreadable(files)),
+    ...(await storeWarnings(config, terminal)),
+    ...sourceWarnings(config.credentials, terminal),
+  ];
   tell(options, digest, warnings, terminal, {
     text: () => describeCustodyConfig(config),
     json: () => custodyConfigJson(config),
@@ -103,6 +113,25 @@ async function unreadable(files: readonly string[]): Promise<string[]> {
     }
   }
   return told;
+}
+
+async function embeddedStoreWarnings(config: PosternConfig, terminal: Terminal): Promise<string[]> {
+  const embedded = config.custodies.flatMap((custody) => (custody.kind === "embedded" ? custody : []));
+  return (await Promise.all(embedded.map((custody) => storeWarnings(custody, terminal)))).flat();
+}
+
+/** Without its store a custody does not start. */
+async function storeWarnings({ store }: CatalogueConfig, terminal: Terminal): Promise<string[]> {
+  if (store === null) return [];
+  const { file, key } = store;
+  const missing = await unreadable([file]);
+  return [
+    ...missing.map((text) => `store: ${text}, with \`postern custody secret set NAME\``),
+    ...(key.from === "file" ? await unreadable([key.path]) : []),
+    ...(key.from === "env" && (terminal.env[key.variable] ?? "") === ""
+      ? [`store: ${key.variable}, its key, is not set here: set it where the process starts`]
+      : []),
+  ];
 }
 
 function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): string[] {

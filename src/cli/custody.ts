@@ -8,12 +8,15 @@ import { FileWatch } from "../custody/file-watch.ts";
 import { type Caller, Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents, type CustodyServerOptions } from "../custody/server.ts";
 import type { CustodyServerTls } from "../custody/server-tls.ts";
+import type { SecretStore } from "../custody/store/secret-store.ts";
 import { Log } from "../telemetry/log.ts";
-import type { Terminal } from "./command.ts";
+import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
 import { CustodyCatalogue } from "./custody/catalogue.ts";
 import { registerOperations } from "./custody/operations.ts";
 import { openState, type State } from "./custody/state.ts";
+import { registerSecret } from "./custody/secret.ts";
+import { openStore } from "./custody/store.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { ReloadRequests } from "./reload-requests.ts";
@@ -31,11 +34,14 @@ export function register(command: Command, terminal: Terminal): void {
     .option("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
     .action(({ config: path }: { config?: string }) => {
       // A required option would be asked of the commands below as well.
-      if (path === undefined) command.error("error: required option '-c, --config <file>' not specified");
+      if (path === undefined) throw new CommandFailure(NO_CONFIG, EXIT.usage);
       return serveCustody(path);
     });
   registerOperations(command, terminal);
+  registerSecret(command.command("secret"), terminal);
 }
+
+const NO_CONFIG = "postern custody: name its config with --config FILE; config/custody.example.yaml shows one";
 
 async function serveCustody(path: string): Promise<void> {
   const stopped = stopSignal();
@@ -99,7 +105,12 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   undo.add(() => audit.close());
   const state = await openState(config.state, { clock, randomBytes }, undo);
   const { revocations } = state;
-  const sources = { clock, environment, uid, warn, randomBytes };
+  const store = await openStore(config, system, {
+    warn,
+    onWrite: (before, after) => files.accept(config.store?.file ?? "", before, after),
+  });
+  undo.add(() => store?.close());
+  const sources = { clock, environment, uid, warn, randomBytes, store };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
@@ -107,6 +118,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     newId: () => randomBytes(16).toString("hex"),
     salt: randomBytes(32),
     revocations,
+    tenantMounts: config.tenantMounts,
     warn,
   });
   undo.add(() => issuer.close());
@@ -117,7 +129,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
   });
   undo.add(() => files.close());
-  files.follow(filesOf(config.credentials));
+  files.follow(filesOf(config.credentials, config.store?.file));
   await audit.privileged({
     type: "custody_started",
     facts: { config: digest, credentials: config.credentials.length, revocations: revocations.size },
@@ -139,7 +151,16 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   const facts = { address: server.address, credentials: config.credentials.length, revocations: revocations.size };
   logger.info({ ...facts, operators: desk?.address ?? null }, "ready");
   const stop = () =>
-    stopCustody({ servers: desk === null ? [server] : [server, desk], issuer, state, files, audit, log, ticker });
+    stopCustody({
+      servers: desk === null ? [server] : [server, desk],
+      issuer,
+      state,
+      store,
+      files,
+      audit,
+      log,
+      ticker,
+    });
   return { address: server.address, logger, catalogue, stop };
 }
 
@@ -156,18 +177,20 @@ interface Running {
   readonly servers: readonly CustodyServer[];
   readonly issuer: Issuer;
   readonly state: State;
+  readonly store: SecretStore | null;
   readonly files: FileWatch;
   readonly audit: AuditTrail;
   readonly log: Log;
   readonly ticker: NodeJS.Timeout;
 }
 
-async function stopCustody({ servers, issuer, state, files, audit, log, ticker }: Running): Promise<void> {
+async function stopCustody({ servers, issuer, state, store, files, audit, log, ticker }: Running): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
   await Promise.all(servers.map((server) => server.close(DRAIN_MS)));
   clearInterval(ticker);
   files.close();
   issuer.close();
+  store?.close();
   try {
     await state.close();
     await audit.privileged({ type: "custody_stopping", facts: {} });

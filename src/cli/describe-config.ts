@@ -1,5 +1,7 @@
+import type { CatalogueConfig } from "../config/catalogue.ts";
 import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
+import { formatReference } from "../core/canonical-reference.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { Destination, DestinationRule } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
@@ -61,12 +63,26 @@ export function describeCustodyConfig(config: CustodyConfig): string {
     clients.length === 0 ? "clients\n  whoever can open the socket\n" : `clients\n${table(clients)}`,
     `audit\n  ${config.audit.file} (${config.audit.mode}, fsync ${config.audit.fsync})\n`,
     `credentials\n${credentialTable(config.credentials)}`,
+    besideCatalogue(config),
   ].join("");
 }
 
 function describeCustody(custody: CustodyBinding): string {
-  if (custody.kind === "embedded") return `custody ${custody.name} (embedded)\n${credentialTable(custody.credentials)}`;
+  if (custody.kind === "embedded")
+    return `custody ${custody.name} (embedded)\n${credentialTable(custody.credentials)}${besideCatalogue(custody)}`;
   return `custody ${custody.name} (remote)\n  ${remoteText(custody.address)}${custody.tls === null ? "" : " (mutual TLS)"}\n`;
+}
+
+/** The store of a custody, and what its tenants may reach. */
+function besideCatalogue({ store, tenantMounts }: CatalogueConfig): string {
+  const tenants = [...(tenantMounts ?? [])].map(([tenant, mounts]) => [
+    tenant,
+    mounts.map((mount) => formatReference(mount)).join(", "),
+  ]);
+  return [
+    store === null ? "" : `store\n  ${store.file} (key from ${sourceText(store.key)})\n`,
+    tenants.length === 0 ? "" : `tenants may be issued from\n${table(tenants)}`,
+  ].join("");
 }
 
 export function remoteText(address: RemoteAddress): string {
@@ -95,6 +111,8 @@ export function sourceText(source: CredentialEntry["source"]): string {
     case "exec":
       // Arguments may be secret.
       return `exec ${source.command[0] ?? ""}`;
+    case "store":
+      return `store ${source.name}`;
   }
 }
 

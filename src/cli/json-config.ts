@@ -1,5 +1,7 @@
+import type { CatalogueConfig } from "../config/catalogue.ts";
 import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
+import { formatReference } from "../core/canonical-reference.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { DestinationRule } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
@@ -29,6 +31,19 @@ export function custodyConfigJson(config: CustodyConfig): object {
     clients: config.clients,
     audit: config.audit,
     credentials: config.credentials.map(credentialJson),
+    ...besideJson(config),
+  };
+}
+
+function besideJson({ store, tenantMounts }: CatalogueConfig): object {
+  return {
+    store: store === null ? null : { file: store.file, key: sourceText(store.key) },
+    tenants:
+      tenantMounts === null
+        ? null
+        : Object.fromEntries(
+            [...tenantMounts].map(([tenant, mounts]) => [tenant, mounts.map((mount) => formatReference(mount))]),
+          ),
   };
 }
 
@@ -48,7 +63,12 @@ function listenerJson({ name, address, protocol, tls, proxySenders, session, soc
 
 function custodyJson(custody: CustodyBinding): object {
   return custody.kind === "embedded"
-    ? { name: custody.name, kind: custody.kind, credentials: custody.credentials.map(credentialJson) }
+    ? {
+        name: custody.name,
+        kind: custody.kind,
+        credentials: custody.credentials.map(credentialJson),
+        ...besideJson(custody),
+      }
     : { name: custody.name, kind: custody.kind, address: remoteText(custody.address), timeout_ms: custody.timeoutMs };
 }
 

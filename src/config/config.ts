@@ -1,7 +1,7 @@
-import type { CredentialEntry } from "../core/credential.ts";
 import type { DestinationRule, UpstreamParent } from "../core/destination.ts";
 import type { SessionClaims } from "../core/exchange.ts";
 import type { CamelKeys } from "./camel.ts";
+import type { CatalogueConfig } from "./catalogue.ts";
 import type { ListenAddress } from "./listen-address.ts";
 import type { AuditSection, LimitsSection, LogSection, TimeoutsSection, TlsSection } from "./schema.ts";
 
@@ -88,7 +88,7 @@ export interface ResolverConfig {
 
 /** Where the leases of a custody name come from. */
 export type CustodyBinding =
-  | { readonly name: string; readonly kind: "embedded"; readonly credentials: readonly CredentialEntry[] }
+  | ({ readonly name: string; readonly kind: "embedded" } & CatalogueConfig)
   | {
       readonly name: string;
       readonly kind: "remote";
@@ -113,7 +113,7 @@ export interface RemoteTlsFiles {
 }
 
 /** The config of `postern custody`. */
-export interface CustodyConfig {
+export interface CustodyConfig extends CatalogueConfig {
   readonly listen: CustodyListen;
   /** Who may ask, and for which tenants. Empty with a unix socket: whoever can open the socket. */
   readonly clients: readonly CustodyClient[];
@@ -127,7 +127,6 @@ export interface CustodyConfig {
   };
   /** Absolute path of the file that keeps what is revoked. */
   readonly state: string;
-  readonly credentials: readonly CredentialEntry[];
   readonly audit: CamelKeys<AuditSection>;
   readonly log: CamelKeys<LogSection>;
 }

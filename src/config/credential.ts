@@ -105,9 +105,10 @@ function kindAndMint(
 }
 
 /** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
-function sourceSpec(raw: RawSource, files: FileSet): SourceSpec {
+export function sourceSpec(raw: RawSource, files: FileSet): SourceSpec {
   if ("env" in raw) return { from: "env", variable: raw.env };
   if ("file" in raw) return { from: "file", path: files.absolute(raw.file) };
+  if ("store" in raw) return { from: "store", name: raw.store };
   const [program = "", ...rest] = raw.exec;
   // Without a slash the program is looked for in PATH.
   const command = [program.includes("/") ? files.absolute(program) : program, ...rest];

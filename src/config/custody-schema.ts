@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { catalogueSections } from "./catalogue-schema.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { addressText, boundedText, claimText, pathText, whole } from "./primitives.ts";
 import { auditSchema, logSchema } from "./schema.ts";
@@ -65,6 +66,7 @@ export const custodyFileSchema = z.strictObject({
     .optional()
     .describe("File that keeps what is revoked; left out: beside the audit file, its name ending in `.state`."),
   credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
+  ...catalogueSections,
   audit: auditSchema.describe("The audit trail of issued leases."),
   log: logSchema.prefault({}).describe("The log on standard output."),
 });

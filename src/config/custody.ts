@@ -1,6 +1,6 @@
 import { camelKeys } from "./camel.ts";
 import type { CustodyConfig } from "./config.ts";
-import { catalogue } from "./credential.ts";
+import { catalogueConfig } from "./catalogue.ts";
 import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
@@ -29,7 +29,7 @@ export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConf
 
 function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyConfig | null {
   const { tls } = raw.listen;
-  const credentials = catalogue(raw.credentials, ["credentials"], files, report);
+  const catalogue = catalogueConfig(raw.credentials, raw, [], files, report);
   const address = report.take(["listen", "address"], parseListenAddress(raw.listen.address, files.baseDir));
   clientFaults(raw, report);
   const operators = operatorsOf(raw, files, report);
@@ -76,7 +76,7 @@ function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyC
     operators,
     limits: camelKeys(raw.limits),
     state: raw.state === undefined ? stateBeside(files.absolute(raw.audit.file)) : files.absolute(raw.state),
-    credentials,
+    ...catalogue,
     audit: camelKeys({ ...raw.audit, file: files.absolute(raw.audit.file) }),
     log: camelKeys(raw.log),
   });

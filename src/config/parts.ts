@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { catalogueSectionsSchema, type RawCatalogueSections } from "./catalogue-schema.ts";
 import { credentialSchema, type RawCredential } from "./credential-schema.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
 import { listenerSchema, type RawListener } from "./listener-schema.ts";
@@ -38,6 +39,8 @@ export interface Parts {
 export interface CustodyPart {
   /** `null`: not an embedded one, or not even a list. */
   readonly credentials: readonly (RawCredential | null)[] | null;
+  /** What stands beside them. */
+  readonly sections: RawCatalogueSections;
   readonly remote: RawRemote | null;
   /** Names of broken credentials; the custody's own shape is broken when it is `"all"`. */
   readonly broken: ReadonlySet<string> | "all";
@@ -50,8 +53,8 @@ export function wholeParts(raw: RawPostern): Parts {
   const custody = Object.entries(raw.custody).map(([name, part]): [string, CustodyPart] => [
     name,
     "embedded" in part
-      ? { credentials: part.embedded.credentials, remote: null, broken: SOUND }
-      : { credentials: null, remote: part.remote, broken: SOUND },
+      ? { credentials: part.embedded.credentials, sections: part.embedded, remote: null, broken: SOUND }
+      : { credentials: null, sections: {}, remote: part.remote, broken: SOUND },
   ]);
   return {
     listeners: raw.listeners,
@@ -88,15 +91,17 @@ export function soundParts(value: unknown): Parts {
 function custodyPart(value: unknown): CustodyPart {
   const part = record(value);
   const remote = pruned(remoteSchema, part["remote"]);
-  if (remote !== null) return { credentials: null, remote, broken: SOUND };
-  const list = record(part["embedded"])["credentials"];
-  if (!Array.isArray(list)) return { credentials: null, remote: null, broken: "all" };
+  if (remote !== null) return { credentials: null, sections: {}, remote, broken: SOUND };
+  const embedded = record(part["embedded"]);
+  const sections = pruned(catalogueSectionsSchema, embedded) ?? {};
+  const list = embedded["credentials"];
+  if (!Array.isArray(list)) return { credentials: null, sections, remote: null, broken: "all" };
   const credentials = each(list, credentialSchema);
   const broken = list.flatMap((raw: unknown) => {
     const { name } = record(raw);
     return typeof name === "string" && !credentialSchema.safeParse(raw).success ? [name] : [];
   });
-  return { credentials, remote: null, broken: new Set(broken) };
+  return { credentials, sections, remote: null, broken: new Set(broken) };
 }
 
 /** Broken entries that are looked into: past the listed problems nobody reads on. */

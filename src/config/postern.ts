@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { camelKeys } from "./camel.ts";
 import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
-import { catalogue, nobodyApproves } from "./credential.ts";
+import { catalogueConfig } from "./catalogue.ts";
+import { nobodyApproves } from "./credential.ts";
 import { CredentialBook } from "./credential-book.ts";
 import { AllowList } from "./destination.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
@@ -147,10 +148,9 @@ function custodyBindings(
   const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
     const path = ["custody", name];
     if (part.credentials !== null) {
-      const here = [...path, "embedded", "credentials"];
-      nobodyApproves(part.credentials, here, report);
-      const credentials = catalogue(part.credentials, here, files, report);
-      return [Object.freeze({ name, kind: "embedded", credentials })];
+      nobodyApproves(part.credentials, [...path, "embedded", "credentials"], report);
+      const catalogue = catalogueConfig(part.credentials, part.sections, [...path, "embedded"], files, report);
+      return [Object.freeze({ name, kind: "embedded", ...catalogue })];
     }
     return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];
   });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { catalogueSections } from "./catalogue-schema.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { destinationSchema } from "./destination-schema.ts";
 import { listenerSchema } from "./listener-schema.ts";
@@ -148,6 +149,7 @@ const custodySchema = z.union([
       embedded: z
         .strictObject({
           credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
+          ...catalogueSections,
         })
         .describe("The catalogue is in this file."),
     })

@@ -1,10 +1,11 @@
 import { z } from "zod";
+import { ENTRY_NAME, ENTRY_NAME_ADVICE } from "../core/secret-store.ts";
 import { boundedText, NO_KEY, pathText, whole } from "./primitives.ts";
 import { isIssuedKey } from "./secret-look.ts";
 
 /** Where custody reads a root: what `source:` of a credential says, and what its minter reads beside it. */
 
-const sourceEnv = z.strictObject({
+export const sourceEnv = z.strictObject({
   env: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { message: "write the name of an environment variable", abort: true })
@@ -12,13 +13,13 @@ const sourceEnv = z.strictObject({
     .describe("Environment variable that holds it, read when a lease is issued."),
 });
 
-const sourceFile = z.strictObject({
+export const sourceFile = z.strictObject({
   file: pathText.describe(
     "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
   ),
 });
 
-const sourceExec = z.strictObject({
+export const sourceExec = z.strictObject({
   exec: z
     .array(boundedText(4096))
     .min(1)
@@ -29,6 +30,16 @@ const sourceExec = z.strictObject({
   timeout_ms: whole(100, 60_000, 5000, "How long the program may take, `ms`."),
 });
 
-export const sourceSchema = z.union([sourceEnv, sourceFile, sourceExec]);
+const sourceStore = z.strictObject({
+  store: z
+    .string()
+    .regex(ENTRY_NAME, { message: ENTRY_NAME_ADVICE, abort: true })
+    .refine((text) => !isIssuedKey(text), NO_KEY)
+    .describe(
+      "Entry of the encrypted store that holds it, such as `openai`, or `acme/openai` in the mount `acme`; read for every lease.",
+    ),
+});
+
+export const sourceSchema = z.union([sourceEnv, sourceFile, sourceExec, sourceStore]);
 
 export type RawSource = z.output<typeof sourceSchema>;

@@ -7,7 +7,9 @@ export type SourceSpec =
   /** `path` is absolute. */
   | { readonly from: "file"; readonly path: string }
   /** `command[0]` is the program; it is started without a shell. */
-  | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
+  | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number }
+  /** An entry of custody's own encrypted store. */
+  | { readonly from: "store"; readonly name: string };
 
 /** The shape of the material that a lease brings. */
 export type CredentialKind = Material["kind"];

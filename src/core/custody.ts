@@ -125,6 +125,7 @@ export const LEASE_REFUSALS = {
   credential_revoked: "lease_denied",
   custody_revoked: "lease_denied",
   credential_unknown: "lease_denied",
+  mount_not_allowed: "lease_denied",
   tenant_not_allowed: "lease_denied",
   scope_not_allowed: "lease_denied",
   lease_unknown: "lease_denied",

@@ -12,10 +12,15 @@ export interface CatalogueItem {
   readonly reference: string;
 }
 
-/** The files that credentials are read from, for the watch on them. */
-export function filesOf(entries: readonly CredentialEntry[]): string[] {
+/**
+ * The files that credentials are read from, for the watch on them.
+ * @param storeFile path of the custody's encrypted store, if it has one
+ */
+export function filesOf(entries: readonly CredentialEntry[], storeFile: string | null = null): string[] {
   const sources = entries.flatMap(({ source, mint }) => [source, ...(mint === null ? [] : furtherSources(mint))]);
-  return sources.flatMap((source) => (source.from === "file" ? [source.path] : []));
+  const files = sources.flatMap((source) => (source.from === "file" ? [source.path] : []));
+  const readsStore = storeFile !== null && sources.some((source) => source.from === "store");
+  return readsStore ? [...files, storeFile] : files;
 }
 
 /** The credentials that one custody may issue, by name. */

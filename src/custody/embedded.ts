@@ -1,6 +1,7 @@
 import type { CustodyHealth, CustodyPort, HeldLease, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { RevocationPage } from "../core/revocation.ts";
 import type { Caller, Issuer } from "./issuer.ts";
+import type { SecretStore } from "./store/secret-store.ts";
 
 const EMBEDDED: Caller = { name: "embedded", tenants: null };
 
@@ -9,12 +10,15 @@ export class EmbeddedCustody implements CustodyPort {
   readonly timeoutMs: number;
   readonly #issuer: Issuer;
   readonly #catalogue: () => string | null;
+  readonly #store: SecretStore | null;
 
   /**
    * The wait is what the slowest source may take and a second for its record, at least 2 s.
    * @param catalogue version of what may be leased; a reload of the edge makes another custody
+   * @param store what its sources read, closed with it
    */
-  constructor(issuer: Issuer, catalogue: () => string | null = () => null) {
+  constructor(issuer: Issuer, catalogue: () => string | null = () => null, store: SecretStore | null = null) {
+    this.#store = store;
     this.#issuer = issuer;
     this.#catalogue = catalogue;
     this.timeoutMs = Math.max(2_000, issuer.longestIssueMs + 1_000);
@@ -50,5 +54,6 @@ export class EmbeddedCustody implements CustodyPort {
   /** Zeroes what sources hold and ends what they run. */
   close(): void {
     this.#issuer.close();
+    this.#store?.close();
   }
 }

@@ -40,6 +40,15 @@ export class FileWatch {
     void this.look();
   }
 
+  /**
+   * This process has written a file itself, and nobody has to ask anew for that. A change by somebody else that came before, and was not
+   * seen yet, still counts.
+   * @param before `fileIdentity` of what it replaced, `null` for nothing
+   */
+  accept(path: string, before: string | null, after: string): void {
+    if (this.#seen.get(path) === (before ?? "ENOENT")) this.#seen.set(path, after);
+  }
+
   /** Looks at each file once; runs by itself. Never rejects. */
   async look(): Promise<void> {
     if (this.#looking) return;

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Authority } from "../core/authority.ts";
+import { parseReference } from "../core/canonical-reference.ts";
 import type { Clock } from "../core/clock.ts";
 import { hostsCover } from "../core/credential.ts";
 import {
@@ -17,6 +18,7 @@ import { type Material, zeroMaterial } from "../core/material.ts";
 import type { MethodClass } from "../core/method-class.ts";
 import { narrowableOf } from "../core/mint.ts";
 import { outsideOf } from "../core/narrow.ts";
+import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
 import { Approvals, type TakenApproval } from "./approvals.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { IssueRecords } from "./issue-records.ts";
@@ -62,6 +64,8 @@ export interface IssuerOptions {
   readonly sessions?: SessionCheck;
   /** Left out: nothing is revoked, and what is will not outlive the process. */
   readonly revocations?: Revocations;
+  /** Where the credentials of each tenant may be kept; `null` or left out: anywhere. */
+  readonly tenantMounts?: TenantMounts | null;
   /** Told the cause of every refusal that an operator can mend. Never secret. */
   readonly warn: (text: string) => void;
 }
@@ -72,7 +76,7 @@ const SHORTEST_LEASE_MS = 1_000;
 /** No lease lives longer, renewals included, `ms`. */
 const LONGEST_LEASE_MS = 15 * 60_000;
 
-/** Issues leases in one fixed order: session, tenant, scope, approval, mint, record, answer. Each step can only refuse. */
+/** Issues leases in one fixed order: session, mount and tenant, scope, approval, mint, record, answer. Each step can only refuse. */
 export class Issuer {
   readonly ledger: Ledger;
   readonly revocations: Revocations;
@@ -82,6 +86,7 @@ export class Issuer {
   readonly #records: IssueRecords;
   readonly #signing: SignLeases;
   #catalogue: Catalogue;
+  #tenantMounts: TenantMounts | null;
 
   constructor(options: IssuerOptions) {
     const { clock, audit } = options;
@@ -94,15 +99,17 @@ export class Issuer {
     this.approvals = new Approvals(clock, () => randomBytes(6).toString("hex"));
     const { ledger, revocations, approvals } = this;
     this.operations = new Operations({ ledger, revocations, approvals, audit });
+    this.#tenantMounts = options.tenantMounts ?? null;
   }
 
   /**
-   * Puts another catalogue in force, for what is being issued at the moment as well. Leases that were issued live on at the
+   * Puts another catalogue and other mounts of the tenants in force, for what is being issued at the moment as well. Leases that were issued live on at the
    * edges: they ask anew once they see that the catalogue has changed, at the latest before the lease runs out.
    */
-  useCatalogue(next: Catalogue): void {
+  useCatalogue(next: Catalogue, tenantMounts: TenantMounts | null = this.#tenantMounts): void {
     const before = this.#catalogue;
     this.#catalogue = next;
+    this.#tenantMounts = tenantMounts;
     before.closeExcept(next);
   }
 
@@ -205,6 +212,9 @@ export class Issuer {
     this.#mustNotBeRevoked(session, credential);
     const item = this.#catalogue.find(credential);
     if (item === undefined) throw new LeaseRefusal("credential_unknown");
+    // Whatever the entry says: a slip in one entry must not hand out what another tenant keeps.
+    if (!mayReach(this.#tenantMounts, session.tenant, parseReference(item.reference)))
+      throw new LeaseRefusal("mount_not_allowed");
     if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
     const authority = Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null);
     // Only the one canonical spelling is compared; any other is somebody trying.
@@ -250,7 +260,7 @@ export class Issuer {
       (late) => giveBack(late),
     );
     try {
-      this.#mustBeInForce(item);
+      this.#mustBeInForce(item, request.session.tenant);
       const longestMs = this.#longestMs(minted);
       const material = usable(minted.material, entry.name);
       const { tenant, id: session } = request.session;
@@ -306,11 +316,13 @@ export class Issuer {
   }
 
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */
-  #mustBeInForce(item: CatalogueItem): void {
+  #mustBeInForce(item: CatalogueItem, tenant: string): void {
     const { name } = item.entry;
     const now = this.#catalogue.find(name);
-    if (now === item) return;
     if (now === undefined) throw new LeaseRefusal("credential_unknown");
+    if (!mayReach(this.#tenantMounts, tenant, parseReference(now.reference)))
+      throw new LeaseRefusal("mount_not_allowed");
+    if (now === item) return;
     throw new SourceError(
       `credential "${name}" was changed by a reload in this very moment: the next lease is of the new one`,
     );

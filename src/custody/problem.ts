@@ -19,6 +19,7 @@ export const PROBLEMS: Record<LeaseRefusalReason, ProblemEntry> = {
   credential_revoked: { status: 403, title: "The credential was revoked." },
   custody_revoked: { status: 403, title: "Everything was revoked." },
   credential_unknown: { status: 403, title: "No credential of this name." },
+  mount_not_allowed: { status: 403, title: "The credential is kept where this tenant may not reach." },
   tenant_not_allowed: { status: 403, title: "The credential is not for this tenant." },
   scope_not_allowed: { status: 403, title: "The credential is not for this host and port." },
   lease_unknown: { status: 404, title: "This caller holds no lease of this id." },

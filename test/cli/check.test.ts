@@ -170,6 +170,26 @@ audit: { file: audit.jsonl }
     });
   });
 
+  test("tells the store of a custody and what its tenants may reach, and what of it is not there", async () => {
+    const beside = [
+      "store: { file: none.store, key: { env: STORE_KEY } }",
+      'tenants: { acme: { mounts: ["file:///run/secrets", "store://acme"] } }',
+    ];
+    const entry = CUSTODY.replace("file: key.txt", "store: acme/key");
+    const name = write("stored.yaml", [entry, ...beside].join("\n"));
+    const { code, out } = await postern("check", "--custody", "--config", name);
+    expect(code).toBe(0);
+    expect(out).toContain(`store\n  ${join(dir, "none.store")} (key from env STORE_KEY)\n`);
+    expect(out).toContain("  acme  file:///run/secrets, store://acme\n");
+    expect(out).toMatch(/store: .*none\.store cannot be read here \(ENOENT\).*postern custody secret set NAME/);
+    expect(out).toContain("STORE_KEY, its key, is not set here");
+    const json = await postern("check", "--custody", "--json", "--config", name);
+    expect(JSON.parse(json.out)).toMatchObject({
+      store: { file: join(dir, "none.store"), key: "env STORE_KEY" },
+      tenants: { acme: ["file:///run/secrets", "store://acme"] },
+    });
+  });
+
   test("--custody reads the config of a custody process", async () => {
     const { code, out } = await postern("check", "--custody", "--config", write("custody.yaml", CUSTODY));
     expect(code).toBe(0);

@@ -94,6 +94,8 @@ describe("what a config becomes", () => {
             maxUses: 5,
           },
         ],
+        store: null,
+        tenantMounts: null,
       },
     ]);
     expect(config.destinations[0]?.destination).toMatchObject({

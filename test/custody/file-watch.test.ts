@@ -1,7 +1,8 @@
-import { chmod, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { fileIdentity } from "../../src/core/file-identity.ts";
 import { FileWatch } from "../../src/custody/file-watch.ts";
 
 /** What counts as a change of a file that holds a credential, and what does not. */
@@ -80,5 +81,31 @@ test("other files from now on: what was seen of those that stay is kept", async 
   await put("y", "other");
   await seen(watch);
   expect(changes).toEqual(["x"]);
+  watch.close();
+});
+
+test("what this process wrote itself is no change, unless somebody else changed it before", async () => {
+  const path = join(directory, "own");
+  await put("own", "one");
+  const { watch, changes } = await watching("own");
+  const identity = async () => fileIdentity(await stat(path, { bigint: true }));
+  const before = await identity();
+  await put("own", "two");
+  watch.accept(path, before, await identity());
+  await watch.look();
+  expect([changes, watch.revision]).toEqual([[], 0]);
+  await put("own", "somebody else");
+  const unseen = await identity();
+  await put("own", "three");
+  watch.accept(path, unseen, await identity());
+  await watch.look();
+  expect([changes, watch.revision]).toEqual([["own"], 1]);
+  await rm(path);
+  await watch.look();
+  await put("own", "made");
+  watch.accept(path, null, await identity());
+  await watch.look();
+  expect(changes).toEqual(["own", "own"]);
+  watch.accept("not followed", null, "1");
   watch.close();
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { parseMountGrant } from "../../src/core/canonical-reference.ts";
 import type { LeaseRequest } from "../../src/core/custody.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { Caller } from "../../src/custody/issuer.ts";
@@ -200,6 +201,56 @@ describe("user names", () => {
   test("are not guessed", async () => {
     const { issue } = start({ entries: [{ ...robot, username: null }] });
     expect((await denialOf(issue)).detail).toContain('write "username:"');
+  });
+});
+
+describe("tenants that are told apart by where a credential is kept", () => {
+  const mountsOf = (...mounts: string[]) => new Map([["acme", mounts.flatMap((text) => parseMountGrant(text) ?? [])]]);
+  const slip = entryOf({ name: "key", source: { from: "file", path: "/run/secrets/globex/key" }, tenants: ["acme"] });
+
+  test("are issued what lies in their mounts", async () => {
+    const { issue } = start({ tenantMounts: mountsOf("store://acme", "env://") });
+    expect((await issue()).credential).toBe("key");
+  });
+
+  test.each([
+    ["another mount of the same provider", mountsOf("store://acme", "store://")],
+    ["a path beside it", mountsOf("file:///run/secrets/acme", "file:///run/secrets/glob")],
+    ["no mounts at all", mountsOf()],
+    ["a table without the tenant", new Map()],
+  ])("are refused the rest before its source is touched, whatever the entry says: %s", async (_what, tenantMounts) => {
+    const { issuer, issue, audit, warnings } = start({ entries: [slip], tenantMounts });
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    const mint = vi.spyOn(item.minter, "mint");
+    expect(await denialOf(issue)).toMatchObject({ reason: "mount_not_allowed", code: "lease_denied" });
+    // It comes ahead of what the entry itself would refuse.
+    expect(await denialOf(() => issue({ port: 1 }))).toMatchObject({ reason: "mount_not_allowed" });
+    expect(mint).not.toHaveBeenCalled();
+    expect(audit.events.map(({ type, reason }) => [type, reason])).toEqual(
+      Array.from({ length: 2 }, () => ["lease_refused", "mount_not_allowed"]),
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  test("are refused what has no canonical reference", async () => {
+    const { issuer, issue } = start({ tenantMounts: mountsOf("env://") });
+    const item = issuer.catalogue.find("key");
+    Object.assign(item ?? {}, { reference: "env://ROOT" });
+    expect(await denialOf(issue)).toMatchObject({ reason: "mount_not_allowed" });
+  });
+
+  test("lose a mount at once, also for a root that is being read", async () => {
+    const { issuer, issue } = start({ tenantMounts: mountsOf("env://") });
+    const root = Secret.of(ROOT);
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    item.minter.mint = async () => {
+      issuer.useCatalogue(issuer.catalogue, mountsOf("store://acme"));
+      return { material: { kind: "token", token: root }, expiresAtMs: null, release: null };
+    };
+    expect(await denialOf(issue)).toMatchObject({ reason: "mount_not_allowed" });
+    expect(root.isZeroed).toBe(true);
   });
 });
 

@@ -1,9 +1,8 @@
-import { chmod, chown, mkdtemp, readFile, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdtemp, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EnvSource } from "../../src/custody/sources/env.ts";
 import { ExecSource } from "../../src/custody/sources/exec.ts";
 import { FileSource } from "../../src/custody/sources/file.ts";
 import { type CredentialSource, type RootShape, SourceError } from "../../src/custody/sources/source.ts";
@@ -39,101 +38,6 @@ async function helper(script: string): Promise<string> {
   await writeFile(path, `#!${process.execPath}\n${script}\n`, { mode: 0o700 });
   return path;
 }
-
-interface Bench {
-  readonly source: CredentialSource;
-  /** `null` takes the root away. */
-  readonly put: (root: string | null) => Promise<void>;
-}
-
-const benches: [string, () => Promise<Bench>][] = [
-  [
-    "env",
-    async () => {
-      const environment: Record<string, string | undefined> = {};
-      return {
-        source: new EnvSource("ROOT", { environment }),
-        put: async (root) => {
-          environment["ROOT"] = root ?? undefined;
-        },
-      };
-    },
-  ],
-  [
-    "file",
-    async () => {
-      const path = freshPath();
-      return {
-        source: new FileSource(path, { uid, warn: () => undefined }),
-        put: async (root) => {
-          if (root === null) return unlink(path);
-          await writeFile(`${path}.new`, root, { mode: 0o600 });
-          return rename(`${path}.new`, path);
-        },
-      };
-    },
-  ],
-  [
-    "exec",
-    async () => {
-      const data = freshPath();
-      const program = await helper(`
-        import { readFileSync } from "node:fs";
-        const token = readFileSync(${JSON.stringify(data)}, "utf8");
-        console.log(JSON.stringify({ token }));`);
-      const command = [program];
-      return {
-        source: new ExecSource({ command, timeoutMs: 20_000 }, "token", { clock: realClock, environment: process.env }),
-        put: async (root) => (root === null ? unlink(data) : writeFile(data, root)),
-      };
-    },
-  ],
-];
-
-describe.each(benches)("the contract of sources: %s", (_name, make) => {
-  test("gives the root as it is now, and none once it has gone", async () => {
-    const { source, put } = await make();
-    await put("first-root");
-    expect(await textOf(source)).toBe("first-root");
-    await put("second-root");
-    expect(await textOf(source)).toBe("second-root");
-    await put(null);
-    expect(await errorOf(() => source.read(false))).toBeInstanceOf(SourceError);
-    await put("third-root");
-    expect(await textOf(source)).toBe("third-root");
-    source.close();
-  });
-
-  test("each reader owns what it got", async () => {
-    const { source, put } = await make();
-    await put("a-root");
-    const [one, two] = await Promise.all([source.read(false), source.read(true)]);
-    one.secret.zero();
-    expect(two.secret.reveal()).toBe("a-root");
-    expect(await textOf(source)).toBe("a-root");
-    source.close();
-    expect(two.secret.reveal()).toBe("a-root");
-  });
-
-  test("an empty or an oversized root is refused without being told", async () => {
-    const { source, put } = await make();
-    const huge = "h".repeat(70_000);
-    for (const root of ["", huge]) {
-      await put(root);
-      const error = await errorOf(() => source.read(false));
-      expect(error).toBeInstanceOf(SourceError);
-      expect(error.message.length).toBeLessThan(400);
-    }
-    source.close();
-  });
-
-  test("knows a reference and a longest time", async () => {
-    const { source } = await make();
-    expect(source.reference).toMatch(/^[a-z]+:\/\/[!-~]+$/);
-    expect(source.timeoutMs).toBeGreaterThan(0);
-    source.close();
-  });
-});
 
 describe("file", () => {
   const sourceOf = (path: string, warnings: string[] = []) =>
@@ -213,6 +117,12 @@ describe("file", () => {
     expect((await errorOf(() => sourceOf(path).read(false))).message).toContain("user 12345");
   });
 
+  test("bytes that are no text are refused, not bent into one", async () => {
+    const path = freshPath();
+    await writeFile(path, Buffer.from([0x6b, 0xff, 0xfe, 0x80]), { mode: 0o600 });
+    expect((await errorOf(() => sourceOf(path).read(false))).message).toMatch(/is not UTF-8: .*base64/);
+  });
+
   test("a directory, a named pipe and a missing file are refused, and none hangs", async () => {
     const fifo = freshPath();
     execFileSync("mkfifo", ["-m", "600", fifo]);
@@ -276,6 +186,15 @@ describe("exec", () => {
     const seen = (await textOf(source)).split(",");
     expect(seen).toContain("PATH");
     expect(seen.filter((name) => !["PATH", "HOME", "LANG", "TZ", "TMPDIR"].includes(name))).toEqual([]);
+  });
+
+  test("output that is no text, and a word that no program can be given, are clear errors", async () => {
+    const path = await helper(`process.stdout.write(Buffer.from('{"token":"a\\xff"}', "latin1"))`);
+    expect((await errorOf(() => exec([path]).read(false))).message).toMatch(/the output of helper .* is not UTF-8/);
+    const error = await errorOf(() => exec([path, `${SECRET}\0`]).read(false));
+    expect(error).toBeInstanceOf(SourceError);
+    expect(error.message).toMatch(/cannot be started .*look at its arguments/);
+    expect(error.message).not.toContain(SECRET);
   });
 
   test("a program that is not there is a clear error", async () => {

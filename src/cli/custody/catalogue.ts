@@ -31,7 +31,7 @@ interface Parts {
 }
 
 /** What a reload takes over. */
-const RELOADABLE: ReadonlySet<string> = new Set(["credentials", "clients"]);
+const RELOADABLE: ReadonlySet<string> = new Set(["credentials", "clients", "tenantMounts"]);
 
 /**
  * The catalogue, the clients and the certificates of a running custody: taken over whole or not at all. Leases that were
@@ -86,7 +86,7 @@ export class CustodyCatalogue {
   }
 
   async #take(config: CustodyConfig, digest: string, tls: CustodyServerTls | null): Promise<void> {
-    const { issuer, server, sources, files, audit, logger } = this.#parts;
+    const { issuer, server, sources, files, audit, logger, running } = this.#parts;
     const next = issuer.catalogue.succeededBy(config.credentials, sources);
     const credentials = config.credentials.length;
     try {
@@ -99,8 +99,8 @@ export class CustodyCatalogue {
     }
     this.#tls = tls;
     server().useCallers(config.clients);
-    issuer.useCatalogue(next);
-    files.follow(filesOf(config.credentials));
+    issuer.useCatalogue(next, config.tenantMounts);
+    files.follow(filesOf(config.credentials, running.store?.file));
     this.#digest = digest;
     this.#problem = null;
     logger.info({ version: digest.slice(0, 12), credentials }, "catalogue loaded");

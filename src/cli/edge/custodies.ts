@@ -7,6 +7,7 @@ import { EmbeddedCustody } from "../../custody/embedded.ts";
 import { FileWatch } from "../../custody/file-watch.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
+import { openStore } from "../custody/store.ts";
 import { readKeyFile, readPemFile } from "../pem-files.ts";
 import type { EdgeSystem } from "./system.ts";
 
@@ -34,7 +35,9 @@ export class Custodies {
     const made = await Promise.all(bindings.map(async (binding) => [binding.name, await this.#make(binding)] as const));
     this.#open.push(...made.map(([, custody]) => custody));
     this.#files.follow(
-      bindings.flatMap((binding) => (binding.kind === "embedded" ? filesOf(binding.credentials) : [])),
+      bindings.flatMap((binding) =>
+        binding.kind === "embedded" ? filesOf(binding.credentials, binding.store?.file) : [],
+      ),
     );
     return new Map(made);
   }
@@ -59,16 +62,29 @@ export class Custodies {
       return new RemoteCustody({ address, tls: tls === null ? null : readTls(tls), timeoutMs });
     }
     const { clock, environment, uid, randomBytes } = this.#system;
+    const store = await openStore(binding, this.#system, {
+      warn: this.#warn,
+      onWrite: (before, after) => this.#files.accept(binding.store?.file ?? "", before, after),
+    });
     return new EmbeddedCustody(
       new Issuer({
-        catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn, randomBytes }),
+        catalogue: Catalogue.open(binding.credentials, {
+          clock,
+          environment,
+          uid,
+          warn: this.#warn,
+          randomBytes,
+          store,
+        }),
         audit: issueAudit(this.#audit),
         clock,
         newId: () => randomBytes(16).toString("hex"),
         salt: this.#salt,
+        tenantMounts: binding.tenantMounts,
         warn: this.#warn,
       }),
       () => String(this.#files.revision),
+      store,
     );
   }
 }

@@ -1,3 +1,5 @@
+import { formatReference } from "../../core/canonical-reference.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
 import { rootOf } from "./root-text.ts";
 import { type CredentialSource, type SourceContext, SourceError, type SourceReading } from "./source.ts";
 
@@ -11,7 +13,7 @@ export class EnvSource implements CredentialSource {
   constructor(variable: string, context: Pick<SourceContext, "environment">) {
     this.#variable = variable;
     this.#environment = context.environment;
-    this.reference = `env://${encodeURIComponent(variable)}`;
+    this.reference = formatReference(referenceOfSource({ from: "env", variable }));
   }
 
   async read(_fresh: boolean): Promise<SourceReading> {

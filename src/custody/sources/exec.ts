@@ -1,6 +1,15 @@
+import { formatReference } from "../../core/canonical-reference.ts";
 import type { Clock } from "../../core/clock.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
 import { runHelper } from "./run-helper.ts";
-import { copyOf, type CredentialSource, type RootShape, type SourceContext, type SourceReading } from "./source.ts";
+import {
+  copyOf,
+  type CredentialSource,
+  type RootShape,
+  type SourceContext,
+  SourceError,
+  type SourceReading,
+} from "./source.ts";
 
 /** What a helper may see of the environment; the roots of other credentials are not among it. */
 const INHERITED = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
@@ -36,7 +45,7 @@ export class ExecSource implements CredentialSource {
     this.#kind = kind;
     this.#clock = context.clock;
     this.#environment = pick(context.environment);
-    this.reference = `exec://${spec.command.map(encodeURIComponent).join("/")}`;
+    this.reference = formatReference(referenceOfSource({ from: "exec", ...spec }));
   }
 
   async read(fresh: boolean): Promise<SourceReading> {
@@ -67,6 +76,10 @@ export class ExecSource implements CredentialSource {
       import("./helper-answer.ts"),
     ]);
     const reading = readHelperAnswer(output, this.#kind, where, this.#clock);
+    if (this.#closing.signal.aborted) {
+      reading.secret.zero();
+      throw new SourceError(`${where} was stopped: its entry was changed, or custody is shutting down`);
+    }
     const { expiresAtMs } = reading;
     const nowMs = this.#clock.monotonicMs();
     this.#hold(expiresAtMs === null ? null : { reading, reuseUntilMs: nowMs + (expiresAtMs - nowMs) / 2 });

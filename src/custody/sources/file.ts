@@ -1,8 +1,11 @@
 import { constants, type BigIntStats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { formatReference } from "../../core/canonical-reference.ts";
 import { fileIdentity } from "../../core/file-identity.ts";
 import type { Secret } from "../../core/secret.ts";
-import { rootOf } from "./root-text.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
+import { LatestRead } from "./latest-read.ts";
+import { rootOf, textOf } from "./root-text.ts";
 import {
   copyOf,
   type CredentialSource,
@@ -12,12 +15,12 @@ import {
   type SourceReading,
 } from "./source.ts";
 
+/** A file that is rotated is another one at the next look; one that changes at each is being written. */
+const MOST_TRIES = 3;
+
 /**
  * A root in a file. It is read for every lease and never held, so a rotated file counts from the next lease on and a removed
  * one gives none. Symbolic links are followed: mounted secrets are made of them.
- *
- * One read of a file runs at a time: a disk that hangs then holds one of the few threads that the process has for all of its
- * files and lookups, and not one a waiting guest. Whoever comes meanwhile shares the next read, which begins after they asked.
  */
 export class FileSource implements CredentialSource {
   readonly reference: string;
@@ -25,31 +28,23 @@ export class FileSource implements CredentialSource {
   readonly #path: string;
   readonly #uid: number | null;
   readonly #warn: (text: string) => void;
+  readonly #reads = new LatestRead(() => this.#shared());
   #warnedOf = "";
-  #running: Promise<SourceReading> | null = null;
-  #queued: Promise<SourceReading> | null = null;
 
   /** @param path absolute */
   constructor(path: string, context: Pick<SourceContext, "uid" | "warn">) {
     this.#path = path;
     this.#uid = context.uid;
     this.#warn = context.warn;
-    this.reference = `file://${path.split("/").map(encodeURIComponent).join("/")}`;
+    this.reference = formatReference(referenceOfSource({ from: "file", path }));
   }
 
   async read(_fresh: boolean): Promise<SourceReading> {
-    return copyOf(await (this.#running === null ? this.#start() : this.#next(this.#running)));
+    return copyOf(await this.#reads.run());
   }
 
   close(): void {
     // Nothing is held.
-  }
-
-  #start(): Promise<SourceReading> {
-    this.#running = this.#shared().finally(() => {
-      this.#running = null;
-    });
-    return this.#running;
   }
 
   async #shared(): Promise<SourceReading> {
@@ -59,22 +54,22 @@ export class FileSource implements CredentialSource {
     return reading;
   }
 
-  #next(running: Promise<SourceReading>): Promise<SourceReading> {
-    const begin = (): Promise<SourceReading> => {
-      this.#queued = null;
-      return this.#running ?? this.#start();
-    };
-    // What became of the read before is of no interest to this one.
-    this.#queued ??= running.then(begin, begin);
-    return this.#queued;
+  async #read(): Promise<SourceReading> {
+    for (let tries = 1; ; tries++) {
+      const secret = await this.#readOnce();
+      if (secret !== null) return { username: null, secret, expiresAtMs: null };
+      if (tries === MOST_TRIES)
+        throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
+    }
   }
 
-  async #read(): Promise<SourceReading> {
+  /** @returns `null` when another file took its place meanwhile, which looks like a change of this one, or it was written to */
+  async #readOnce(): Promise<Secret | null> {
     const file = await this.#open();
     try {
       const stat = await file.stat({ bigint: true });
       this.#check(stat);
-      return { username: null, secret: await this.#load(file, fileIdentity(stat)), expiresAtMs: null };
+      return await this.#load(file, fileIdentity(stat));
     } finally {
       await file.close();
     }
@@ -97,7 +92,7 @@ export class FileSource implements CredentialSource {
   #check(stat: BigIntStats): void {
     const mode = Number(stat.mode & 0o777n);
     const octal = mode.toString(8).padStart(4, "0");
-    if (!stat.isFile()) throw new SourceError(`${this.#where} is not a regular file`);
+    if (!stat.isFile()) throw new SourceError(`${this.#where} is not a regular file: name one`);
     if (this.#uid !== null && stat.uid !== 0n && stat.uid !== BigInt(this.#uid)) {
       throw new SourceError(`${this.#where} belongs to user ${stat.uid}: chown it to root or to user ${this.#uid}`);
     }
@@ -107,15 +102,14 @@ export class FileSource implements CredentialSource {
     this.#warn(`${this.#where} is open to its group (mode ${octal}): chmod 0400 unless the group is meant to read it`);
   }
 
-  async #load(file: FileHandle, identity: string): Promise<Secret> {
+  async #load(file: FileHandle, identity: string): Promise<Secret | null> {
     const bytes = Buffer.allocUnsafeSlow(MAX_ROOT_BYTES + 1);
     try {
       const length = await readWhole(file, bytes);
-      if (length > MAX_ROOT_BYTES) throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes`);
-      if (fileIdentity(await file.stat({ bigint: true })) !== identity) {
-        throw new SourceError(`${this.#where} is being written: replace it by renaming a finished file over it`);
-      }
-      return rootOf(bytes.toString("utf8", 0, length), this.#where);
+      if (length > MAX_ROOT_BYTES)
+        throw new SourceError(`${this.#where} is larger than ${MAX_ROOT_BYTES} bytes: is it the right one?`);
+      if (fileIdentity(await file.stat({ bigint: true })) !== identity) return null;
+      return rootOf(textOf(bytes.subarray(0, length), this.#where), this.#where);
     } finally {
       bytes.fill(0);
     }

@@ -2,6 +2,7 @@ import type { CredentialEntry } from "../../core/credential.ts";
 import { EnvSource } from "./env.ts";
 import { ExecSource } from "./exec.ts";
 import { FileSource } from "./file.ts";
+import { StoreSource } from "./store.ts";
 import { type CredentialSource, rootShapeOf, type SourceContext } from "./source.ts";
 
 /**
@@ -19,5 +20,7 @@ export function openSource(
       return new FileSource(source.path, context);
     case "exec":
       return new ExecSource(source, rootShapeOf(kind), context);
+    case "store":
+      return new StoreSource(source.name, context.store ?? null);
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { CredentialKind } from "../../core/credential.ts";
 import { Secret } from "../../core/secret.ts";
+import type { SecretStore } from "../store/secret-store.ts";
 
 /** Where custody reads the root of a credential. One contract test holds every source to this. */
 export interface CredentialSource {
@@ -49,6 +50,8 @@ export interface SourceContext {
   readonly randomBytes?: (size: number) => Buffer;
   /** Tells operators of something that works but should not stay so. Never secret. */
   readonly warn: (text: string) => void;
+  /** The encrypted store of this custody, where it has one. */
+  readonly store?: SecretStore | null;
 }
 
 /** Why a source gives nothing. The text is for operators, ends in a next step and never holds what was read. */

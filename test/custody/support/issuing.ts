@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../../src/core/credential.ts";
 import type { IssueAudit, IssueEvent, OperatorEvent } from "../../../src/core/custody.ts";
 import type { Clock } from "../../../src/core/clock.ts";
+import type { TenantMounts } from "../../../src/core/tenant-mounts.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
 import type { Revocations } from "../../../src/custody/revocations.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
@@ -32,6 +33,7 @@ export interface IssuingOptions {
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
   readonly revocations?: Revocations;
+  readonly tenantMounts?: TenantMounts;
 }
 
 export interface Issuing {
@@ -75,6 +77,7 @@ export function issuing(options: IssuingOptions): Issuing {
     newId: () => randomBytes(16).toString("base64url"),
     salt: Buffer.alloc(32, 7),
     warn,
+    tenantMounts: options.tenantMounts ?? null,
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
     ...(options.revocations === undefined ? {} : { revocations: options.revocations }),
   });

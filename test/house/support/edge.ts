@@ -22,6 +22,8 @@ export interface EdgeOptions {
   readonly listeners?: readonly ConfigPart[];
   /** Of the embedded custody `main`; a source may be `{ env: NAME }` with `env` below. */
   readonly credentials?: readonly ConfigPart[];
+  /** The store of that custody. */
+  readonly store?: ConfigPart;
   /** The whole `custody:` section, in place of the embedded one. */
   readonly custody?: ConfigPart;
   readonly env?: Readonly<Record<string, string>>;
@@ -117,7 +119,7 @@ function baseConfig(
   ca: TestCa,
   proxyPort: number,
   adminPort: number,
-  { destinations = [], credentials = [], custody, extraRoots = [], listeners = [] }: EdgeOptions,
+  { destinations = [], credentials = [], store, custody, extraRoots = [], listeners = [] }: EdgeOptions,
 ): ConfigPart {
   return {
     listeners: [
@@ -133,7 +135,7 @@ function baseConfig(
     upstream: { extra_roots: extraRoots },
     timeouts: { drain_ms: 2000 },
     audit: { file: join(directory, "audit.jsonl") },
-    custody: custody ?? { main: { embedded: { credentials } } },
+    custody: custody ?? { main: { embedded: { credentials, ...(store === undefined ? {} : { store }) } } },
     destinations,
   };
 }
