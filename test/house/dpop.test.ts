@@ -213,6 +213,32 @@ describe("custody that keeps the key", () => {
       .toBe("200");
   });
 
+  test("is killed under load: every request that went upstream has its proof, the others are refused by name", async () => {
+    expect(statusOf(await curl("remote.test", "/before"))).toBe("200");
+    both.reset();
+    both.nonces = "none";
+    const seen = new Map<string, number>();
+    const count = (what: string): number => seen.get(what) ?? 0;
+    const guest = async (): Promise<void> => {
+      while (count("custody_unavailable") < 8) {
+        const result = await curl("remote.test", "/v1", "-X", "POST", "-d", "x");
+        const what = denialIn(result.stdout) ?? statusOf(result);
+        seen.set(what, count(what) + 1);
+        if (count("200") === 12) custody.process.signal("SIGKILL");
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, guest));
+    expect([...seen.keys()].toSorted()).toEqual(["200", "custody_unavailable"]);
+    expect(both.requests).toHaveLength(count("200"));
+    expect(new Set(verdicts("remote.test"))).toEqual(new Set(["ok"]));
+    await custody.process.exited();
+    await rm(join(directory, "custody.sock"), { force: true });
+    custody = await startFar();
+    await expect
+      .poll(async () => statusOf(await curl("remote.test", "/v1")), { timeout: 20_000, interval: 200 })
+      .toBe("200");
+  });
+
   test("was started anew, and knows no lease: another one is asked for, and the guest notices nothing", async () => {
     expect(statusOf(await curl("remote.test", "/before"))).toBe("200");
     await custody.process.stop();

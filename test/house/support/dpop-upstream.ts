@@ -72,7 +72,7 @@ export async function startDpop({ tls, tokens, speaks = ["h2", "http/1.1"] }: Dp
       });
       const { jti, iat, htm, htu, ath, nonce: said } = payload as Readonly<Record<string, unknown>>;
       const authority = request.headers[":authority"] ?? request.headers.host ?? "";
-      const uri = `https://${String(authority)}${request.url.split("?")[0] ?? ""}`;
+      const uri = `https://${authority}${request.url.split("?")[0] ?? ""}`;
       const fault = [
         [htm === request.method, "htm"],
         [htu === uri, `htu ${String(htu)} is not ${uri}`],
