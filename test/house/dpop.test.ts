@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { DpopKey } from "../../src/custody/minters/dpop-key.ts";
-import { denialIn } from "../hostile/raw-guest.ts";
+import { denialIn, openTunnel, type RawGuest } from "../hostile/raw-guest.ts";
 import { makeCa } from "./support/certificates.ts";
 import { type Custody, startCustody } from "./support/custody.ts";
 import { type DpopUpstream, startDpop } from "./support/dpop-upstream.ts";
@@ -176,6 +176,36 @@ test("over HTTP/2 it is HTTP/2 that the upstream saw", async () => {
   await curl("two.test", "/v1");
   expect(only2.requests.at(-1)).toMatchObject({ httpVersion: "2.0", verdict: "ok" });
 });
+
+/** A WebSocket in a tunnel, the handshake written by hand: no message is sent. */
+async function upgradeTo(port: number, name: string, path: string): Promise<RawGuest> {
+  const guest = await openTunnel(edge.proxyPort, `${name}:${port}`, name);
+  const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+  const lines = [
+    `Host: ${name}:${port}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    key,
+  ];
+  guest.send(`GET ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+  return guest;
+}
+
+test.each(["edge.test", "custody.test", "remote.test"] as const)(
+  "%s: the handshake of a WebSocket has its proof, and meets a challenge",
+  async (name) => {
+    await curl(name, "/warm");
+    both.changeNonce();
+    both.reset();
+    const guest = await upgradeTo(both.port, name, "/ws");
+    await guest.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+    guest.send(Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x68]));
+    await guest.until(/h$/);
+    guest.destroy();
+    expect(verdicts(name)).toEqual(["use_dpop_nonce", "ok"]);
+  },
+);
 
 test("without nonces", async () => {
   both.nonces = "none";

@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from "jose";
 import type { TestLeaf } from "./certificates.ts";
+import { upgrade } from "./websocket.ts";
 
 export interface DpopOptions {
   readonly tls: TestLeaf;
@@ -56,7 +59,10 @@ export async function startDpop({ tls, tokens, speaks = ["h2", "http/1.1"] }: Dp
   };
   let port = 0;
 
-  const verdictOf = async (request: Http2ServerRequest, upstream: DpopUpstream): Promise<[string, string | null]> => {
+  const verdictOf = async (
+    request: Http2ServerRequest | IncomingMessage,
+    upstream: DpopUpstream,
+  ): Promise<[string, string | null]> => {
     const authorization = request.headers.authorization ?? "";
     const proof = request.headers["dpop"];
     const token = /^DPoP (.+)$/.exec(authorization)?.[1];
@@ -71,8 +77,8 @@ export async function startDpop({ tls, tokens, speaks = ["h2", "http/1.1"] }: Dp
         requiredClaims: ["jti", "iat", "htm", "htu", "ath"],
       });
       const { jti, iat, htm, htu, ath, nonce: said } = payload as Readonly<Record<string, unknown>>;
-      const authority = request.headers[":authority"] ?? request.headers.host ?? "";
-      const uri = `https://${authority}${request.url.split("?")[0] ?? ""}`;
+      const authority = [request.headers[":authority"] ?? request.headers.host].flat().join();
+      const uri = `https://${authority}${request.url?.split("?")[0] ?? ""}`;
       const fault = [
         [htm === request.method, "htm"],
         [htu === uri, `htu ${String(htu)} is not ${uri}`],
@@ -125,6 +131,21 @@ export async function startDpop({ tls, tokens, speaks = ["h2", "http/1.1"] }: Dp
       serve(request, response).catch(() => response.destroy());
     },
   );
+  const onUpgrade = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const [verdict, shown] = await verdictOf(request, upstream);
+    const { method = "", url: path = "", httpVersion } = request;
+    const { authorization = null } = request.headers;
+    const proof = String(request.headers["dpop"]);
+    requests.push({ method, path, httpVersion, verdict, authorization, proof, nonce: shown, body: "" });
+    if (verdict === "ok") upgrade(request, socket, head);
+    else {
+      const lines = [`WWW-Authenticate: DPoP error="${verdict}"`, `DPoP-Nonce: ${nonce}`, "Content-Length: 0"];
+      socket.end(`HTTP/1.1 401 Unauthorized\r\n${lines.join("\r\n")}\r\n\r\n`);
+    }
+  };
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    onUpgrade(request, socket, head).catch(() => socket.destroy());
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
