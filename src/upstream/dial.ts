@@ -42,15 +42,15 @@ export type Dial = (tls: DialTls | null, timeoutMs: number) => Promise<Dialled>;
 export class Dialler {
   readonly pinned: Pinned;
   readonly #way: Dial;
-  readonly #context: SecureContext | null;
+  readonly #contextOf: (() => SecureContext) | null;
   readonly #timeoutMs: number;
   #session: Buffer | null = null;
 
-  /** @param context `null` for plain HTTP */
-  constructor(pinned: Pinned, way: Dial, context: SecureContext | null, timeoutMs: number) {
+  /** @param contextOf `null` for plain HTTP */
+  constructor(pinned: Pinned, way: Dial, contextOf: (() => SecureContext) | null, timeoutMs: number) {
     this.pinned = pinned;
     this.#way = way;
-    this.#context = context;
+    this.#contextOf = contextOf;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -68,11 +68,11 @@ export class Dialler {
   }
 
   #tls(protocols: readonly string[]): DialTls | null {
-    if (this.#context === null) return null;
+    if (this.#contextOf === null) return null;
     const onSession = (session: Buffer): void => {
       this.#session = session;
     };
-    return { context: this.#context, protocols, session: this.#session, onSession };
+    return { context: this.#contextOf(), protocols, session: this.#session, onSession };
   }
 }
 

@@ -1,4 +1,3 @@
-import type { SecureContext } from "node:tls";
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
@@ -11,11 +10,17 @@ import { KnownHttp } from "./known-http.ts";
 import type { Parents } from "./parent.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
 import { type PresentedPool, PresentedPools } from "./presented-pools.ts";
-import type { UpstreamTrust } from "./trust.ts";
+import type { PresentingContext, UpstreamTrust } from "./trust.ts";
 
 /** Connections to one pinned address set, whatever they speak. */
 interface Pool extends PresentedPool {
   take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
+}
+
+/** What a pool presents, and nobody else. */
+interface Own {
+  readonly identity: ClientIdentity;
+  readonly context: PresentingContext;
 }
 
 /** What is kept of a destination. */
@@ -94,47 +99,42 @@ export class UpstreamPools implements UpstreamPort {
       if (identity !== null) this.#presented.touch(pool);
       return pool;
     }
-    const context = this.#contextFor(permit, identity);
-    pool = this.#newPool(permit, pinned, key, kept, context, identity);
+    const own = identity === null ? null : this.#presenting(permit, identity);
+    pool = this.#newPool(permit, pinned, key, kept, own);
     kept.pools.set(key, pool);
     if (identity !== null) this.#presented.add(pool, identity, permit, forgetting(kept.pools, key, pool));
     return pool;
   }
 
-  #contextFor(permit: Permit, identity: ClientIdentity | null): SecureContext | null {
+  #presenting(permit: Permit, identity: ClientIdentity): Own {
     const { destination } = permit;
-    if (identity === null) return destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
     // A connection that presents no certificate would carry the exchange without its credential.
     if (destination.scheme !== "https")
       throw new Denial("internal", { cause: "no certificate can be presented without TLS" });
     this.#presented.makeRoom(permit);
-    return this.#trust.contextWith(destination, identity);
+    return { identity, context: this.#trust.contextWith(destination, identity) };
   }
 
   /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
-  #newPool(
-    permit: Permit,
-    pinned: Pinned,
-    key: string,
-    { pools, known }: Kept,
-    context: SecureContext | null,
-    identity: ClientIdentity | null,
-  ): Pool {
+  #newPool(permit: Permit, pinned: Pinned, key: string, { pools, known }: Kept, own: Own | null): Pool {
+    const { destination } = permit;
     const way = this.#wayTo(permit, pinned);
-    const dialler = new Dialler(
-      pinned,
-      identity === null ? way : this.#whileLive(identity, way),
-      context,
-      this.#options.timeouts.upstreamConnectMs,
-    );
+    const { upstreamConnectMs } = this.#options.timeouts;
+    const context = destination.scheme === "https" && own === null ? this.#trust.contextFor(destination) : null;
+    const dialler =
+      own === null
+        ? new Dialler(pinned, way, context === null ? null : () => context, upstreamConnectMs)
+        : new Dialler(pinned, this.#whileLive(own.identity, way), () => own.context.get(), upstreamConnectMs);
     const options: PoolOptions = {
       ...this.#options,
       onEmpty: () => {
         forgetting(pools, key, pool)();
-        if (identity !== null) this.#presented.left(pool);
+        if (own === null) return;
+        this.#presented.left(pool);
+        own.context.release();
       },
     };
-    const pool = poolOf(permit.destination, dialler, known, options);
+    const pool = poolOf(destination, dialler, known, options);
     return pool;
   }
 

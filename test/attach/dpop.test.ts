@@ -25,7 +25,7 @@ const KEYS = {
   EdDSA: generateKeyPairSync("ed25519"),
 };
 
-const pemOf = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" }).toString();
+const pemOf = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });
 const keyOf = (alg: keyof typeof KEYS): DpopKey => DpopKey.read(pemOf(KEYS[alg].privateKey)) as DpopKey;
 
 function material(alg: keyof typeof KEYS, change: Partial<Extract<Material, { kind: "dpop" }>> = {}): Material {

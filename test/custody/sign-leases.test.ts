@@ -1,6 +1,9 @@
 import { createPublicKey, verify } from "node:crypto";
+import * as fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
+import { Authority } from "../../src/core/authority.ts";
 import { LeaseRefusal } from "../../src/core/custody.ts";
+import { htuOf } from "../../src/core/dpop-proof.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { SignLeases } from "../../src/custody/sign-leases.ts";
 import { BoundToken } from "./support/bound-token.ts";
@@ -137,6 +140,47 @@ describe("a lease signs", () => {
   ])("for %s", (htu) => {
     expect(sign(input({ htu }))).toBeNull();
   });
+});
+
+test("whatever the edge makes of a target at the authority of the lease is signed, and nothing of another authority", () => {
+  const hosts: readonly (readonly [string, number])[] = [
+    ["api.example.com", 443],
+    ["api.example.com", 8443],
+    ["192.0.2.7", 80],
+    ["2001:db8::1", 443],
+  ];
+  const roomy = (host: string, port: number): SignLeases => {
+    const fresh = new SignLeases(clock, () => undefined);
+    const material = {
+      kind: "dpop",
+      token: Secret.of(bound.token),
+      key: bound.key.pem(),
+      publicJwk: bound.key.publicJwk,
+    } as const;
+    const scope = { tenant: "acme", session: "s1", host, port };
+    fresh.keep(
+      "edge-1",
+      entry,
+      grantOf(requestOf({ host, port }), { leaseId: "lease-a", material, scope }),
+      () => true,
+    );
+    return fresh;
+  };
+  const authorityOf = ([host, port]: readonly [string, number]): Authority =>
+    Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null) as Authority;
+  const target = fc.stringMatching(/^\/[\x21-\x7e\u0080-\u00ff]{0,40}$/);
+  for (const place of hosts) {
+    const lease = roomy(...place);
+    fc.assert(
+      fc.property(target, fc.constantFrom("http", "https"), fc.constantFrom(...hosts), (path, scheme, asked) => {
+        clock.advance(10);
+        const htu = htuOf(scheme, authorityOf(asked), path);
+        const reason = reasonOf(() => lease.sign("edge-1", "lease-a", input({ htu })));
+        expect(reason).toBe(asked === place ? null : "input_unfit");
+      }),
+      { numRuns: 60 },
+    );
+  }
 });
 
 describe("it is no oracle: refused, told once, and nothing is signed", () => {

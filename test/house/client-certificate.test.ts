@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { denialIn } from "../hostile/raw-guest.ts";
+import { denialIn, openTunnel, type RawGuest } from "../hostile/raw-guest.ts";
 import { makeCa, type TestCa, type TestLeaf } from "./support/certificates.ts";
 import { type CertifiedUpstream, startCertified } from "./support/certified-upstream.ts";
 import { type Custody, startCustody } from "./support/custody.ts";
@@ -153,6 +153,31 @@ describe.each(["--http1.1", "--http2"])("curl %s", (version) => {
     expect(parent.connections).toBeLessThanOrEqual(1);
     expect(parent.received()).not.toContain("CERTIFICATE");
   });
+});
+
+/** A WebSocket in a tunnel, the handshake written by hand: no message is sent. */
+async function upgradeTo(port: number, name: string, path: string): Promise<RawGuest> {
+  const guest = await openTunnel(ports[0] ?? 0, `${name}:${port}`, name);
+  const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+  const lines = [
+    `Host: ${name}:${port}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    key,
+  ];
+  guest.send(`GET ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+  return guest;
+}
+
+test("a WebSocket is opened on a connection that the upstream knows, which ends with it", async () => {
+  const guest = await upgradeTo(both.port, "api.test", "/ws");
+  await guest.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+  // An unfragmented text of one letter, masked with zeros (RFC 6455 §5.2).
+  guest.send(Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x68]));
+  await guest.until(/h$/);
+  guest.destroy();
+  expect(both.requests).toMatchObject([{ path: "/ws", certificate: "DNS:first.client.test" }]);
 });
 
 test("sessions and tenants share neither a connection nor a TLS session", async () => {

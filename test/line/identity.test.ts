@@ -23,8 +23,14 @@ afterEach(async () => {
   expect(joined.faults).toEqual([]);
 });
 
-/** @param meets called ahead of each connect, may throw */
-async function start(meets: (attempt: number, lease: Lease) => void): Promise<void> {
+/**
+ * @param meets called after each connect, may throw
+ * @param through what is had in place of the channel
+ */
+async function start(
+  meets: (attempt: number, lease: Lease) => void,
+  through: (channel: UpstreamChannel) => UpstreamChannel = (channel) => channel,
+): Promise<void> {
   wants = [];
   rejected = [];
   upstream = await startScripted((socket, text) => {
@@ -57,7 +63,7 @@ async function start(meets: (attempt: number, lease: Lease) => void): Promise<vo
           const channel = await line.upstream.connect(permit, pinned, { ...want, identity: null });
           try {
             meets(wants.length, joined.leases.at(-1) as Lease);
-            return channel;
+            return through(channel);
           } catch (thrown) {
             channel.release();
             throw thrown;
@@ -119,4 +125,25 @@ test("a certificate that is refused is leased anew for the next exchange, and th
   expect(wants).toHaveLength(1);
   await eventually(() => rejected.length === 1, "the end of the lease");
   expect(upstream.received.join("")).toBe("");
+});
+
+test("the same where the refusal comes once the request has left", async () => {
+  await start(
+    () => undefined,
+    (channel) => ({
+      address: channel.address,
+      reused: false,
+      send(_head, _request, sink) {
+        channel.release();
+        setImmediate(() => sink.failed(new CertificateRefused("alert"), false, null));
+        return true;
+      },
+      resume: () => undefined,
+      abort: () => undefined,
+      release: () => undefined,
+    }),
+  );
+  ask();
+  expect(await refusal()).toBe("upstream_tls_invalid");
+  expect([wants.length, rejected.length]).toEqual([1, 1]);
 });

@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Denial } from "../../src/core/denial.ts";
 import { CertificateRefused, LeaseGone } from "../../src/core/lease-denials.ts";
@@ -11,7 +13,8 @@ import type { ClientIdentity, UpstreamChannel } from "../../src/core/wire.ts";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
 import { type CertifiedOptions, type CertifiedUpstream, startCertified } from "../house/support/certified-upstream.ts";
 import { freePorts } from "../house/support/postern-process.ts";
-import { eventually } from "../line/support/joined.ts";
+import { UpstreamTrust } from "../../src/upstream/trust.ts";
+import { DESTINATION, eventually } from "../line/support/joined.ts";
 import { makeCertificate } from "../tls/make-certificate.ts";
 import { Pooled, type PooledOptions } from "./support/pooled.ts";
 
@@ -264,6 +267,23 @@ describe("what OpenSSL takes for no certificate, or for no key", () => {
     expect(denial?.detail).toMatch(/^OpenSSL refuses the client certificate or its key \(ERR_[A-Z0-9_]+\)$/);
     expect(upstream.open).toBe(0);
   });
+});
+
+test("a context whose memory was given back is made anew where it is needed again", async () => {
+  await start({ speaks: ["http/1.1"] });
+  const destination = { ...DESTINATION, trust: ca.certificate };
+  const context = new UpstreamTrust([]).contextWith(destination, identityOf(first));
+  for (let i = 0; i < 2; i++) {
+    const socket = connectTls({ port: upstream.port, servername: "api.test", secureContext: context.get() });
+    await once(socket, "secureConnect");
+    context.release();
+    context.release();
+    // What is open goes on without it.
+    socket.write("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    await once(socket, "data");
+    socket.destroy();
+  }
+  expect(whose()).toEqual(["DNS:first", "DNS:first"]);
 });
 
 test("no certificate is presented without TLS", async () => {

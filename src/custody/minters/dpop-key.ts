@@ -54,7 +54,7 @@ export class DpopKey {
 
   /** PKCS #8. */
   pem(): Secret {
-    return Secret.of(this.#private.export({ type: "pkcs8", format: "pem" }).toString());
+    return Secret.of(this.#private.export({ type: "pkcs8", format: "pem" }));
   }
 
   /** @param input of `proofInput` @returns base64url */

@@ -1,8 +1,11 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { TestLeaf } from "./certificates.ts";
+import { upgrade } from "./websocket.ts";
 
 export interface CertifiedOptions {
   readonly tls: TestLeaf;
@@ -59,23 +62,26 @@ export async function startCertified(options: CertifiedOptions): Promise<Certifi
   let connections = 0;
   let used = 0;
 
-  const serve = (request: Http2ServerRequest, response: Http2ServerResponse): void => {
-    const session = request.stream?.session;
-    const socket = (session === undefined ? request.socket : session.socket) as TLSSocket;
-    // The session's own socket is a stand-in for the real one.
-    const connection = numbers.get(session ?? socket) ?? ++used;
-    numbers.set(session ?? socket, connection);
-    const { url: path, method } = request;
+  const note = (request: Http2ServerRequest | IncomingMessage, socket: TLSSocket, owner: object): void => {
+    const connection = numbers.get(owner) ?? ++used;
+    numbers.set(owner, connection);
     requests.push({
-      method,
-      path,
+      method: request.method ?? "",
+      path: request.url ?? "",
       httpVersion: request.httpVersion,
       certificate: socket.getPeerCertificate().subjectaltname ?? "",
       authorization: request.headers.authorization ?? null,
       connection,
       resumed: socket.isSessionReused(),
     });
+  };
+  const serve = (request: Http2ServerRequest, response: Http2ServerResponse): void => {
+    const session = request.stream?.session;
+    const socket = (session === undefined ? request.socket : session.socket) as TLSSocket;
+    // The session's own socket is a stand-in for the real one.
+    note(request, socket, session ?? socket);
     request.resume();
+    const { url: path } = request;
     const asked = /^\/(status|once)\/(\d{3})/.exec(path);
     const isPlain = asked === null || (asked[1] === "once" && answeredOnce.has(path));
     answeredOnce.add(path);
@@ -99,6 +105,10 @@ export async function startCertified(options: CertifiedOptions): Promise<Certifi
     },
     serve,
   );
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    note(request, request.socket as TLSSocket, request.socket);
+    upgrade(request, socket, head);
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
