@@ -8,6 +8,7 @@ import { FileWatch } from "../custody/file-watch.ts";
 import { Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
 import type { CustodyServerTls } from "../custody/server-tls.ts";
+import { VaultServers } from "../custody/vault/servers.ts";
 import { Log } from "../telemetry/log.ts";
 import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
@@ -89,7 +90,9 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
   undo.add(() => audit.close());
-  const sources = { clock, environment, uid, warn };
+  const vaults = new VaultServers({ clock, environment, uid, warn, random: system.random });
+  undo.add(() => vaults.close());
+  const sources = { clock, environment, uid, warn, vaults };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
@@ -118,19 +121,29 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   );
   const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
   logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-  return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
+  return {
+    address: server.address,
+    logger,
+    catalogue,
+    stop: () => stop({ server, issuer, files, vaults, audit, log }),
+  };
 }
 
-async function stop(
-  server: CustodyServer,
-  issuer: Issuer,
-  files: FileWatch,
-  audit: AuditTrail,
-  log: Log,
-): Promise<void> {
+interface Running {
+  readonly server: CustodyServer;
+  readonly issuer: Issuer;
+  readonly files: FileWatch;
+  readonly vaults: VaultServers;
+  readonly audit: AuditTrail;
+  readonly log: Log;
+}
+
+async function stop({ server, issuer, files, vaults, audit, log }: Running): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
   await server.close(DRAIN_MS);
   files.close();
+  // Before the issuer lets go of them: a Vault that is let go waits for its leases to end.
+  await vaults.close();
   issuer.close();
   try {
     await audit.privileged({ type: "custody_stopping", facts: {} });

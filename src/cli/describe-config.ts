@@ -95,6 +95,8 @@ export function sourceText(source: CredentialEntry["source"]): string {
     case "exec":
       // Arguments may be secret.
       return `exec ${source.command[0] ?? ""}`;
+    case "vault":
+      return `vault ${source.server.name} ${source.mount}/${source.path}`;
   }
 }
 

@@ -1,33 +1,9 @@
 import { z } from "zod";
-import { boundedText, claimText, NO_KEY, nameText, pathText, whole } from "./primitives.ts";
-import { isIssuedKey } from "./secret-look.ts";
+import { boundedText, claimText, nameText, whole } from "./primitives.ts";
+import { sourceEnv, sourceExec, sourceFile } from "./source-schema.ts";
+import { sourceVault } from "./vault-schema.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
-
-const sourceEnv = z.strictObject({
-  env: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, { message: "write the name of an environment variable", abort: true })
-    .refine((text) => !isIssuedKey(text), NO_KEY)
-    .describe("Environment variable that holds it, read when a lease is issued."),
-});
-
-const sourceFile = z.strictObject({
-  file: pathText.describe(
-    "File that holds it, relative to the config file; a final line break is cut; read for every lease, and watched.",
-  ),
-});
-
-const sourceExec = z.strictObject({
-  exec: z
-    .array(boundedText(4096))
-    .min(1)
-    .max(64)
-    .describe(
-      "Program and arguments, started without a shell; a relative program path with a slash counts from the config file.",
-    ),
-  timeout_ms: whole(100, 60_000, 5000, "How long the program may take, `ms`."),
-});
 
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
@@ -49,8 +25,8 @@ export const credentialSchema = z.strictObject({
       "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
     ),
   source: z
-    .union([sourceEnv, sourceFile, sourceExec])
-    .describe("Where the root is read: one of `env`, `file`, `exec`."),
+    .union([sourceEnv, sourceFile, sourceExec, sourceVault])
+    .describe("Where the root is read: one of `env`, `file`, `exec`, `vault`."),
   hosts: z
     .array(boundedText(300))
     .min(1)

@@ -4,6 +4,14 @@ import type { FileSet } from "./file-set.ts";
 import { parseCredentialHost } from "./host.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
+import { localSource } from "./local-source.ts";
+import type { VaultBook } from "./vault.ts";
+
+/** What sources are made with. */
+export interface SourceBooks {
+  readonly files: FileSet;
+  readonly vaults: VaultBook;
+}
 
 /**
  * The catalogue of a custody.
@@ -13,7 +21,7 @@ import type { Report } from "./report.ts";
 export function catalogue(
   raws: readonly (RawCredential | null)[],
   path: Path,
-  files: FileSet,
+  books: SourceBooks,
   report: Report,
 ): readonly CredentialEntry[] {
   const entries: CredentialEntry[] = [];
@@ -24,13 +32,13 @@ export function catalogue(
     if (seen.has(raw.name))
       report.add([...here, "name"], `${quoted(raw.name)}: another credential has this name: write a different one`);
     seen.add(raw.name);
-    entries.push(credentialEntry(raw, here, files, report));
+    entries.push(credentialEntry(raw, here, books, report));
   }
   return Object.freeze(entries);
 }
 
-function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report: Report): CredentialEntry {
-  if (raw.kind === "userpass" && raw.username === undefined)
+function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, report: Report): CredentialEntry {
+  if (raw.kind === "userpass" && raw.username === undefined && !("vault" in raw.source))
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
   if (raw.kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
@@ -47,7 +55,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     kind: raw.kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
-    source: Object.freeze(sourceSpec(raw.source, files)),
+    source: Object.freeze(sourceSpec(raw, path, books)),
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
     ttlSeconds: raw.ttl_seconds,
@@ -55,12 +63,10 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
   });
 }
 
-/** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
-function sourceSpec(raw: RawCredential["source"], files: FileSet): SourceSpec {
-  if ("env" in raw) return { from: "env", variable: raw.env };
-  if ("file" in raw) return { from: "file", path: files.absolute(raw.file) };
-  const [program = "", ...rest] = raw.exec;
-  // Without a slash the program is looked for in PATH.
-  const command = [program.includes("/") ? files.absolute(program) : program, ...rest];
-  return { from: "exec", command: Object.freeze(command), timeoutMs: raw.timeout_ms };
+/** A source that is in the report: such a config is never handed out. */
+const NONE: SourceSpec = Object.freeze({ from: "env", variable: "NONE" });
+
+function sourceSpec(raw: RawCredential, path: Path, { files, vaults }: SourceBooks): SourceSpec {
+  if (!("vault" in raw.source)) return localSource(raw.source, files);
+  return vaults.source(raw.source, raw.kind, [...path, "source"]) ?? NONE;
 }

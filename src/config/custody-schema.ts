@@ -2,6 +2,7 @@ import { z } from "zod";
 import { credentialSchema } from "./credential-schema.ts";
 import { addressText, boundedText, claimText, pathText } from "./primitives.ts";
 import { auditSchema, logSchema } from "./schema.ts";
+import { vaultsSchema } from "./vault-schema.ts";
 
 /** The shape of the config file of `postern custody`. */
 
@@ -36,6 +37,7 @@ export const custodyFileSchema = z.strictObject({
     .describe(
       "Edges that may ask, by the name in their certificate; needed with `tls`. With a unix socket its file mode decides.",
     ),
+  vaults: vaultsSchema,
   credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
   audit: auditSchema.describe("The audit trail of issued leases."),
   log: logSchema.prefault({}).describe("The log on standard output."),

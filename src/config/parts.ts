@@ -18,6 +18,7 @@ import {
   resolverSchema,
   upstreamSchema,
 } from "./schema.ts";
+import { type RawVault, vaultSchema } from "./vault-schema.ts";
 
 /**
  * What of a config file can be taken apart. A whole file gives all of it; of a file with faults of shape the sound parts are
@@ -38,6 +39,8 @@ export interface Parts {
 export interface CustodyPart {
   /** `null`: not an embedded one, or not even a list. */
   readonly credentials: readonly (RawCredential | null)[] | null;
+  /** Of an embedded one; `null` stands for broken ones, each or all. */
+  readonly vaults: ReadonlyMap<string, RawVault | null> | null;
   readonly remote: RawRemote | null;
   /** Names of broken credentials; the custody's own shape is broken when it is `"all"`. */
   readonly broken: ReadonlySet<string> | "all";
@@ -50,8 +53,13 @@ export function wholeParts(raw: RawPostern): Parts {
   const custody = Object.entries(raw.custody).map(([name, part]): [string, CustodyPart] => [
     name,
     "embedded" in part
-      ? { credentials: part.embedded.credentials, remote: null, broken: SOUND }
-      : { credentials: null, remote: part.remote, broken: SOUND },
+      ? {
+          credentials: part.embedded.credentials,
+          vaults: new Map(Object.entries(part.embedded.vaults)),
+          remote: null,
+          broken: SOUND,
+        }
+      : { credentials: null, vaults: null, remote: part.remote, broken: SOUND },
   ]);
   return {
     listeners: raw.listeners,
@@ -88,15 +96,21 @@ export function soundParts(value: unknown): Parts {
 function custodyPart(value: unknown): CustodyPart {
   const part = record(value);
   const remote = pruned(remoteSchema, part["remote"]);
-  if (remote !== null) return { credentials: null, remote, broken: SOUND };
+  if (remote !== null) return { credentials: null, vaults: null, remote, broken: SOUND };
   const list = record(part["embedded"])["credentials"];
-  if (!Array.isArray(list)) return { credentials: null, remote: null, broken: "all" };
+  if (!Array.isArray(list)) return { credentials: null, vaults: null, remote: null, broken: "all" };
   const credentials = each(list, credentialSchema);
   const broken = list.flatMap((raw: unknown) => {
     const { name } = record(raw);
     return typeof name === "string" && !credentialSchema.safeParse(raw).success ? [name] : [];
   });
-  return { credentials, remote: null, broken: new Set(broken) };
+  const vaults = Object.entries(record(record(part["embedded"])["vaults"]));
+  return {
+    credentials,
+    vaults: new Map(vaults.map(([name, raw]) => [name, pruned(vaultSchema, raw)])),
+    remote: null,
+    broken: new Set(broken),
+  };
 }
 
 /** Broken entries that are looked into: past the listed problems nobody reads on. */

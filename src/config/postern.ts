@@ -18,6 +18,7 @@ import type { Finding, Path } from "./problem.ts";
 import { independent } from "./prune.ts";
 import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
+import { VaultBook } from "./vault.ts";
 
 /** Compiled for long lists only: 100,000 destinations pass through it on every load, and it costs 8 MB to have. */
 let compiledList: ReturnType<typeof compileList> | null = null;
@@ -147,7 +148,8 @@ function custodyBindings(
   const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
     const path = ["custody", name];
     if (part.credentials !== null) {
-      const credentials = catalogue(part.credentials, [...path, "embedded", "credentials"], files, report);
+      const vaults = new VaultBook(part.vaults, [...path, "embedded", "vaults"], files, report);
+      const credentials = catalogue(part.credentials, [...path, "embedded", "credentials"], { files, vaults }, report);
       return [Object.freeze({ name, kind: "embedded", credentials })];
     }
     return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];

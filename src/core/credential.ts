@@ -1,7 +1,11 @@
 import type { Material } from "./material.ts";
+import type { VaultSourceSpec } from "./vault.ts";
 
 /** Where custody reads the root of a credential from. The root itself never appears in a config. */
-export type SourceSpec =
+export type SourceSpec = LocalSourceSpec | VaultSourceSpec;
+
+/** A source on custody's own machine. */
+export type LocalSourceSpec =
   | { readonly from: "env"; readonly variable: string }
   /** `path` is absolute. */
   | { readonly from: "file"; readonly path: string }

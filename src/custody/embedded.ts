@@ -8,14 +8,17 @@ export class EmbeddedCustody implements CustodyPort {
   readonly timeoutMs: number;
   readonly #issuer: Issuer;
   readonly #catalogue: () => string | null;
+  readonly #problem: () => string | null;
 
   /**
    * The wait is what the slowest source may take and a second for its record, at least 2 s.
    * @param catalogue version of what may be leased; a reload of the edge makes another custody
+   * @param problem what is wrong with what its sources read from
    */
-  constructor(issuer: Issuer, catalogue: () => string | null = () => null) {
+  constructor(issuer: Issuer, catalogue: () => string | null = () => null, problem: () => string | null = () => null) {
     this.#issuer = issuer;
     this.#catalogue = catalogue;
+    this.#problem = problem;
     this.timeoutMs = Math.max(2_000, issuer.longestIssueMs + 1_000);
   }
 
@@ -25,7 +28,7 @@ export class EmbeddedCustody implements CustodyPort {
 
   /** In the same process it is there whenever it can be asked, and a reload of the edge is told by the policy. */
   async health(_signal: AbortSignal): Promise<CustodyHealth> {
-    return { catalogue: this.#catalogue(), problem: null };
+    return { catalogue: this.#catalogue(), problem: this.#problem() };
   }
 
   /** Zeroes what sources hold and ends what they run. */

@@ -7,6 +7,7 @@ import { EmbeddedCustody } from "../../custody/embedded.ts";
 import { FileWatch } from "../../custody/file-watch.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
+import { VaultServers } from "../../custody/vault/servers.ts";
 import { readKeyFile, readPemFile } from "../pem-files.ts";
 import type { EdgeSystem } from "./system.ts";
 
@@ -17,6 +18,8 @@ export class Custodies {
   readonly #warn: (text: string) => void;
   readonly #salt: Buffer;
   readonly #files: FileWatch;
+  /** Their logins outlive a reload. */
+  readonly #vaults: VaultServers;
   #open: (EmbeddedCustody | RemoteCustody)[] = [];
 
   constructor(system: EdgeSystem, audit: AuditTrail, warn: (text: string) => void) {
@@ -27,6 +30,8 @@ export class Custodies {
     this.#files = new FileWatch({
       onChange: (path) => warn(`file "${path}" has changed: its leases are asked for anew`),
     });
+    const { clock, environment, uid, random } = system;
+    this.#vaults = new VaultServers({ clock, environment, uid, random, warn });
   }
 
   /** @returns the custodies by name; those opened before stay open until `retire` is called with them */
@@ -46,8 +51,11 @@ export class Custodies {
     this.#open = this.#open.filter((custody) => keep.has(custody));
   }
 
-  close(): void {
+  /** Never rejects. */
+  async close(): Promise<void> {
     this.#files.close();
+    // Before the custodies let go of them: a Vault that is let go waits for its leases to end.
+    await this.#vaults.close();
     this.retire(new Map());
   }
 
@@ -61,7 +69,13 @@ export class Custodies {
     const { clock, environment, uid, randomBytes } = this.#system;
     return new EmbeddedCustody(
       new Issuer({
-        catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn }),
+        catalogue: Catalogue.open(binding.credentials, {
+          clock,
+          environment,
+          uid,
+          warn: this.#warn,
+          vaults: this.#vaults,
+        }),
         audit: issueAudit(this.#audit),
         clock,
         newId: () => randomBytes(16).toString("base64url"),
@@ -69,6 +83,7 @@ export class Custodies {
         warn: this.#warn,
       }),
       () => String(this.#files.revision),
+      () => this.#vaults.problem,
     );
   }
 }

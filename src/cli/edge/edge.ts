@@ -233,7 +233,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       account.flush();
       clearInterval(sweeper);
       keeper.close();
-      custodies.close();
+      await custodies.close();
       await admin?.close();
       await audit
         .privileged({ type: "edge_stopping", facts: {} })

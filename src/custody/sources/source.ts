@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { CredentialKind } from "../../core/credential.ts";
 import { Secret } from "../../core/secret.ts";
+import type { VaultServers } from "../vault/servers.ts";
 
 /** Where custody reads the root of a credential. One contract test holds every source to this. */
 export interface CredentialSource {
@@ -47,6 +48,8 @@ export interface SourceContext {
   readonly uid: number | null;
   /** Tells operators of something that works but should not stay so. Never secret. */
   readonly warn: (text: string) => void;
+  /** The Vaults of this process; left out where no entry reads from one. */
+  readonly vaults?: VaultServers;
 }
 
 /** Why a source gives nothing. The text is for operators, ends in a next step and never holds what was read. */
