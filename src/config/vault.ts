@@ -14,6 +14,8 @@ import type { RawVault, RawVaultSource } from "./vault-schema.ts";
 export class VaultBook {
   readonly #servers = new Map<string, VaultServer | null>();
   readonly #report: Report;
+  /** Every name is known, so that another one is a mistake. */
+  readonly #isWhole: boolean;
 
   /**
    * @param raws by name; `null` where one has not even the right shape, and `null` altogether where none can be read
@@ -25,8 +27,6 @@ export class VaultBook {
     for (const [name, raw] of raws ?? [])
       this.#servers.set(name, raw === null ? null : vaultServer(name, raw, [...path, name], files, report));
   }
-
-  readonly #isWhole: boolean;
 
   /** @param path where the source stands. @returns `null` when what is wrong is in the report */
   source(raw: RawVaultSource, kind: CredentialKind, path: Path): VaultSourceSpec | null {
@@ -82,7 +82,7 @@ function vaultServer(name: string, raw: RawVault, path: Path, files: FileSet, re
     report.add([...path, "ca"], "there is no TLS on this address: leave it out", true);
   if (raw.server_name !== undefined && !isTls && address !== NOWHERE)
     report.add([...path, "server_name"], "there is no TLS on this address: leave it out", true);
-  const ca = raw.ca === undefined ? null : report.take([...path, "ca"], files.roots(raw.ca));
+  const ca = raw.ca === undefined || !isTls ? null : report.take([...path, "ca"], files.roots(raw.ca));
   return Object.freeze({
     name,
     address: Object.freeze(address),

@@ -1,11 +1,19 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { backoffMs, Renewal } from "../../src/custody/vault/renewal.ts";
 import { ManualClock } from "./support/clocks.ts";
 import { FakeVault } from "./support/fake-vault.ts";
 import type { TokenTerms } from "./support/fake-vault-store.ts";
 import { requestOf } from "./support/permits.ts";
-import { appRoleOf, kvEntry, ManualTimers, serverOf, type VaultBench, vaultIssuing } from "./support/vault-bench.ts";
+import {
+  appRoleOf,
+  kvEntry,
+  ManualTimers,
+  quiet,
+  serverOf,
+  type VaultBench,
+  vaultIssuing,
+} from "./support/vault-bench.ts";
 
 /** The life of custody's own token: when it is renewed, when it is replaced, and what a renewal that fails does. */
 
@@ -79,18 +87,8 @@ describe("a token", () => {
   async function pass(ms: number): Promise<void> {
     for (let passed = 0; passed < ms; passed += 5_000) {
       timers.advance(5_000);
-      await quiet();
+      await quiet(fake);
     }
-  }
-
-  /** Until nothing has been asked for some turns of the loop. */
-  async function quiet(): Promise<void> {
-    for (let turns = 0, seen = -1; turns < 40; turns++) {
-      if (seen !== fake.asked.length) turns = 0;
-      seen = fake.asked.length;
-      await new Promise(setImmediate);
-    }
-    await expect.poll(() => fake.running).toBe(0);
   }
 
   test("with a period lives on by renewals alone", async () => {

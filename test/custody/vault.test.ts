@@ -398,12 +398,9 @@ describe("what a status means", () => {
 
 /** Lets the pauses between tries pass. */
 async function ringUntil(settled: Promise<unknown>): Promise<void> {
-  let isDone = false;
-  const done = settled.then(
-    () => (isDone = true),
-    () => (isDone = true),
-  );
-  while (!isDone) {
+  const state = { isDone: false };
+  const done = settled.catch(() => undefined).finally(() => (state.isDone = true));
+  while (!state.isDone) {
     await new Promise(setImmediate);
     timers.advance(0.5);
   }

@@ -133,10 +133,10 @@ export class VaultHttp {
     }
     const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
     const name = code ?? (error instanceof Error ? error.name : "unknown error");
-    const advice = name.includes("CERT") || name.includes("SELF_SIGNED") || name.includes("ALTNAME");
+    const isOfTls = /CERT|SIGN|VERIFY|ISSUER|ALTNAME/.test(name);
     return this.#fault(
       "unreachable",
-      `cannot be reached (${name}): ${advice ? "check ca and server_name of its entry" : "check its address, and that it runs"}`,
+      `cannot be reached (${name}): ${isOfTls ? "check ca and server_name of its entry" : "check its address, and that it runs"}`,
     );
   }
 

@@ -44,6 +44,8 @@ async function readKv2(client: VaultClient, spec: VaultSourceSpec): Promise<KvSe
       `${placeOf(client, spec)}: version ${spec.version} was asked for and another one came`,
     );
   const freshMs = Math.min(FRESH_MS, deletedInMs(client, answer, metadata));
+  if (freshMs <= 0)
+    throw new VaultFault("absent", `${placeOf(client, spec)}: version ${version} ends now: write a new one`);
   return { data: objectAt(outer, "data", where), expiresAtMs: answer.sentAtMs + freshMs };
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from "../../../src/core/clock.ts";
 import type { VaultLogin, VaultServer, VaultSourceSpec } from "../../../src/core/vault.ts";
 import { VaultServers } from "../../../src/custody/vault/servers.ts";
 import type { Timers } from "../../../src/custody/vault/timers.ts";
-import { ManualClock } from "./clocks.ts";
+import type { ManualClock } from "./clocks.ts";
 import type { FakeVault } from "./fake-vault.ts";
 import type { AppRole, TokenTerms } from "./fake-vault-store.ts";
 import { entryOf, type Issuing, issuing } from "./issuing.ts";
@@ -11,14 +11,14 @@ import { entryOf, type Issuing, issuing } from "./issuing.ts";
 /** Timers that ring when a manual clock is moved past them. */
 export class ManualTimers implements Timers {
   readonly #clock: ManualClock;
-  readonly #waiting = new Set<{ readonly atMs: number; readonly then: () => void }>();
+  readonly #waiting = new Set<{ readonly atMs: number; readonly ring: () => void }>();
 
   constructor(clock: ManualClock) {
     this.#clock = clock;
   }
 
-  after(ms: number, then: () => void): () => void {
-    const entry = { atMs: this.#clock.monotonicMs() + ms, then };
+  after(ms: number, ring: () => void): () => void {
+    const entry = { atMs: this.#clock.monotonicMs() + ms, ring };
     this.#waiting.add(entry);
     return () => void this.#waiting.delete(entry);
   }
@@ -30,7 +30,7 @@ export class ManualTimers implements Timers {
     for (const entry of this.#waiting)
       if (entry.atMs <= nowMs) {
         this.#waiting.delete(entry);
-        entry.then();
+        entry.ring();
       }
   }
 
@@ -41,6 +41,15 @@ export class ManualTimers implements Timers {
 
 export const ROLE_ID = "role-id-of-the-test";
 export const READER = { "kv/*": ["read"], "old/*": ["read"], "database/*": ["read"], "sys/leases/revoke": ["update"] };
+
+/** Until a server has been asked nothing for some turns of the loop, and has answered everything. */
+export async function quiet(fake: FakeVault): Promise<void> {
+  for (let turns = 0, seen = -1; turns < 40; turns++) {
+    if (seen !== fake.asked.length || fake.running > 0) turns = 0;
+    seen = fake.asked.length;
+    await new Promise(setImmediate);
+  }
+}
 
 /** A role whose tokens read the mounts of the tests. */
 export function appRoleOf(fake: FakeVault, terms: Partial<TokenTerms> = {}): { role: AppRole; secretId: string } {
