@@ -1,5 +1,6 @@
 import { isoTime, MAX_TEXT, quoted } from "../core/record-json.ts";
 import type { IssueAudit, IssueEvent } from "../core/custody.ts";
+import { narrowKey } from "../core/narrow.ts";
 
 /**
  * An event that must be on disk before it takes effect or is answered: lease issue, policy reload, start, stop, kill.
@@ -75,6 +76,7 @@ function issueFacts(trail: PrivilegedSink, event: IssueEvent): PrivilegedEvent["
     host: event.host,
     port: event.port,
     purpose: event.purpose,
+    ...(event.narrow === undefined ? {} : { narrow: narrowKey(event.narrow) }),
     ...(event.leaseId === "" ? {} : { lease: event.leaseId, ttl_ms: event.ttlMs }),
     ...(event.resourceRef === "" ? {} : { resource_ref: event.resourceRef }),
     ...(event.reason === null ? {} : { reason: event.reason }),

@@ -92,7 +92,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   undo.add(() => audit.close());
   const vaults = new VaultServers({ clock, environment, uid, warn, random: system.random });
   undo.add(() => vaults.close());
-  const sources = { clock, environment, uid, warn, vaults };
+  const sources = { clock, environment, uid, warn, randomBytes, vaults };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),

@@ -1,7 +1,7 @@
 import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
-import type { DestinationRule } from "../core/destination.ts";
+import type { Destination, DestinationRule } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
 import { parentText } from "./describe-parent.ts";
 import { table } from "./table.ts";
@@ -76,10 +76,10 @@ export function remoteText(address: RemoteAddress): string {
 function credentialTable(credentials: readonly CredentialEntry[]): string {
   if (credentials.length === 0) return "  none\n";
   return table(
-    credentials.map(({ name, kind, source, hosts, ttlSeconds }) => [
+    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds }) => [
       name,
       kind,
-      sourceText(source),
+      mint === null ? sourceText(source) : `${sourceText(source)} by ${mint.as}`,
       hosts.length > 3 ? `${hosts.slice(0, 3).join(", ")} and ${hosts.length - 3} more` : hosts.join(", "),
       `${ttlSeconds} s`,
     ]),
@@ -125,9 +125,14 @@ function destinationRow({ destination, host, port, allow }: DestinationRule): st
     destination.mode,
     destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
     destination.credential === null
-      ? "-"
+      ? (syntheticText(destination) ?? "-")
       : `${destination.credential.custody}/${destination.credential.name} as ${destination.attachments.map(attachmentText).join(", ")}`,
   ];
+}
+
+/** What the edge answers itself, or `null`. */
+export function syntheticText({ synthetic }: Destination): string | null {
+  return synthetic === null ? null : `answered by the edge as ${synthetic.as}`;
 }
 
 /** The first rule and how many follow. */

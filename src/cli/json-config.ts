@@ -54,11 +54,20 @@ function custodyJson(custody: CustodyBinding): object {
 
 function credentialJson(entry: CredentialEntry): object {
   const { name, kind, hosts, tenants, ttlSeconds, maxUses } = entry;
-  return { name, kind, source: sourceText(entry.source), hosts, tenants, ttl_seconds: ttlSeconds, max_uses: maxUses };
+  return {
+    name,
+    kind,
+    source: sourceText(entry.source),
+    mint: entry.mint?.as ?? null,
+    hosts,
+    tenants,
+    ttl_seconds: ttlSeconds,
+    max_uses: maxUses,
+  };
 }
 
 function destinationJson({ destination, host, port, allow }: DestinationRule): object {
-  const { name, scheme, tls, mode, credential, attachments, parent } = destination;
+  const { name, scheme, tls, mode, credential, attachments, synthetic, parent } = destination;
   return {
     name,
     host: hostText(host),
@@ -69,6 +78,7 @@ function destinationJson({ destination, host, port, allow }: DestinationRule): o
     allow,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
     attachments: attachments.map(attachmentText),
+    synthetic: synthetic?.as ?? null,
     parent: parent?.name ?? null,
   };
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { mintSchema } from "./mint/table.ts";
 import { boundedText, claimText, nameText, whole } from "./primitives.ts";
-import { sourceEnv, sourceExec, sourceFile } from "./source-schema.ts";
-import { sourceVault } from "./vault-schema.ts";
+import { sourceSchema } from "./source-schema.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
 
@@ -10,8 +10,9 @@ export const credentialSchema = z.strictObject({
   kind: z
     .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate"])
     .describe(
-      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key.",
-    ),
+      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key. May be left out where `mint` says it.",
+    )
+    .optional(),
   username: z
     .string()
     .regex(/^[!-9;-~][ -9;-~]{0,254}$/, "write up to 255 printable ASCII characters without a colon")
@@ -24,9 +25,10 @@ export const credentialSchema = z.strictObject({
     .describe(
       "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
     ),
-  source: z
-    .union([sourceEnv, sourceFile, sourceExec, sourceVault])
-    .describe("Where the root is read: one of `env`, `file`, `exec`, `vault`."),
+  source: sourceSchema.describe("Where the root is read: one of `env`, `file`, `exec`, `vault`."),
+  mint: mintSchema
+    .optional()
+    .describe("How the root becomes something smaller that is leased in its place; left out: the root is leased."),
   hosts: z
     .array(boundedText(300))
     .min(1)

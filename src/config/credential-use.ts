@@ -10,12 +10,13 @@ const NO_CREDENTIAL: CredentialUse = { credential: null, attachments: Object.fre
 
 /** A place without a credential, where nothing may be said about one. */
 export function withoutCredential(
-  raw: { readonly attach?: unknown; readonly plain_http_credential?: unknown },
+  raw: { readonly attach?: unknown; readonly narrow?: unknown; readonly plain_http_credential?: unknown },
   path: Path,
   report: Report,
 ): CredentialUse {
   if (raw.attach !== undefined)
     report.add([...path, "attach"], "nothing to attach: write `credential:` as well, or leave it out", true);
+  if (raw.narrow !== undefined) report.add([...path, "narrow"], "there is no credential to narrow: leave it out", true);
   if (raw.plain_http_credential !== undefined)
     report.add([...path, "plain_http_credential"], "there is no credential to accept it for: leave it out", true);
   return NO_CREDENTIAL;

@@ -1,10 +1,13 @@
-import type { CredentialEntry, SourceSpec } from "../core/credential.ts";
+import type { CredentialEntry, CredentialKind, SourceSpec } from "../core/credential.ts";
+import type { MintSpec } from "../core/mint.ts";
 import type { RawCredential } from "./credential-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { parseCredentialHost } from "./host.ts";
+import { mintOf } from "./mint/table.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 import { localSource } from "./local-source.ts";
+import type { RawSource } from "./source-schema.ts";
 import type { VaultBook } from "./vault.ts";
 
 /** What sources are made with. */
@@ -38,12 +41,13 @@ export function catalogue(
 }
 
 function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, report: Report): CredentialEntry {
-  if (raw.kind === "userpass" && raw.username === undefined && !("vault" in raw.source))
+  const { kind, mint } = kindAndMint(raw, path, books, report);
+  if (kind === "userpass" && raw.username === undefined && !("vault" in raw.source))
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
-  if (raw.kind === "header" && raw.username !== undefined)
+  if (kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
-  if (raw.key_id !== undefined && raw.kind !== "aws" && raw.kind !== "signing_key")
-    report.add([...path, "key_id"], `kind ${raw.kind} has no key id: leave it out`, true);
+  if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
+    report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -52,10 +56,11 @@ function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, rep
   });
   return Object.freeze({
     name: raw.name,
-    kind: raw.kind,
+    kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
-    source: Object.freeze(sourceSpec(raw, path, books)),
+    source: sourceSpec(raw.source, mint === null ? kind : "token", [...path, "source"], books),
+    mint,
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
     ttlSeconds: raw.ttl_seconds,
@@ -63,10 +68,33 @@ function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, rep
   });
 }
 
+/** What a lease brings is said by the minter where there is one, else by the entry. */
+function kindAndMint(
+  raw: RawCredential,
+  path: Path,
+  books: SourceBooks,
+  report: Report,
+): { readonly kind: CredentialKind; readonly mint: MintSpec | null } {
+  if (raw.mint === undefined) {
+    if (raw.kind === undefined)
+      report.add([...path, "kind"], "missing: say what a lease brings, such as kind: token", true);
+    return { kind: raw.kind ?? "token", mint: null };
+  }
+  const here = [...path, "mint"];
+  if ("vault" in raw.source && raw.source.engine === "dynamic")
+    report.add(here, "engine dynamic makes what is leased by itself: leave it out", true);
+  const source = (one: RawSource): SourceSpec => sourceSpec(one, "token", here, books);
+  const { kind, spec } = mintOf(raw.mint, { path: here, report, files: books.files, source });
+  if (raw.kind !== undefined && raw.kind !== kind)
+    report.add([...path, "kind"], `${quoted(raw.kind)}: ${raw.mint.as} mints kind ${kind}: leave it out`);
+  return { kind, mint: spec };
+}
+
 /** A source that is in the report: such a config is never handed out. */
 const NONE: SourceSpec = Object.freeze({ from: "env", variable: "NONE" });
 
-function sourceSpec(raw: RawCredential, path: Path, { files, vaults }: SourceBooks): SourceSpec {
-  if (!("vault" in raw.source)) return localSource(raw.source, files);
-  return vaults.source(raw.source, raw.kind, [...path, "source"]) ?? NONE;
+/** @param kind what it yields */
+function sourceSpec(raw: RawSource, kind: CredentialKind, path: Path, { files, vaults }: SourceBooks): SourceSpec {
+  if ("vault" in raw) return vaults.source(raw, kind, path) ?? NONE;
+  return Object.freeze(localSource(raw, files));
 }

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { attachSchema } from "./attach/table.ts";
+import { syntheticSchema } from "./synthetic.ts";
+import { narrowSchema } from "./narrow.ts";
 import { boundedText, nameText, parentName, pathText } from "./primitives.ts";
 
 /** The schema of one `destinations:` entry: shape only. What the texts mean is checked in `destination.ts`. */
@@ -64,10 +66,20 @@ export const destinationSchema = z.strictObject({
   credential: boundedText(200)
     .optional()
     .describe("Credential that is attached: `custody/name`, or `name` where the custody is `main` or the only one."),
+  narrow: narrowSchema
+    .optional()
+    .describe(
+      "What its leases are narrowed to here, within the lists of its `mint`, such as `{ scopes: [read] }`; goes with `credential`.",
+    ),
   attach: z
     .union([attachSchema, z.array(attachSchema).min(1).max(16)])
     .optional()
     .describe("How the credential is attached: one way or a list of them; goes with `credential`."),
+  synthetic: syntheticSchema
+    .optional()
+    .describe(
+      "The edge answers itself, with a stand-in that is worthless elsewhere, and sends nothing: token endpoints for programs that insist on one.",
+    ),
   drop_headers: z
     .array(boundedText(200))
     .max(256)

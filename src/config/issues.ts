@@ -76,9 +76,9 @@ function unknownKey(known: Set<string>, value: unknown, path: Path, key: string)
   return { ...at, message: `unknown key: write ${quoted(near)}` };
 }
 
-/** A key that is nobody's word cannot be shown as a value either: `source` may hold a secret that was pasted by mistake. */
+/** A key that is nobody's word cannot be shown as a value either: `source` and `mint` may hold a secret that was pasted by mistake. */
 function mayBeShown(path: Path): boolean {
-  return !path.some((part) => part === "source" || part === "value" || part === "format");
+  return !path.some((part) => part === "source" || part === "mint" || part === "value" || part === "format");
 }
 
 const EXPECTED: Readonly<Record<string, string>> = {

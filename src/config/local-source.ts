@@ -1,6 +1,6 @@
 import type { LocalSourceSpec } from "../core/credential.ts";
 import type { FileSet } from "./file-set.ts";
-import type { RawLocalSource } from "./source-schema.ts";
+import type { RawLocalSource } from "./local-source-schema.ts";
 
 /** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
 export function localSource(raw: RawLocalSource, files: FileSet): LocalSourceSpec {

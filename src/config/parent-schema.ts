@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { basic } from "./attach/basic.ts";
 import { bearer } from "./attach/bearer.ts";
+import { narrowSchema } from "./narrow.ts";
 import { addressText, boundedText, pathText } from "./primitives.ts";
 
 /** The schema of the parent proxies: shape only. What the texts mean is checked in `parent.ts`. */
@@ -35,6 +36,9 @@ export const parentSchema = z.strictObject({
   credential: boundedText(200)
     .optional()
     .describe("Credential that CONNECT carries as `Proxy-Authorization`, leased for the parent's host and port."),
+  narrow: narrowSchema
+    .optional()
+    .describe("What its leases are narrowed to, as at a destination; goes with `credential`."),
   attach: z
     .discriminatedUnion("as", [basic.schema, bearer.schema], ATTACH)
     .optional()

@@ -7,6 +7,7 @@ import type { CredentialBook } from "./credential-book.ts";
 import { type CredentialUse, mustBeIssuedFor, withoutCredential } from "./credential-use.ts";
 import type { FileSet } from "./file-set.ts";
 import { type Advice, type ListenAddress, overlap } from "./listen-address.ts";
+import { narrowedRef } from "./narrow.ts";
 import { nearest } from "./nearest.ts";
 import { DIRECT, type RawParent } from "./parent-schema.ts";
 import { type Path, quoted } from "./problem.ts";
@@ -81,6 +82,7 @@ function upstreamParent(name: string, raw: RawParent, path: Path, context: Paren
     dropHeaders: NONE,
     addresses: addressRanges(raw.addresses, path, report),
     trust: raw.tls?.trust === undefined ? null : report.take([...path, "tls"], files.roots(raw.tls.trust), "trust"),
+    synthetic: null,
     parent: null,
   });
   if (authority === null) return null;
@@ -142,7 +144,7 @@ function credentialPart(
   const entry = found?.entry ?? null;
   if (entry !== null && authority !== null) mustBeIssuedFor(entry, authority.text, [...path, "credential"], report);
   return {
-    credential: found?.ref ?? null,
+    credential: narrowedRef(found, raw.narrow, path, report),
     attachments: raw.attach === undefined ? NONE : attachmentsOf(raw.attach, entry, [...path, "attach"], report),
   };
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { boundedText, nameText, pathText, whole } from "./primitives.ts";
-import { sourceEnv, sourceExec, sourceFile } from "./source-schema.ts";
+import { sourceEnv, sourceExec, sourceFile } from "./local-source-schema.ts";
 
 /** The shape of `vaults:` and of sources in a Vault. */
 

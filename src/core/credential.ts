@@ -1,4 +1,5 @@
 import type { Material } from "./material.ts";
+import type { MintSpec } from "./mint.ts";
 import type { VaultSourceSpec } from "./vault.ts";
 
 /** Where custody reads the root of a credential from. The root itself never appears in a config. */
@@ -24,6 +25,8 @@ export interface CredentialEntry {
   /** The name that goes with a key: the access key id of AWS, or the `keyid` of a signature; else `null`. */
   readonly keyId: string | null;
   readonly source: SourceSpec;
+  /** How the root becomes what is leased; `null`: what is leased is the root. */
+  readonly mint: MintSpec | null;
   /** Canonical authority texts (`api.example.com:443`, `[2001:db8::1]:443`) or `*.example.com:443`; never empty. */
   readonly hosts: readonly string[];
   /** Tenants that may lease it; `null` = every tenant that the custody serves. */

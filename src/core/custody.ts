@@ -1,6 +1,7 @@
 import { Denial, type DenialCode } from "./denial.ts";
 import type { LeaseScope } from "./exchange.ts";
 import type { Material } from "./material.ts";
+import type { Narrowing } from "./narrow.ts";
 
 /** The port between the edge and custody: what is asked, what is granted, how it is refused, what is written down. */
 
@@ -26,6 +27,8 @@ export interface LeaseRequest {
   /** Name of the destination, for the record. */
   readonly destination: string;
   readonly purpose: LeasePurpose;
+  /** What the lease is narrowed to; absent: as wide as the catalogue says. */
+  readonly narrow?: Narrowing;
 }
 
 export interface LeaseGrant {
@@ -115,6 +118,7 @@ export interface IssueEvent {
   readonly host: string;
   readonly port: number;
   readonly purpose: LeasePurpose;
+  readonly narrow?: Narrowing;
   /** "" on a refusal. */
   readonly leaseId: string;
   /** "" when the refusal came before the credential was found. */

@@ -1,4 +1,5 @@
 import type { IpRange } from "./ip.ts";
+import type { Narrowing } from "./narrow.ts";
 
 /** Where a stand-in of the guest may be found and replaced. */
 export interface PlaceholderSpot {
@@ -17,6 +18,22 @@ export type AttachmentSpec =
   | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
 
 /**
+ * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out
+ * is a stand-in, the same for everybody and worthless elsewhere. One member a file in `src/synthetic/`.
+ */
+export type SyntheticSpec =
+  | { readonly as: "oauth2_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "registry_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "github_installation_token"; readonly token: string; readonly expiresInSeconds: number }
+  | {
+      readonly as: "aws_sts";
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly sessionToken: string;
+      readonly expiresInSeconds: number;
+    };
+
+/**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`
  * and `h2` nothing else; `h2c` is HTTP/2 without TLS, known ahead to be spoken (RFC 9113 §3.3).
  */
@@ -26,6 +43,8 @@ export type HttpChoice = "auto" | "h1" | "h2" | "h2c";
 export interface CredentialRef {
   readonly custody: string;
   readonly name: string;
+  /** What its leases are narrowed to here; absent: as wide as the catalogue says. */
+  readonly narrow?: Narrowing;
 }
 
 /** One named entry of the allow-list, compiled. Frozen: a reload makes new ones. */
@@ -44,6 +63,8 @@ export interface Destination {
   readonly addresses: readonly IpRange[];
   /** PEM roots that replace the edge's own for this destination, or `null`. */
   readonly trust: string | null;
+  /** The edge answers itself, and nothing is ever sent anywhere; or `null`. */
+  readonly synthetic: SyntheticSpec | null;
   /** The proxy that its connections go through, or `null`: they are dialled directly. */
   readonly parent: UpstreamParent | null;
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CredentialEntry } from "../core/credential.ts";
+import { furtherSources } from "../core/mint.ts";
 import type { Minter } from "./minters/minter.ts";
 import { openMinter } from "./minters/open.ts";
 import type { SourceContext } from "./sources/source.ts";
@@ -13,7 +14,8 @@ export interface CatalogueItem {
 
 /** The files that credentials are read from, for the watch on them. */
 export function filesOf(entries: readonly CredentialEntry[]): string[] {
-  return entries.flatMap(({ source }) => (source.from === "file" ? [source.path] : []));
+  const sources = entries.flatMap(({ source, mint }) => [source, ...(mint === null ? [] : furtherSources(mint))]);
+  return sources.flatMap((source) => (source.from === "file" ? [source.path] : []));
 }
 
 /** The credentials that one custody may issue, by name. */

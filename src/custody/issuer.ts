@@ -11,6 +11,8 @@ import {
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { Material } from "../core/material.ts";
+import { narrowableOf } from "../core/mint.ts";
+import { outsideOf } from "../core/narrow.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { materialFitsWire } from "./material-text.ts";
 import type { Minted } from "./minters/minter.ts";
@@ -116,6 +118,7 @@ export class Issuer {
     // Only the one canonical spelling is compared; any other is somebody trying.
     const isCovered = authority !== null && authority.host === host && hostsCover(item.entry.hosts, authority.text);
     if (!isCovered) throw new LeaseRefusal("scope_not_allowed");
+    mustBeWithin(item, request);
     return item;
   }
 
@@ -192,7 +195,7 @@ export class Issuer {
 
   #record(
     caller: Caller,
-    { session, credential, destination, host, port, purpose }: LeaseRequest,
+    { session, credential, destination, host, port, purpose, narrow }: LeaseRequest,
     ref: string,
     grant: LeaseGrant | null,
     reason: LeaseRefusalReason | null,
@@ -209,12 +212,19 @@ export class Issuer {
       host,
       port,
       purpose,
+      ...(narrow === undefined ? {} : { narrow }),
       leaseId: grant?.leaseId ?? "",
       resourceRef: ref,
       ttlMs: grant?.ttlMs ?? 0,
       reason,
     });
   }
+}
+
+/** Scope never widens: what the catalogue has no list for cannot be narrowed, and what is not in its list is more. */
+function mustBeWithin({ entry }: CatalogueItem, { narrow }: LeaseRequest): void {
+  const outside = narrow === undefined ? null : outsideOf(narrowableOf(entry.mint), narrow);
+  if (outside !== null) throw new LeaseRefusal("scope_not_allowed", `narrow.${outside.name} is not within the entry`);
 }
 
 /** `null` spells "all"; an empty list means none. */

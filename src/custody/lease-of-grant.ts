@@ -4,7 +4,7 @@ import { Lease } from "../core/exchange.ts";
 import { zeroMaterial } from "../core/material.ts";
 
 /** No lease outlives this, whatever custody says, `ms`. */
-const MAX_LEASE_MS = 15 * 60_000;
+export const MAX_LEASE_MS = 15 * 60_000;
 
 /**
  * The edge's own look at what custody granted: a lease names one session, one tenant and one authority, and its scope is

@@ -1,6 +1,7 @@
 import { Denial } from "../core/denial.ts";
 import type { Destination } from "../core/destination.ts";
 import type { Permit, Session } from "../core/exchange.ts";
+import { narrowKey } from "../core/narrow.ts";
 import { Slot } from "./slot.ts";
 
 interface SessionShelf {
@@ -127,10 +128,10 @@ function sessionKey(session: { readonly tenant: string; readonly id: string }): 
 }
 
 function slotKey({ destination, authority }: Permit): string {
-  const { custody, name } = destination.credential ?? { custody: "", name: "" };
-  return JSON.stringify([custody, name, destination.name, authority.text]);
+  const { custody, name, narrow } = destination.credential ?? { custody: "", name: "" };
+  return JSON.stringify([custody, name, destination.name, authority.text, narrowKey(narrow)]);
 }
 
-function keyOfSlot({ custody, credential, destination, authority }: Slot): string {
-  return JSON.stringify([custody, credential, destination, authority]);
+function keyOfSlot({ custody, credential, destination, authority, narrow }: Slot): string {
+  return JSON.stringify([custody, credential, destination, authority, narrowKey(narrow)]);
 }

@@ -1,6 +1,7 @@
 import type { LeasePurpose, LeaseRequest, LeaseSession } from "../core/custody.ts";
 import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
+import type { Narrowing } from "../core/narrow.ts";
 
 /** One fetch in flight: everybody who needs the same lease waits for it. */
 export interface Flight {
@@ -9,7 +10,7 @@ export interface Flight {
 }
 
 /**
- * Where the keeper holds the lease of one session, destination, credential and authority. A slot without a lease and
+ * Where the keeper holds the lease of one session, destination, credential, narrowing and authority. A slot without a lease and
  * without a flight is removed: nothing is remembered about a failure, and of a 401 only for a moment that there was one.
  */
 export class Slot {
@@ -20,6 +21,7 @@ export class Slot {
   readonly host: string;
   readonly port: number;
   readonly authority: string;
+  readonly narrow: Narrowing | undefined;
   lease: Lease | null = null;
   /** From here on (monotonic ms) a use starts a refresh in the background. */
   refreshAtMs = 0;
@@ -46,6 +48,7 @@ export class Slot {
     this.host = permit.authority.host;
     this.port = permit.authority.port;
     this.authority = permit.authority.text;
+    this.narrow = permit.destination.credential?.narrow;
   }
 
   /**
@@ -64,7 +67,8 @@ export class Slot {
   }
 
   request(): LeaseRequest {
-    const { session, credential, host, port, destination, purpose } = this;
-    return { session, credential, host, port, destination, purpose };
+    const { session, credential, host, port, destination, purpose, narrow } = this;
+    const request = { session, credential, host, port, destination, purpose };
+    return narrow === undefined ? request : { ...request, narrow };
   }
 }

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import {
+  MOST_NARROW_CHARS,
+  MOST_NARROW_NAMES,
+  MOST_NARROW_VALUES,
+  NARROW_NAME,
+  narrowingChars,
+} from "../core/narrow.ts";
+import {
   FIELD_TEXT,
   KEY_ID,
   KEY_TEXT,
@@ -65,6 +72,15 @@ export function waitOf(value: string | readonly string[] | undefined): number | 
   return Math.min(Number(value), 60_000);
 }
 
+const narrowSchema = z
+  .record(z.string().regex(NARROW_NAME), z.array(line(512)).min(1).max(MOST_NARROW_VALUES))
+  .refine((narrow) => Object.keys(narrow).length <= MOST_NARROW_NAMES && narrowingChars(narrow) <= MOST_NARROW_CHARS)
+  .register(WIRE_SCHEMAS, {
+    id: "Narrowing",
+    description:
+      "What the lease is narrowed to, within the entry's own lists: `scopes`, `repositories` and so on. Anything outside of them is refused.",
+  });
+
 export const leaseRequestSchema = z
   .strictObject({
     session: sessionSchema,
@@ -75,6 +91,7 @@ export const leaseRequestSchema = z
     purpose: z
       .enum(LEASE_PURPOSES)
       .describe("`rejected`: the upstream answered 401 to the last lease; nothing that is cached will do."),
+    narrow: narrowSchema.optional(),
   })
   .register(WIRE_SCHEMAS, { id: "LeaseRequest" });
 

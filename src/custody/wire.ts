@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { CustodyHealth, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { Material } from "../core/material.ts";
+import type { Narrowing } from "../core/narrow.ts";
 import { Secret } from "../core/secret.ts";
 import {
   type HealthJson,
@@ -14,15 +15,29 @@ import {
 /** @returns the request, or `null` when it is not one */
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
   const parsed = leaseRequestSchema.safeParse(json);
-  return parsed.success ? parsed.data : null;
+  if (!parsed.success) return null;
+  const { narrow, ...rest } = parsed.data;
+  return narrow === undefined ? rest : { ...rest, narrow };
 }
 
 /** @returns the body for the wire, or `null` when a value of the request is out of the wire's bounds */
 export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | null {
-  const { session, credential, host, port, destination, purpose } = request;
+  const { session, credential, host, port, destination, purpose, narrow } = request;
   const { id, tenant, workspace, subject } = session;
-  const body = { session: { id, tenant, workspace, subject }, credential, host, port, destination, purpose };
+  const body = {
+    session: { id, tenant, workspace, subject },
+    credential,
+    host,
+    port,
+    destination,
+    purpose,
+    ...(narrow === undefined ? {} : { narrow: narrowJson(narrow) }),
+  };
   return leaseRequestSchema.safeParse(body).success ? body : null;
+}
+
+function narrowJson(narrow: Narrowing): Record<string, string[]> {
+  return Object.fromEntries(Object.entries(narrow).map(([name, values]) => [name, [...values]]));
 }
 
 /** The health for the wire: its problem as one bounded line. */

@@ -30,6 +30,7 @@ export function destination(attachments: readonly AttachmentSpec[], more: Partia
     dropHeaders: [],
     addresses: [],
     trust: null,
+    synthetic: null,
     parent: null,
     ...more,
   });

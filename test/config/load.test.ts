@@ -85,6 +85,7 @@ describe("what a config becomes", () => {
             username: "u",
             keyId: null,
             source: { from: "exec", command: ["/etc/postern/mint", "a"], timeoutMs: 700 },
+            mint: null,
             hosts: ["*.example.com:443"],
             tenants: ["acme"],
             ttlSeconds: 60,

@@ -142,6 +142,21 @@ describe("a source", () => {
     expect(sourceOf(fileOf(SERVER, made, "userpass"))).toMatchObject({ field: null, sharedBy: "tenant" });
   });
 
+  test("that makes credentials goes with no minter, one that holds a root does", () => {
+    const minted = (engine: string): string => {
+      const mint =
+        "{ as: oauth2_client_credentials, token_endpoint: { url: 'https://as.example/token' }, client: { id: c, auth: client_secret_post } }";
+      const source = `{ vault: main, path: kv/a, field: f, engine: ${engine} }`;
+      return edgeFile({
+        custody: `custody: { main: { embedded: { vaults: { main: { ${SERVER} } }, credentials: [{ name: a, source: ${source}, mint: ${mint}, hosts: ['a.com:443'] }] } } }`,
+      });
+    };
+    expect(messagesOf(minted("kv2"))).toEqual([]);
+    expect(messagesOf(minted("dynamic"))).toEqual([
+      "custody.main.embedded.credentials[0].mint: engine dynamic makes what is leased by itself: leave it out",
+    ]);
+  });
+
   test("of a server with faults has none of its own", () => {
     const messages = messagesOf(fileOf("address: https://v, logn: {}"));
     expect(messages.map((text) => text.split(":", 1)[0])).toEqual([`${SERVER_AT}.login`, `${SERVER_AT}.logn`]);

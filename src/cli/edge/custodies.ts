@@ -74,6 +74,7 @@ export class Custodies {
           environment,
           uid,
           warn: this.#warn,
+          randomBytes,
           vaults: this.#vaults,
         }),
         audit: issueAudit(this.#audit),

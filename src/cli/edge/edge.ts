@@ -9,6 +9,7 @@ import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
 import { PolicyHolder } from "../../policy/holder.ts";
 import { permitForParent } from "../../policy/parent-permit.ts";
+import { createSyntheticPort } from "../../synthetic/synthetic.ts";
 import { createResponseGuard } from "../../scrub/guard.ts";
 import { ListenerSessions } from "../../session/listener-sessions.ts";
 import { Account } from "../../telemetry/account.ts";
@@ -168,6 +169,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     leases: keeper,
     attach,
     guard: createResponseGuard(),
+    synthetic: createSyntheticPort({ wallMs: () => clock.wallMs(), newId: () => randomBytes(16).toString("hex") }),
     heldBodies: new ByteBudget(limits.heldBodyBytes),
     account,
     upstream: new UpstreamPools(

@@ -5,9 +5,14 @@ import { FileSource } from "./file.ts";
 import { type CredentialSource, type RootShape, rootShapeOf, type SourceContext } from "./source.ts";
 import { VaultSource } from "./vault.ts";
 
-/** The source of a catalogue entry. Nothing is read yet. */
-export function openSource(entry: CredentialEntry, context: SourceContext): CredentialSource {
-  const { source, kind } = entry;
+/**
+ * The source of a catalogue entry, or one that its minter reads beside it. Nothing is read yet.
+ * @param kind what it yields
+ */
+export function openSource(
+  { source, kind }: Pick<CredentialEntry, "source" | "kind">,
+  context: SourceContext,
+): CredentialSource {
   return source.from === "vault"
     ? new VaultSource(source, kind, context)
     : openLocalSource(source, rootShapeOf(kind), context);

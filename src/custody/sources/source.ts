@@ -46,6 +46,8 @@ export interface SourceContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** User id of this process, or `null` where the system has none. */
   readonly uid: number | null;
+  /** Unguessable bytes; left out: the system's. */
+  readonly randomBytes?: (size: number) => Buffer;
   /** Tells operators of something that works but should not stay so. Never secret. */
   readonly warn: (text: string) => void;
   /** The Vaults of this process; left out where no entry reads from one. */

@@ -42,6 +42,7 @@ export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry 
     username: null,
     keyId: null,
     source: { from: "env", variable: "ROOT" },
+    mint: null,
     hosts: ["api.example.com:443"],
     tenants: null,
     ttlSeconds: 900,

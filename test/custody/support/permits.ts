@@ -29,6 +29,7 @@ export function destinationOf(name = "api", credential = "key", custody = "main"
     dropHeaders: [],
     addresses: [],
     trust: null,
+    synthetic: null,
     parent: null,
   });
 }

@@ -1,0 +1,9 @@
+import type { Clock } from "../../core/clock.ts";
+
+/** What a minter needs from outside, besides its sources. */
+export interface MintTools {
+  readonly clock: Clock;
+  readonly randomBytes: (size: number) => Buffer;
+  /** Names the entry in errors: `credential "x"`. */
+  readonly where: string;
+}

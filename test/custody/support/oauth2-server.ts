@@ -1,0 +1,270 @@
+import { createHash, createPublicKey, randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type JWTPayload, jwtVerify } from "jose";
+
+/** A client that the server knows. */
+export interface KnownClient {
+  readonly id: string;
+  readonly secret?: string;
+  /** PEM of its public key, for `private_key_jwt`. */
+  readonly publicKey?: string;
+  readonly auth: "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "none";
+  readonly scopes: readonly string[];
+}
+
+export interface OAuth2ServerOptions {
+  readonly clients: readonly KnownClient[];
+  readonly expiresInS?: number | string | null;
+  /** Trusted issuers of assertions and subject tokens, by `iss`: PEM of a public key. */
+  readonly issuers?: Readonly<Record<string, string>>;
+  /** How refresh tokens live on: each use makes a new one; `grace`: the old one is good until the new one was used once. */
+  readonly rotation?: "strict" | "grace" | "none";
+}
+
+/** One token that was issued. */
+export interface Issued {
+  readonly token: string;
+  readonly grant: string;
+  readonly scope: string;
+  readonly client: string;
+  readonly form: URLSearchParams;
+  readonly claims: JWTPayload | null;
+}
+
+interface Family {
+  current: string;
+  readonly spent: Set<string>;
+  revoked: boolean;
+  readonly client: string;
+}
+
+/** What a test makes of the next answers. */
+export type Mood = "well" | ((request: IncomingMessage, response: ServerResponse) => void);
+
+class Refusal extends Error {
+  readonly error: string;
+  readonly status: number;
+
+  constructor(error: string, status = 400) {
+    super(error);
+    this.error = error;
+    this.status = status;
+  }
+}
+
+const FORM_BYTES = 64 * 1024;
+/** What issuers like to say: nothing of it may show anywhere. */
+export const DESCRIPTION = "described-by-the-issuer";
+
+/** A token endpoint on loopback that verifies for real and remembers what it was sent. */
+export class OAuth2Server {
+  readonly url: string;
+  readonly issued: Issued[] = [];
+  readonly refused: string[] = [];
+  requests = 0;
+  mood: Mood = "well";
+  expiresInS: number | string | null;
+  readonly families: Family[] = [];
+  readonly #server: Server;
+  readonly #options: OAuth2ServerOptions;
+  readonly #jtis = new Set<string>();
+
+  private constructor(server: Server, options: OAuth2ServerOptions) {
+    this.#server = server;
+    this.#options = options;
+    this.expiresInS = options.expiresInS === undefined ? 3600 : options.expiresInS;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/oauth2/token`;
+    server.on("request", (request, response) => void this.#serve(request, response));
+  }
+
+  static async start(options: OAuth2ServerOptions): Promise<OAuth2Server> {
+    const server = createServer();
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    return new OAuth2Server(server, options);
+  }
+
+  /** A refresh token of a new family. */
+  grantRefresh(client: string): string {
+    const token = `rt-${randomBytes(12).toString("hex")}`;
+    this.families.push({ current: token, spent: new Set(), revoked: false, client });
+    return token;
+  }
+
+  isIssued(token: string): boolean {
+    return this.issued.some((one) => one.token === token);
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.requests++;
+    if (this.mood !== "well") return this.mood(request, response);
+    try {
+      const answer = await this.#answer(request);
+      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
+      response.end(JSON.stringify(answer));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.refused.push(error.error);
+      response.writeHead(error.status, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: error.error, error_description: DESCRIPTION }));
+    }
+  }
+
+  async #answer(request: IncomingMessage): Promise<Record<string, unknown>> {
+    const form = new URLSearchParams(await bodyOf(request));
+    if (request.method !== "POST") throw new Refusal("invalid_request");
+    const repeated = [...form.keys()].some(
+      (key, i, all) => key !== "audience" && key !== "resource" && all.indexOf(key) !== i,
+    );
+    if (repeated) throw new Refusal("invalid_request");
+    const grant = form.get("grant_type") ?? "";
+    const client = await this.#client(request, form);
+    switch (grant) {
+      case "client_credentials":
+        if (client.auth === "none") throw new Refusal("unauthorized_client");
+        return this.#issue(grant, client, form, null);
+      case "refresh_token":
+        return this.#refresh(client, form);
+      case "urn:ietf:params:oauth:grant-type:token-exchange":
+        return this.#exchange(grant, client, form);
+      case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+        return this.#issue(grant, client, form, await this.#verified(form.get("assertion"), this.url));
+      default:
+        throw new Refusal("unsupported_grant_type");
+    }
+  }
+
+  async #client(request: IncomingMessage, form: URLSearchParams): Promise<KnownClient> {
+    const header = request.headers.authorization;
+    const assertion = form.get("client_assertion");
+    const [id, used, secret] =
+      header !== undefined
+        ? [...basicOf(header)]
+        : assertion !== null
+          ? [form.get("client_id") ?? "", "private_key_jwt", assertion]
+          : form.has("client_secret")
+            ? [form.get("client_id") ?? "", "client_secret_post", form.get("client_secret") ?? ""]
+            : [form.get("client_id") ?? "", "none", ""];
+    const client = this.#options.clients.find((one) => one.id === id);
+    if (client === undefined || client.auth !== used) throw new Refusal("invalid_client", 401);
+    if (used === "private_key_jwt") await this.#clientAssertion(client, secret ?? "", form);
+    else if (used !== "none" && secret !== client.secret) throw new Refusal("invalid_client", 401);
+    return client;
+  }
+
+  async #clientAssertion(client: KnownClient, assertion: string, form: URLSearchParams): Promise<void> {
+    if (form.get("client_assertion_type") !== "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+      throw new Refusal("invalid_request");
+    const claims = await this.#jwt(assertion, client.publicKey ?? "", { issuer: client.id, audience: this.url });
+    if (claims === null || claims.sub !== client.id) throw new Refusal("invalid_client", 401);
+  }
+
+  /** Signature, `aud`, life of at most an hour, and each `jti` once. */
+  async #jwt(
+    token: string,
+    publicKey: string,
+    expected: { readonly issuer: string; readonly audience: string },
+  ): Promise<JWTPayload | null> {
+    try {
+      const { payload } = await jwtVerify(token, createPublicKey(publicKey), {
+        algorithms: ["EdDSA", "ES256", "RS256", "PS256"],
+        requiredClaims: ["exp", "iat", "jti"],
+        maxTokenAge: "1h",
+        ...expected,
+      });
+      if (payload.jti === undefined || this.#jtis.has(payload.jti)) return null;
+      this.#jtis.add(payload.jti);
+      return payload;
+    } catch {
+      return null;
+    }
+  }
+
+  async #verified(token: string | null, audience: string): Promise<JWTPayload> {
+    if (token === null) throw new Refusal("invalid_request");
+    for (const [issuer, key] of Object.entries(this.#options.issuers ?? {})) {
+      const claims = await this.#jwt(token, key, { issuer, audience });
+      if (claims !== null) return claims;
+    }
+    throw new Refusal("invalid_grant");
+  }
+
+  #refresh(client: KnownClient, form: URLSearchParams): Record<string, unknown> {
+    const sent = form.get("refresh_token") ?? "";
+    const family = this.families.find((one) => one.current === sent || one.spent.has(sent));
+    if (family === undefined || family.client !== client.id || family.revoked) throw new Refusal("invalid_grant");
+    if (family.spent.has(sent)) {
+      // Reuse: somebody has a copy (RFC 9700 §4.14.2).
+      family.revoked = true;
+      throw new Refusal("invalid_grant");
+    }
+    const answer = this.#issue("refresh_token", client, form, null);
+    if (this.#options.rotation === "none") return answer;
+    family.spent.add(sent);
+    family.current = `rt-${randomBytes(12).toString("hex")}`;
+    return { ...answer, refresh_token: family.current };
+  }
+
+  async #exchange(grant: string, client: KnownClient, form: URLSearchParams): Promise<Record<string, unknown>> {
+    const { subject, type } = { subject: form.get("subject_token"), type: form.get("subject_token_type") };
+    if (subject === null || type === null) throw new Refusal("invalid_request");
+    if (form.has("actor_token") !== form.has("actor_token_type")) throw new Refusal("invalid_request");
+    const isJwt = type === "urn:ietf:params:oauth:token-type:jwt";
+    const claims = isJwt ? await this.#verified(subject, this.url) : null;
+    if (!isJwt && !subject.startsWith("subject-")) throw new Refusal("invalid_grant");
+    return {
+      ...this.#issue(grant, client, form, claims),
+      issued_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    };
+  }
+
+  #issue(
+    grant: string,
+    client: KnownClient,
+    form: URLSearchParams,
+    claims: JWTPayload | null,
+  ): Record<string, unknown> {
+    const scope = form.get("scope") ?? "";
+    const unknown = scope.split(" ").filter((one) => one !== "" && !client.scopes.includes(one));
+    if (unknown.length > 0) throw new Refusal("invalid_scope");
+    const token = `at-${randomBytes(12).toString("hex")}`;
+    this.issued.push({ token, grant, scope, client: client.id, form, claims });
+    return {
+      access_token: token,
+      token_type: "Bearer",
+      ...(this.expiresInS === null ? {} : { expires_in: this.expiresInS }),
+      scope,
+    };
+  }
+}
+
+/** RFC 6749 §2.3.1. */
+function basicOf(header: string): [string, "client_secret_basic", string] {
+  const text = Buffer.from(/^Basic ([A-Za-z0-9+/=]+)$/.exec(header)?.[1] ?? "", "base64").toString();
+  const colon = text.indexOf(":");
+  const decode = (part: string): string => new URLSearchParams(`x=${part}`).get("x") ?? "";
+  return [decode(text.slice(0, colon)), "client_secret_basic", decode(text.slice(colon + 1))];
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of request) {
+    body += String(chunk);
+    if (body.length > FORM_BYTES) throw new Refusal("invalid_request");
+  }
+  return body;
+}
+
+/** For assertions about a secret without showing it. */
+export function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
+}
