@@ -207,6 +207,28 @@ describe("lies", () => {
     expect(await ask()).toBe(SECRET);
   });
 
+  test("a body without end is read no further than its bound", async () => {
+    begin();
+    await ask();
+    clock.advance(5_000);
+    const state = { sent: 0 };
+    fake.misbehave = ({ path }, response) => {
+      if (!path.startsWith("kv/")) return false;
+      response.writeHead(200, { "content-type": "application/json" });
+      const more = (): void => {
+        state.sent += 65_536;
+        if (response.destroyed) return;
+        if (response.write(" ".repeat(65_536))) setImmediate(more);
+        else response.once("drain", more);
+      };
+      more();
+      return true;
+    };
+    expect(await refused()).toMatch(/answers with more than 262144 bytes/);
+    await quiet(fake);
+    expect(state.sent).toBeLessThan(16_777_216);
+  });
+
   test("another version than the one that is pinned", async () => {
     fake.store.write("kv/apps/openai", { api_key: SECRET });
     const entry = kvEntry(serverOf(fake), { version: 2 });
@@ -242,14 +264,16 @@ describe("lies", () => {
     ["a life that is none", { auth: { client_token: "t", lease_duration: -1, renewable: true, policies: [] } }],
     ["a second factor", { auth: { client_token: "", mfa_requirement: { mfa_request_id: "x" } } }],
     ["policies that are none", { auth: { client_token: "t", lease_duration: 60, policies: [7] } }],
-  ])("a login that brings %s", async (_what, body) => {
+  ])("a login that brings %s", async (what, body) => {
     fake.misbehave = ({ path }, response) => {
       if (!path.endsWith("/login")) return false;
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
       return true;
     };
     begin();
-    await refused();
+    expect(await refused()).toMatch(
+      what === "a second factor" ? /asks for a second factor/ : /does not follow its API at/,
+    );
     fake.misbehave = null;
     await later();
     expect(await ask()).toBe(SECRET);

@@ -172,6 +172,10 @@ describe("one for the leases of a tenant", () => {
     const minter = minterOf({ sharedBy: "tenant" });
     const minted = await Promise.all([mint(minter), mint(minter), mint(minter, false, "globex"), mint(minter)]);
     expect(minted.map(userOf)).toEqual(["v-edge-1", "v-edge-1", expect.stringMatching(/-2$/), "v-edge-1"]);
+    expect([await mint(minter), await mint(minter, false, "globex")].map(userOf)).toEqual([
+      userOf(minted[0] as Minted),
+      userOf(minted[2] as Minted),
+    ]);
     const [first, second] = minted;
     // Each has a copy of its own.
     if (first !== undefined) secretOf(first.material).zero();

@@ -237,6 +237,30 @@ describe("a wrapped secret id", () => {
     expect(fake.store.wraps.has(wrap)).toBe(true);
   });
 
+  test("that is opened between the look and the unwrapping is a security event, however often it is tried", async () => {
+    const { made, wrap } = wrapped("auth/approle/role/edge/secret-id");
+    fake.misbehave = ({ path }) => {
+      if (path === "sys/wrapping/unwrap") fake.store.wraps.delete(wrap);
+      return false;
+    };
+    expect(await refusalOf(made)).toMatch(/: security event/);
+    clock.advance(61_000);
+    expect(await refusalOf(made)).toMatch(/: security event/);
+  });
+
+  test("whose answer was lost on its way to custody is told as that", async () => {
+    const { made, wrap } = wrapped("auth/approle/role/edge/secret-id");
+    fake.misbehave = ({ path }, response) => {
+      if (path !== "sys/wrapping/unwrap") return false;
+      fake.store.wraps.delete(wrap);
+      response.destroy();
+      return true;
+    };
+    expect(await refusalOf(made)).toMatch(/cannot be reached/);
+    clock.advance(61_000);
+    expect(await refusalOf(made)).toMatch(/was lost on its way to custody/);
+  });
+
   test("a new one is taken where the old secret id is no good any more", async () => {
     const { made, environment } = wrapped("auth/approle/role/edge/secret-id");
     await lease(made);
@@ -249,6 +273,16 @@ describe("a wrapped secret id", () => {
     await lease(made);
     expect(fake.count(/unwrap/)).toBe(2);
   });
+});
+
+test.each([
+  [{}, "vault+kv2://kv/apps/openai#api_key"],
+  [{ version: 3, field: "a (b)" }, "vault+kv2://kv/apps/openai#a%20%28b%29?version=3"],
+  [{ mount: "team/kv", engine: "kv1" }, "vault+kv1://team%2Fkv/apps/openai#api_key"],
+  [{ engine: "dynamic", mount: "database", path: "creds/ro", field: null }, "vault+dynamic://database/creds/ro"],
+] as const)("the canonical reference of %o", async (source, reference) => {
+  const made = approleBench(source);
+  expect(made.issuer.catalogue.find("key")?.reference).toBe(reference);
 });
 
 describe("key-value engines", () => {
@@ -330,6 +364,8 @@ describe("what a status means", () => {
   test("403 for a live token is a matter of policy: no second login", async () => {
     const made = approleBench({ mount: "secret" });
     expect(await refusalOf(made)).toMatch(/permission denied on secret\/data\/apps\/openai: give a policy/);
+    // Long after the login as well.
+    clock.advance(600_000);
     expect(await refusalOf(made)).toMatch(/permission denied/);
     expect(fake.count(/login/)).toBe(1);
     expect(made.vaults.problem).toBeNull();

@@ -109,7 +109,11 @@ class Unwrapped {
       path: "sys/wrapping/unwrap",
       token: wrapping,
     });
-    if (status !== 200) throw this.#gone(status, isOurs);
+    if (status !== 200) {
+      // The server's word for it: what was opened, was not opened from here.
+      if (!isOurs) this.#opened = "";
+      throw this.#gone(status, isOurs);
+    }
     this.zero();
     this.#secretId = Secret.of(textAt(objectAt(json, "data", where), "secret_id", where));
     return this.#secretId;
@@ -144,7 +148,7 @@ class Unwrapped {
         )
       : new VaultFault(
           "security",
-          `security event: the wrapping token for ${where} is not valid any more (status ${status}): it was opened by somebody else, was opened by an earlier start of this custody, or has expired; revoke that secret id, find out who has it, and have a new one wrapped`,
+          `security event: the wrapping token for ${where} is not valid any more (status ${status}): it was opened by somebody else, was opened by an earlier start of this custody, or has expired: find out which, revoke that secret id by its accessor, and have a new one wrapped`,
         );
   }
 }
