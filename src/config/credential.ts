@@ -46,6 +46,8 @@ function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, rep
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
   if (kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
+  if (raw.key_id !== undefined && kind === "aws" && "vault" in raw.source && raw.source.field === undefined)
+    report.add([...path, "source", "field"], "missing: name the field that is the secret access key of key_id", true);
   if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
   const hosts = raw.hosts.flatMap((text, i) => {

@@ -6,7 +6,7 @@ import { type SourceContext, SourceError } from "../sources/source.ts";
 import { askingMs } from "../sources/vault.ts";
 import type { VaultClient } from "../vault/client.ts";
 import { encoded, placeOf } from "../vault/kv.ts";
-import { readingOf, type VaultLease } from "../vault/leases.ts";
+import { readingOf, type VaultLease } from "../vault/lease.ts";
 import { vaultReference } from "../vault/reference.ts";
 import { rootIn } from "../vault/root.ts";
 import type { VaultUse } from "../vault/servers.ts";
@@ -15,6 +15,8 @@ import { mintedOf } from "./static.ts";
 
 /** A shared credential with less life than this is replaced, `ms`: nobody is given the end of one. */
 const LEAST_LIFE_MS = 5_000;
+/** No lease lives longer, renewals included, `ms`: whoever has not given it back by then is not going to. */
+const LONGEST_LEASE_MS = 15 * 60_000;
 
 /**
  * Credentials that an engine of a Vault makes: one for each lease, or one for the leases of a tenant, which custody renews while it
@@ -99,7 +101,7 @@ export class VaultDynamicMinter implements Minter {
   }
 
   #minted(client: VaultClient, lease: VaultLease): Minted {
-    const user = lease.enter(this.#context.clock.monotonicMs() + this.#entry.ttlSeconds * 1000);
+    const user = lease.enter(this.#context.clock.monotonicMs() + LONGEST_LEASE_MS);
     const release = async (): Promise<void> => {
       lease.leave(user);
       client.leases.settle(lease);

@@ -12,12 +12,13 @@ const REUSE_MS = 5_000;
 
 interface Held {
   readonly reading: SourceReading;
+  readonly timer: NodeJS.Timeout;
   readonly reuseUntilMs: number;
 }
 
 /**
  * A root in a key-value engine of a Vault. Readers at the same time share one request, and so do those of the next few seconds;
- * nothing is held longer, and nothing of a failure.
+ * nothing is kept longer, and nothing of a failure.
  */
 export class VaultSource implements CredentialSource {
   readonly reference: string;
@@ -77,7 +78,12 @@ export class VaultSource implements CredentialSource {
       const { data, expiresAtMs } = await readKv(client, this.#spec);
       const { secret, username } = this.#rootIn(client, data);
       const reading: SourceReading = { username, secret, expiresAtMs };
-      this.#hold({ reading, reuseUntilMs: this.#context.clock.monotonicMs() + REUSE_MS });
+      this.#hold({
+        reading,
+        reuseUntilMs: this.#context.clock.monotonicMs() + REUSE_MS,
+        // Nobody may come: what serves no further lease is not kept either.
+        timer: setTimeout(() => this.#hold(null), REUSE_MS).unref(),
+      });
       return reading;
     } catch (thrown) {
       this.#hold(null);
@@ -91,6 +97,7 @@ export class VaultSource implements CredentialSource {
 
   #hold(next: Held | null): void {
     const before = this.#held?.reading.secret;
+    clearTimeout(this.#held?.timer);
     this.#held = this.#isClosed ? null : next;
     // By then everybody who waited has made a copy.
     setImmediate(() => {
@@ -100,7 +107,7 @@ export class VaultSource implements CredentialSource {
   }
 }
 
-/** A login, the question, and the question once more after another login: no more than half a login over its own time each. */
+/** Longest wait for one lease, `ms`: a login and a question, or one that is asked again, each of which has an end of its own. */
 export function askingMs({ server }: VaultSourceSpec): number {
   return server.timeoutMs * 2;
 }

@@ -156,7 +156,7 @@ class Unwrapped {
 /** Server texts that say more than their status, and what we say then. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [
-    /invalid role or secret ID/i,
+    /invalid (role|secret) ?(or secret )?id|failed to validate/i,
     "the role id is wrong, or the secret id is wrong, has expired or is used up: issue a new secret id",
   ],
   [/missing (role_id|secret_id)/i, "role id or secret id is missing: look at what its source holds"],

@@ -137,7 +137,10 @@ export class TokenKeeper {
     const fault =
       thrown instanceof SourceError
         ? thrown
-        : new VaultFault("failing", `${this.#where}: the login failed in custody itself: read its log`);
+        : new VaultFault(
+            "failing",
+            `${this.#where}: the login failed in custody itself (${nameOf(thrown)}): report it`,
+          );
     if (this.#isClosed) return fault;
     this.#failures++;
     const isRefused = !(fault instanceof VaultFault) || !["unreachable", "sealed", "failing"].includes(fault.kind);
@@ -253,4 +256,9 @@ export class TokenKeeper {
   #now(): number {
     return this.#options.clock.monotonicMs();
   }
+}
+
+/** Never the text: it could quote what was sent. */
+function nameOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.name : "unknown error";
 }
