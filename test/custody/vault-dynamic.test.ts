@@ -61,8 +61,8 @@ function minterOf(
   return minter;
 }
 
-const mint = (minter: Minter, fresh = false, tenant = "acme"): Promise<Minted> => {
-  const session = { id: "s1", tenant, workspace: "w", subject: "agent" };
+const mint = (minter: Minter, fresh = false, tenant = "acme", id = "s1"): Promise<Minted> => {
+  const session = { id, tenant, workspace: "w", subject: "agent" };
   return minter.mint(requestOf({ session }), fresh, new AbortController().signal);
 };
 const userOf = ({ material }: Minted) => (material.kind === "userpass" ? material.username : null);
@@ -215,6 +215,17 @@ describe("one for the leases of a tenant", () => {
     await quiet(fake);
     expect(fake.store.revoked).toHaveLength(1);
     expect(userOf(await mint(minter))).toBe("v-edge-2");
+  });
+
+  test("that is refused to many sessions is replaced once", async () => {
+    const minter = minterOf({ sharedBy: "tenant" });
+    const sessions = ["s1", "s2", "s3"];
+    const given = (fresh: boolean) => Promise.all(sessions.map((id) => mint(minter, fresh, "acme", id)));
+    expect((await given(false)).map(userOf)).toEqual(["v-edge-1", "v-edge-1", "v-edge-1"]);
+    expect(userOf(await mint(minter, true, "acme", "s1"))).toBe("v-edge-2");
+    expect(userOf(await mint(minter, true, "acme", "s2"))).toBe("v-edge-2");
+    expect((await given(true)).map(userOf)).toEqual(["v-edge-3", "v-edge-3", "v-edge-2"]);
+    expect(fake.count(/database/)).toBe(3);
   });
 
   test("that the server has ended is replaced at its renewal", async () => {

@@ -182,6 +182,20 @@ describe("logins", () => {
     await lease(made);
   });
 
+  test("over the socket of an agent or a proxy", async () => {
+    const path = join(directory, "agent.sock");
+    const agent = await new FakeVault(clock).listen(path);
+    try {
+      agent.store.write("kv/apps/openai", { api_key: SECRET });
+      const { secretId } = appRoleOf(agent);
+      const made = bench([kvEntry(serverOf(agent, { address: { kind: "unix", path } }))], { SECRET_ID: secretId });
+      expect(secretOf((await lease(made)).material).reveal()).toBe(SECRET);
+      await made.vaults.close();
+    } finally {
+      await agent.stop();
+    }
+  });
+
   test("what custody logged in for is revoked when it ends", async () => {
     const made = approleBench();
     await lease(made);

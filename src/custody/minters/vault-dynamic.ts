@@ -1,5 +1,5 @@
 import type { CredentialEntry } from "../../core/credential.ts";
-import type { LeaseRequest } from "../../core/custody.ts";
+import type { LeaseRequest, LeaseSession } from "../../core/custody.ts";
 import { zeroMaterial } from "../../core/material.ts";
 import type { VaultSourceSpec } from "../../core/vault.ts";
 import { type SourceContext, SourceError } from "../sources/source.ts";
@@ -32,6 +32,8 @@ export class VaultDynamicMinter implements Minter {
   /** By tenant, where they share. */
   readonly #held = new Map<string, VaultLease>();
   readonly #making = new Map<string, Promise<VaultLease>>();
+  /** Sessions that were given a shared one. */
+  readonly #given = new WeakMap<VaultLease, Set<string>>();
   #isClosed = false;
 
   constructor(entry: CredentialEntry, spec: VaultSourceSpec, context: SourceContext) {
@@ -46,9 +48,9 @@ export class VaultDynamicMinter implements Minter {
 
   async mint(ask: LeaseRequest, fresh: boolean, signal: AbortSignal): Promise<Minted> {
     const client = await this.#use.client();
-    const { tenant } = ask.session;
-    const lease =
-      this.#spec.sharedBy === "tenant" ? await this.#shared(client, tenant, fresh) : await this.#make(client, signal);
+    if (this.#spec.sharedBy === "lease") return this.#minted(client, await this.#make(client, signal));
+    const lease = await this.#shared(client, ask.session, fresh);
+    this.#sessionsOf(lease).add(ask.session.id);
     return this.#minted(client, lease);
   }
 
@@ -69,10 +71,12 @@ export class VaultDynamicMinter implements Minter {
     return client.leases.make(encoded(mount, path), read, signal);
   }
 
-  async #shared(client: VaultClient, tenant: string, fresh: boolean): Promise<VaultLease> {
+  async #shared(client: VaultClient, { id, tenant }: LeaseSession, fresh: boolean): Promise<VaultLease> {
     const held = this.#held.get(tenant);
+    // Many sessions are refused the same one at once: the first has another one made, which the others have not tried yet.
+    const isRefused = held !== undefined && fresh && this.#sessionsOf(held).has(id);
     const leftMs = held === undefined ? 0 : held.endsAtMs - this.#context.clock.monotonicMs();
-    if (held !== undefined && !fresh && !held.isOver && leftMs >= LEAST_LIFE_MS) return held;
+    if (held !== undefined && !isRefused && !held.isOver && leftMs >= LEAST_LIFE_MS) return held;
     let making = this.#making.get(tenant);
     if (making === undefined) {
       making = this.#makeShared(client, tenant).finally(() => this.#making.delete(tenant));
@@ -92,6 +96,12 @@ export class VaultDynamicMinter implements Minter {
       if (this.#held.get(tenant) === lease) this.#held.delete(tenant);
     });
     return lease;
+  }
+
+  #sessionsOf(lease: VaultLease): Set<string> {
+    const sessions = this.#given.get(lease) ?? new Set();
+    this.#given.set(lease, sessions);
+    return sessions;
   }
 
   #letGo(client: VaultClient, tenant: string, lease: VaultLease): void {

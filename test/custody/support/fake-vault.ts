@@ -55,10 +55,13 @@ export class FakeVault {
     return this.#port;
   }
 
-  async listen(): Promise<this> {
-    this.#server.listen(this.#port, "127.0.0.1");
+  /** @param path of a Unix socket, in place of a port of its own */
+  async listen(path?: string): Promise<this> {
+    if (path === undefined) this.#server.listen(this.#port, "127.0.0.1");
+    else this.#server.listen(path);
     await once(this.#server, "listening");
-    this.#port = (this.#server.address() as AddressInfo).port;
+    const bound = this.#server.address() as AddressInfo | string;
+    if (typeof bound !== "string") this.#port = bound.port;
     return this;
   }
 
