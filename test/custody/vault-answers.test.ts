@@ -71,12 +71,10 @@ describe("answers of any kind", () => {
   });
 
   test("with any status", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 100, max: 599 }), (status) => {
-        const fault = faultOfStatus(status, 'vault "a"');
-        expect(fault === null).toBe([200, 202, 204, 400, 403, 404].includes(status));
-        if (fault !== null) expect(fault.message).toMatch(new RegExp(`^vault "a" .*status ${status}.*: `));
-      }),
-    );
+    for (let status = 100; status < 600; status++) {
+      const fault = faultOfStatus(status, 'vault "a"');
+      expect([status, fault === null]).toEqual([status, [200, 202, 204, 400, 403, 404].includes(status)]);
+      if (fault !== null) expect(fault.message).toMatch(new RegExp(`^vault "a" .*status ${status}.*: `));
+    }
   });
 });
