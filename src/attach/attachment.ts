@@ -3,6 +3,7 @@ import { Denial } from "../core/denial.ts";
 import type { AttachmentSpec, Destination } from "../core/destination.ts";
 import type { Ask, Lease, OutboundHead, Permit } from "../core/exchange.ts";
 import type { Material } from "../core/material.ts";
+import type { SigningPort } from "../core/ports.ts";
 import type { Secret } from "../core/secret.ts";
 import type { AnswerHead, ClientIdentity, OutboundRequest, RequestBody } from "../core/wire.ts";
 
@@ -36,6 +37,8 @@ export interface Attachment {
 export interface AttachTools {
   readonly clock: Clock;
   readonly randomBytes: (size: number) => Buffer;
+  /** Signs with the key of a lease that custody keeps; left out: none is kept anywhere. */
+  readonly sign?: SigningPort["sign"];
 }
 
 /** One exchange, for attachments that need more of it than its head. */

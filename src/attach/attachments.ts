@@ -2,7 +2,9 @@ import type { AttachmentSpec, Destination } from "../core/destination.ts";
 import type { Attachment, AttachmentMaker, AttachTools, SpecOf } from "./attachment.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
+import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
@@ -15,6 +17,8 @@ const MAKERS: { readonly [As in AttachmentSpec["as"]]: AttachmentMaker<As> } = {
   query,
   cookie,
   placeholder,
+  client_certificate: clientCertificate,
+  dpop,
 };
 
 /** @returns the destination's attachments, in the order of the config */

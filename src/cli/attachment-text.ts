@@ -4,7 +4,9 @@ import type { AttachmentSpec } from "../core/destination.ts";
 export function attachmentText(spec: AttachmentSpec): string {
   switch (spec.as) {
     case "bearer":
-      return "bearer";
+    case "client_certificate":
+    case "dpop":
+      return spec.as;
     case "basic":
       return spec.username === null ? "basic" : `basic (${spec.username})`;
     case "header":

@@ -30,6 +30,8 @@ export function attachmentsOf(
         `credential ${quoted(entry?.name ?? "")} is of kind ${entry?.kind}, ${one.as} ${text}`,
       );
     if (entry !== null) config.fit(spec, entry, needs, here, report);
+    if (config.alone !== undefined && isList(raw) && raw.length > 1)
+      report.add([...here, "as"], `${one.as} stands alone: ${config.alone}: leave the others out`);
     places.claim(spec, config.places(spec), here);
     specs.push(Object.freeze(spec));
   }

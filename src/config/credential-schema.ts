@@ -8,11 +8,17 @@ import { sourceSchema } from "./source-schema.ts";
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
   kind: z
-    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate"])
+    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate", "dpop"])
     .describe(
-      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key. May be left out where `mint` says it.",
+      "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key; a token that is bound to a key (DPoP). May be left out where `mint` says it.",
     )
     .optional(),
+  key_at: z
+    .enum(["custody", "edge"])
+    .optional()
+    .describe(
+      "Where the key of a `dpop` token is: `custody` keeps it and signs each proof, or it goes to the edge with the lease; left out: `custody`.",
+    ),
   username: z
     .string()
     .regex(/^[!-9;-~][ -9;-~]{0,254}$/, "write up to 255 printable ASCII characters without a colon")
@@ -47,6 +53,10 @@ export const credentialSchema = z.strictObject({
     .max(1_000_000_000)
     .optional()
     .describe("Exchanges that one lease may serve; left out: no such bound."),
+  approval: z
+    .literal("required")
+    .optional()
+    .describe("An operator approves each lease (`postern custody approve`); left out: nobody has to."),
 });
 
 export type RawCredential = z.output<typeof credentialSchema>;

@@ -29,15 +29,34 @@ export function catalogue(
 ): readonly CredentialEntry[] {
   const entries: CredentialEntry[] = [];
   const seen = new Set<string>();
+  /** A rotated root has one owner. */
+  const states = new Map<string, string>();
   for (const [i, raw] of raws.entries()) {
     if (raw === null) continue;
     const here = [...path, i];
     if (seen.has(raw.name))
       report.add([...here, "name"], `${quoted(raw.name)}: another credential has this name: write a different one`);
     seen.add(raw.name);
-    entries.push(credentialEntry(raw, here, books, report));
+    const entry = credentialEntry(raw, here, books, report);
+    entries.push(entry);
+    const state = entry.mint?.as === "oauth2_refresh_token" ? entry.mint.state : null;
+    const owner = state === null ? undefined : states.get(state);
+    if (owner !== undefined)
+      report.add([...here, "mint", "state"], `credential ${quoted(owner)} has this file: write a different one`, true);
+    else if (state !== null) states.set(state, entry.name);
   }
   return Object.freeze(entries);
+}
+
+/** A custody in the edge has no operators: what waits for one would wait for ever. */
+export function nobodyApproves(raws: readonly (RawCredential | null)[], path: Path, report: Report): void {
+  for (const [i, raw] of raws.entries())
+    if (raw?.approval !== undefined)
+      report.add(
+        [...path, i, "approval"],
+        "nobody could approve in an embedded custody: run `postern custody` with `operators`, or leave it out",
+        true,
+      );
 }
 
 function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, report: Report): CredentialEntry {
@@ -50,6 +69,10 @@ function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, rep
     report.add([...path, "source", "field"], "missing: name the field that is the secret access key of key_id", true);
   if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
+  if (raw.key_at !== undefined && kind !== "dpop")
+    report.add([...path, "key_at"], `kind ${kind} makes no proofs: leave it out`, true);
+  if (kind === "dpop" && raw.username !== undefined)
+    report.add([...path, "username"], "kind dpop has no user name: leave it out", true);
   const hosts = raw.hosts.flatMap((text, i) => {
     const host = report.take([...path, "hosts", i], parseCredentialHost(text));
     if (host !== null && raw.hosts.indexOf(text) < i)
@@ -61,12 +84,14 @@ function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, rep
     kind,
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
+    keyAt: kind === "dpop" ? (raw.key_at ?? "custody") : null,
     source: sourceSpec(raw.source, mint === null ? kind : "token", [...path, "source"], books),
     mint,
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
     ttlSeconds: raw.ttl_seconds,
     maxUses: raw.max_uses ?? null,
+    approval: raw.approval === "required",
   });
 }
 

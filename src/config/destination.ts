@@ -188,6 +188,11 @@ function credentialPart(
       [...path, "credential"],
       "would travel readable over http: write `scheme: https`, or accept it with `plain_http_credential: accept`",
     );
+  if (raw.scheme === "http" && isPresented(raw.attach))
+    report.add(
+      [...path, "attach"],
+      `client_certificate: is presented in TLS, which ${raw.http === "h2c" ? "http: h2c" : "scheme http"} has not: write \`scheme: https\``,
+    );
   const found = book.find(raw.credential, [...path, "credential"], report);
   if (found?.entry && host !== null) coverage(found.entry, host, port, [...path, "credential"], report);
   return {
@@ -195,6 +200,10 @@ function credentialPart(
     attachments:
       raw.attach === undefined ? NONE : attachmentsOf(raw.attach, found?.entry ?? null, [...path, "attach"], report),
   };
+}
+
+function isPresented(attach: RawDestination["attach"]): boolean {
+  return attach !== undefined && [attach].flat().some(({ as }) => as === "client_certificate");
 }
 
 /** A destination's host as a credential has to be issued for it. */

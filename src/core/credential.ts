@@ -24,6 +24,8 @@ export interface CredentialEntry {
   readonly username: string | null;
   /** The name that goes with a key: the access key id of AWS, or the `keyid` of a signature; else `null`. */
   readonly keyId: string | null;
+  /** Where the key of a bound token is once it is leased; `null` for other kinds. */
+  readonly keyAt: "custody" | "edge" | null;
   readonly source: SourceSpec;
   /** How the root becomes what is leased; `null`: what is leased is the root. */
   readonly mint: MintSpec | null;
@@ -35,6 +37,8 @@ export interface CredentialEntry {
   readonly ttlSeconds: number;
   /** How many exchanges one lease may serve, or `null` for no such bound. */
   readonly maxUses: number | null;
+  /** An operator says yes to each lease before it is issued. */
+  readonly approval: boolean;
 }
 
 /**

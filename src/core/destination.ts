@@ -15,7 +15,9 @@ export type AttachmentSpec =
   | { readonly as: "header"; readonly name: string; readonly format: string }
   | { readonly as: "query"; readonly name: string }
   | { readonly as: "cookie"; readonly name: string }
-  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] };
+  | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
+  | { readonly as: "client_certificate" }
+  | { readonly as: "dpop" };
 
 /**
  * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out

@@ -56,6 +56,17 @@ export interface LeasePort {
   reject(lease: Lease): boolean;
 }
 
+/** Signatures by keys that custody keeps; the keeper at the edge. */
+export interface SigningPort {
+  /**
+   * Asks the custody of a lease, time-boxed.
+   * @param input a JWS signing input; custody signs nothing but what the lease is for
+   * @returns the signature, base64url
+   * @throws LeaseGone when the lease is not live there any more; Denial `custody_unavailable`, `lease_denied`
+   */
+  sign(lease: Lease, input: string): Promise<string>;
+}
+
 /** Writes down what happened. */
 export interface AccountPort {
   /**

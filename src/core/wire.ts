@@ -176,6 +176,10 @@ export interface ClientIdentity {
   readonly chain: string;
   /** PEM. */
   readonly privateKey: Secret;
+  /** When its lease was granted, monotonic ms: of two in one session the later one replaces the earlier. */
+  readonly grantedAtMs: number;
+  /** Whether its lease may still be used: nothing is opened with one that is dead, and nothing that it has opened is taken. */
+  isLive(nowMs: number): boolean;
 }
 
 /** What an exchange asks of its upstream connection. */
@@ -192,7 +196,7 @@ export interface UpstreamPort {
   /**
    * A connection that is free comes back at once, a new one is dialled on the pinned address.
    * @throws Denial `upstream_unreachable`, `upstream_timeout`, `upstream_tls_invalid`, `upstream_protocol`; through a parent also
-   *   those of its own address and lease
+   *   those of its own address and lease; with an identity also `lease_unusable`, `LeaseGone`, `CertificateRefused`
    */
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
   /** A raw connection for a pass-through tunnel: no TLS, no HTTP. */

@@ -38,9 +38,9 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
   }
 }
 
-/** Where what is attached depends on the whole body; held before a lease is asked for, since the guest may be slow. */
+/** Where what is attached depends on the whole body, and there is one; held before a lease is asked for, since the guest may be slow. */
 function holdIfAsked(line: Line, guest: GuestExchange, permit: Permit): Promise<Held> | null {
-  if (!line.attach.demands(permit).body) return null;
+  if (guest.body.length === "none" || !line.attach.demands(permit).body) return null;
   const mostBytes = line.attach.wholeBodyBytes(permit, guest, guest.body);
   if (mostBytes === null) return null;
   return holdBody(guest, mostBytes, line.heldBodies, `${permit.session.tenant} ${permit.session.id}`);

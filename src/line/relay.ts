@@ -1,7 +1,8 @@
 import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
-import type { Injected } from "../core/ports.ts";
+import { CertificateRefused } from "../core/lease-denials.ts";
+import type { AttachDemands, Injected } from "../core/ports.ts";
 import type {
   AnswerHead,
   AnswerSink,
@@ -41,12 +42,12 @@ export class Relay implements AnswerSink {
   readonly #retry: RetryRules;
   readonly #guarded: boolean;
   readonly #request: OutboundRequest;
-  readonly #observed: boolean;
+  readonly #demands: AttachDemands;
   #resolve!: (verdict: Verdict) => void;
   #reject!: (denial: Denial) => void;
   #settled = false;
 
-  /** @param observed the attachments of the destination read its answers */
+  /** @param demands of the attachments of the destination */
   constructor(
     line: Line,
     guest: GuestExchange,
@@ -56,7 +57,7 @@ export class Relay implements AnswerSink {
     injected: Injected,
     retry: RetryRules,
     request: OutboundRequest,
-    observed: boolean,
+    demands: AttachDemands,
   ) {
     this.#line = line;
     this.#guest = guest;
@@ -67,7 +68,7 @@ export class Relay implements AnswerSink {
     this.#retry = retry;
     this.#guarded = injected.values.length > 0;
     this.#request = request;
-    this.#observed = observed;
+    this.#demands = demands;
     this.verdict = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -86,7 +87,7 @@ export class Relay implements AnswerSink {
     if (this.#settled) return;
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
-    if (this.#observed && this.#lease !== null && this.#line.attach.observe(this.#permit, this.#lease, head)) {
+    if (this.#demands.answers && this.#lease !== null && this.#line.attach.observe(this.#permit, this.#lease, head)) {
       if (this.#retry.challenge) {
         this.#settle("challenged");
         this.#channel.abort();
@@ -150,6 +151,8 @@ export class Relay implements AnswerSink {
       this.#guest.breakOff(resetCode);
       return;
     }
+    if (denial instanceof CertificateRefused && this.#demands.identity && this.#lease !== null)
+      this.#line.leases.reject(this.#lease);
     if (stale && this.#retry.stale) {
       this.#settle("stale");
       return;

@@ -1,5 +1,6 @@
 import { Denial } from "../core/denial.ts";
 import { Lease, type NoLease, type OutboundHead, type Permit, type Pinned } from "../core/exchange.ts";
+import { CertificateRefused, LeaseGone } from "../core/lease-denials.ts";
 import type { AttachDemands, Injected } from "../core/ports.ts";
 import type { WholeBody } from "../core/whole-body.ts";
 import type { ConnectWant, GuestExchange, OutboundRequest, RequestBody, UpstreamChannel } from "../core/wire.ts";
@@ -44,8 +45,14 @@ export async function send(
   }
   const demands = line.attach.demands(permit);
   const want = wantOf(line, guest, permit, proof, demands, options);
-  const connecting = line.upstream.connect(permit, pinned, want);
-  const channel = connecting instanceof Promise ? await connecting : connecting;
+  let channel: UpstreamChannel;
+  try {
+    const connecting = line.upstream.connect(permit, pinned, want);
+    channel = connecting instanceof Promise ? await connecting : connecting;
+  } catch (thrown) {
+    if (want.identity === null) throw thrown;
+    return unconnected(line, proof, options, thrown);
+  }
   record.upstream = channel.address;
   let relay: Relay;
   try {
@@ -77,17 +84,7 @@ export async function send(
       stopIfAborted(guest);
     }
     if (request.body !== guest.body) sayLength(head, request.body);
-    relay = new Relay(
-      line,
-      guest,
-      channel,
-      permit,
-      lease,
-      injected,
-      retryRules(guest, options),
-      request,
-      demands.answers,
-    );
+    relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options), request, demands);
     const before = record.injected;
     record.injected ||= lease !== null;
     if (!channel.send(head, request, relay)) {
@@ -98,6 +95,7 @@ export async function send(
     }
   } catch (thrown) {
     giveBack(channel);
+    if (thrown instanceof LeaseGone && options.mayRetryStale) return "stale";
     throw thrown;
   }
   // Awaited here: to hand a promise on from an async function costs three turns, not one.
@@ -131,6 +129,13 @@ function again(channel: UpstreamChannel, { mayRetryStale }: SendOptions): Verdic
   giveBack(channel);
   if (mayRetryStale) return "stale";
   throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
+}
+
+/** No connection was to be had with a certificate. What the upstream refuses is leased anew for the next exchange. */
+function unconnected(line: Line, proof: Lease | NoLease, { mayRetryStale }: SendOptions, thrown: unknown): Verdict {
+  if (thrown instanceof LeaseGone && mayRetryStale) return "stale";
+  if (thrown instanceof CertificateRefused && proof instanceof Lease) line.leases.reject(proof);
+  throw thrown;
 }
 
 /** A proof was waited for: the lease may have died meanwhile. */

@@ -41,6 +41,15 @@ export class ChoicePool {
     return this.#orFrom(first === this.#http1 ? this.#http2 : this.#http1, taken, permit, want);
   }
 
+  get isIdle(): boolean {
+    return this.#changing === 0 && this.#http1.isIdle && this.#http2.isIdle;
+  }
+
+  retire(gone: Denial): void {
+    this.#http1.retire(gone);
+    this.#http2.retire(gone);
+  }
+
   async #orFrom(
     second: UpstreamPool | Http2Pool,
     taken: Promise<UpstreamChannel>,

@@ -12,6 +12,7 @@ import { CHUNK_END, chunkStart, chunkedEnd, requestHeadText } from "../http1/wri
 import { AnswerReader, type AnswerLimits } from "./answer-reader.ts";
 import { readOutFirst } from "./read-out.ts";
 import { UPSTREAM_STATES, type UpstreamState, type UpstreamTimeouts } from "./states.ts";
+import { certificateRefused } from "./tls-alerts.ts";
 import { watchEnd } from "./tls-end.ts";
 
 export interface ConnectionContext {
@@ -250,7 +251,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   };
 
   readonly #onError = (error: Error): void => {
-    this.#fail(new Denial("upstream_unreachable", { cause: error }));
+    this.#fail(certificateRefused(error) ?? new Denial("upstream_unreachable", { cause: error }));
   };
 
   readonly #onClose = (): void => {

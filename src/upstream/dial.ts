@@ -9,6 +9,7 @@ import {
 import { Denial } from "../core/denial.ts";
 import type { Authority } from "../core/authority.ts";
 import type { Pinned } from "../core/exchange.ts";
+import { certificateRefused } from "./tls-alerts.ts";
 
 export interface DialTls {
   readonly context: SecureContext;
@@ -195,6 +196,8 @@ function secure(
 function dialDenial(error: NodeJS.ErrnoException): Denial {
   const code = error.code ?? "";
   if (code === NO_PROTOCOL) return new ProtocolRefused(error);
+  const refused = certificateRefused(error);
+  if (refused !== null) return refused;
   if (code === "ETIMEDOUT") return new Denial("upstream_timeout", { cause: error });
   const tls =
     code.startsWith("ERR_TLS") ||

@@ -7,6 +7,7 @@ import type { PoolOptions } from "./pool.ts";
 
 interface Waiter {
   readonly wake: () => void;
+  readonly reject: (denial: Denial) => void;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -23,6 +24,7 @@ export class Http2Pool {
   readonly #waiters: Waiter[] = [];
   #open = 0;
   #opening: Promise<Http2Session> | null = null;
+  #retired = false;
 
   /** @param dialOne dials `pinned`; what it returns speaks HTTP/2 */
   constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, scheme: "http" | "https", options: PoolOptions) {
@@ -43,6 +45,21 @@ export class Http2Pool {
   /** Nothing is open, and nothing is being opened. */
   get isEmpty(): boolean {
     return this.#open === 0;
+  }
+
+  /** Nothing that is open carries an exchange, and nothing is being opened. */
+  get isIdle(): boolean {
+    return this.#open === this.#sessions.length && this.#sessions.every(({ isIdle }) => isIdle);
+  }
+
+  /** Keeps no session from here on: idle ones end now, the others after their last exchange. Whoever waits is given `gone`. */
+  retire(gone: Denial): void {
+    this.#retired = true;
+    for (const session of this.#sessions) session.finish();
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer);
+      waiter.reject(gone);
+    }
   }
 
   /** @param permit of the exchange that takes the place; asked for, so that nothing is dialled without one */
@@ -66,8 +83,14 @@ export class Http2Pool {
   }
 
   async #fresh(): Promise<UpstreamChannel> {
-    const session = await this.#dial();
-    return session.hold();
+    return this.#holdFirst(await this.#dial());
+  }
+
+  /** A place on a session that was opened for it. */
+  #holdFirst(session: Http2Session): UpstreamChannel {
+    const channel = session.hold();
+    if (this.#retired) session.finish();
+    return channel;
   }
 
   /** Joins the session that is being opened, opens one, or waits for a place. */
@@ -90,7 +113,7 @@ export class Http2Pool {
     try {
       const session = await this.#opening;
       // Here before those who wait for it as well.
-      return session.hold();
+      return this.#holdFirst(session);
     } finally {
       this.#opening = null;
     }
@@ -137,7 +160,7 @@ export class Http2Pool {
         },
         Math.max(0, endMs - this.#options.clock.monotonicMs()),
       );
-      const waiter: Waiter = { wake: resolve, timer };
+      const waiter: Waiter = { wake: resolve, reject, timer };
       this.#waiters.push(waiter);
     });
   }

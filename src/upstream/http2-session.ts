@@ -50,6 +50,7 @@ export class Http2Session implements StreamOwner, Deadlined {
   #resets = 0;
   #maxStreams = 0;
   #retired = false;
+  #finishing = false;
   #closed = false;
   /** When something of an answer came last; monotonic ms, as the next two. */
   #heardMs = 0;
@@ -78,6 +79,8 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#session.on("frameError", () => this.#retire());
     // No half-closed HTTP/2: an upstream that says nothing more has nothing more to answer.
     socket.on("end", () => socket.destroy());
+    // After an alert Node waits for an end of the connection that it does not bring about.
+    socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#onClosed());
     context.sweep.add(this);
     this.#ready = this.#settings();
@@ -131,9 +134,14 @@ export class Http2Session implements StreamOwner, Deadlined {
     return this.#session.remoteSettings.enableConnectProtocol === true;
   }
 
+  /** It carries no exchange. */
+  get isIdle(): boolean {
+    return this.#streams === 0;
+  }
+
   /** Places for further streams. */
   get room(): number {
-    return this.isUsable ? this.#maxStreams - this.#streams : 0;
+    return this.isUsable && !this.#finishing ? this.#maxStreams - this.#streams : 0;
   }
 
   /** Takes a place; only where there is room. */
@@ -167,6 +175,13 @@ export class Http2Session implements StreamOwner, Deadlined {
   kill(): void {
     this.end();
     this.#socket.destroy();
+  }
+
+  /** Takes no further exchange; those that have a place go on, and then it ends. */
+  finish(): void {
+    this.#finishing = true;
+    if (this.#streams === 0) this.end();
+    this.#context.onChange(this);
   }
 
   /** Ends the session and whatever runs on it. */
@@ -220,7 +235,7 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#isPinging = false;
     this.#watchedMs = 0;
     this.#socket.unref();
-    if (this.#retired || this.#session.destroyed || upstreamKeepaliveMs === 0) this.end();
+    if (this.#retired || this.#finishing || this.#session.destroyed || upstreamKeepaliveMs === 0) this.end();
     else this.deadlineMs = this.#context.clock.monotonicMs() + upstreamKeepaliveMs;
   }
 

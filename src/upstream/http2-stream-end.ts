@@ -1,5 +1,6 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { Denial } from "../core/denial.ts";
+import { certificateRefused } from "./tls-alerts.ts";
 import { codeName, ERROR_CODE } from "../http2/codes.ts";
 
 /** How a stream ended that did not end well. */
@@ -62,6 +63,8 @@ export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
 
 /** @param error of the session, when it was one */
 export function lostDenial(error: NodeJS.ErrnoException | null): Denial {
+  const refusal = certificateRefused(error);
+  if (refusal !== null) return refusal;
   // What nghttp2 finds wrong with what the upstream sends.
   const broken = error?.code === "ERR_HTTP2_ERROR";
   const cause = error ?? "the connection closed";

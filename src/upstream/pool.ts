@@ -34,6 +34,7 @@ export class UpstreamPool {
   readonly #idle: UpstreamConnection[] = [];
   readonly #waiters: Waiter[] = [];
   #open = 0;
+  #retired = false;
 
   /** @param dialOne dials `pinned`, for HTTP/1.1 */
   constructor(pinned: Pinned, dialOne: () => Promise<Dialled>, options: PoolOptions) {
@@ -70,6 +71,21 @@ export class UpstreamPool {
     return this.#open === 0;
   }
 
+  /** Nothing that is open carries an exchange, and nothing is being opened. */
+  get isIdle(): boolean {
+    return this.#open === this.#idle.length;
+  }
+
+  /** Keeps no connection from here on: idle ones end now, the others after their exchange. Whoever waits is given `gone`. */
+  retire(gone: Denial): void {
+    this.#retired = true;
+    for (const connection of this.#idle.splice(0)) connection.abort();
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer);
+      waiter.reject(gone);
+    }
+  }
+
   /** Takes in a connection that was dialled elsewhere. */
   adopt({ socket, address }: Dialled): void {
     this.#open++;
@@ -103,6 +119,10 @@ export class UpstreamPool {
   }
 
   #onIdle(connection: UpstreamConnection): void {
+    if (this.#retired) {
+      connection.abort();
+      return;
+    }
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
       this.#idle.push(connection);

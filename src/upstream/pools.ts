@@ -1,17 +1,20 @@
+import type { SecureContext } from "node:tls";
 import type { Destination } from "../core/destination.ts";
 import { Denial } from "../core/denial.ts";
 import { type Permit, type Pinned, PinnedAddress } from "../core/exchange.ts";
-import type { ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
+import { LeaseGone } from "../core/lease-denials.ts";
+import type { ClientIdentity, ConnectWant, RawStream, UpstreamChannel, UpstreamPort } from "../core/wire.ts";
 import { ChoicePool } from "./choice-pool.ts";
 import { type Dial, dial, type Dialled, Dialler, ProtocolRefused } from "./dial.ts";
 import { Http2Pool } from "./http2-pool.ts";
 import { KnownHttp } from "./known-http.ts";
 import type { Parents } from "./parent.ts";
 import { type PoolOptions, UpstreamPool } from "./pool.ts";
+import { type PresentedPool, PresentedPools } from "./presented-pools.ts";
 import type { UpstreamTrust } from "./trust.ts";
 
 /** Connections to one pinned address set, whatever they speak. */
-interface Pool {
+interface Pool extends PresentedPool {
   take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel>;
 }
 
@@ -24,26 +27,26 @@ interface Kept {
 /**
  * The edge's upstream connections: a pool for each destination and pinned address set. A reload makes new destinations and
  * with them new pools; connections of the old ones are not used again and end when their idle time is up. Where a
- * parent knows the session by a credential, the session has pools of its own.
+ * parent knows the session by a credential, the session has pools of its own; where a certificate is presented, its lease has.
  */
 export class UpstreamPools implements UpstreamPort {
   readonly #options: Omit<PoolOptions, "onEmpty">;
   readonly #trust: UpstreamTrust;
   readonly #kept = new WeakMap<Destination, Kept>();
   readonly #parents: Parents | null;
+  readonly #presented: PresentedPools;
 
   /** @param parents `null` where no destination has one */
   constructor(trust: UpstreamTrust, options: Omit<PoolOptions, "onEmpty">, parents: Parents | null = null) {
     this.#trust = trust;
     this.#options = options;
     this.#parents = parents;
+    this.#presented = new PresentedPools(options.clock, options.sweep);
   }
 
   connect(permit: Permit, pinned: Pinned, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
-    // A connection that presents no certificate would carry the exchange without its credential.
-    if (want.identity !== null) throw new Denial("internal", { cause: "no pool presents client certificates" });
     if (permit.destination.parent !== null) return this.#connectThrough(permit, pinned, want);
-    return this.#poolFor(permit, pinned, "").take(permit, want);
+    return this.#poolFor(permit, pinned, "", want.identity).take(permit, want);
   }
 
   async dialRaw(permit: Permit, pinned: Pinned): Promise<{ readonly stream: RawStream; readonly address: string }> {
@@ -58,7 +61,7 @@ export class UpstreamPools implements UpstreamPort {
   async #connectThrough(permit: Permit, pinned: Pinned, want: ConnectWant): Promise<UpstreamChannel> {
     const parents = this.#parentsOf(permit);
     const apart = await parents.admit(permit);
-    const taken = this.#poolFor(permit, pinned, apart).take(permit, want);
+    const taken = this.#poolFor(permit, pinned, apart, want.identity).take(permit, want);
     if (!(taken instanceof Promise)) return taken;
     const channel = await taken;
     try {
@@ -77,35 +80,71 @@ export class UpstreamPools implements UpstreamPort {
   }
 
   /** @param apart what keeps its connections from those of other exchanges with the same destination and addresses */
-  #poolFor(permit: Permit, pinned: Pinned, apart: string): Pool {
+  #poolFor(permit: Permit, pinned: Pinned, apart: string, identity: ClientIdentity | null): Pool {
     const { destination } = permit;
     let kept = this.#kept.get(destination);
     if (kept === undefined) {
       kept = { pools: new Map(), known: new KnownHttp() };
       this.#kept.set(destination, kept);
     }
-    const key = apart === "" ? pinned.key : pinned.key + apart;
+    const all = apart === "" ? pinned.key : pinned.key + apart;
+    const key = identity === null ? all : `${all} ${identity.key}`;
     let pool = kept.pools.get(key);
-    if (pool === undefined) {
-      pool = this.#newPool(permit, pinned, key, kept);
-      kept.pools.set(key, pool);
+    if (pool !== undefined) {
+      if (identity !== null) this.#presented.touch(pool);
+      return pool;
     }
+    const context = this.#contextFor(permit, identity);
+    pool = this.#newPool(permit, pinned, key, kept, context, identity);
+    kept.pools.set(key, pool);
+    if (identity !== null) this.#presented.add(pool, identity, permit, forgetting(kept.pools, key, pool));
     return pool;
   }
 
-  /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
-  #newPool(permit: Permit, pinned: Pinned, key: string, { pools, known }: Kept): Pool {
+  #contextFor(permit: Permit, identity: ClientIdentity | null): SecureContext | null {
     const { destination } = permit;
-    const context = destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
-    const dialler = new Dialler(pinned, this.#wayTo(permit, pinned), context, this.#options.timeouts.upstreamConnectMs);
+    if (identity === null) return destination.scheme === "https" ? this.#trust.contextFor(destination) : null;
+    // A connection that presents no certificate would carry the exchange without its credential.
+    if (destination.scheme !== "https")
+      throw new Denial("internal", { cause: "no certificate can be presented without TLS" });
+    this.#presented.makeRoom(permit);
+    return this.#trust.contextWith(destination, identity);
+  }
+
+  /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
+  #newPool(
+    permit: Permit,
+    pinned: Pinned,
+    key: string,
+    { pools, known }: Kept,
+    context: SecureContext | null,
+    identity: ClientIdentity | null,
+  ): Pool {
+    const way = this.#wayTo(permit, pinned);
+    const dialler = new Dialler(
+      pinned,
+      identity === null ? way : this.#whileLive(identity, way),
+      context,
+      this.#options.timeouts.upstreamConnectMs,
+    );
     const options: PoolOptions = {
       ...this.#options,
       onEmpty: () => {
-        if (pools.get(key) === pool) pools.delete(key);
+        forgetting(pools, key, pool)();
+        if (identity !== null) this.#presented.left(pool);
       },
     };
-    const pool = poolOf(destination, dialler, known, options);
+    const pool = poolOf(permit.destination, dialler, known, options);
     return pool;
+  }
+
+  /** Those who wait for a place may get one when the lease is dead: its certificate is shown to nobody then. */
+  #whileLive(identity: ClientIdentity, way: Dial): Dial {
+    return async (tls, timeoutMs) => {
+      if (!identity.isLive(this.#options.clock.monotonicMs()))
+        throw new LeaseGone("the lease of the client certificate ended");
+      return await way(tls, timeoutMs);
+    };
   }
 
   #wayTo(permit: Permit, pinned: Pinned): Dial {
@@ -122,6 +161,12 @@ export class UpstreamPools implements UpstreamPort {
 function addressesOf(pinned: Pinned): readonly string[] {
   if (pinned instanceof PinnedAddress) return pinned.addresses;
   throw new Denial("internal", { cause: `${pinned.authority.text} was not resolved` });
+}
+
+function forgetting(pools: Map<string, Pool>, key: string, pool: Pool): () => void {
+  return () => {
+    if (pools.get(key) === pool) pools.delete(key);
+  };
 }
 
 function poolOf(destination: Destination, dialler: Dialler, known: KnownHttp, options: PoolOptions): Pool {

@@ -35,6 +35,7 @@ const MAKERS: readonly Maker[] = [
       "custody/",
       "scrub/",
       "tls/", // keys and passphrases of the CA go to node:crypto
+      "upstream/trust.ts", // keys of client certificates go to OpenSSL
       "cli/ca.ts", // how long a new passphrase is
       "cli/dev.ts", // the key of the demo upstream
     ],

@@ -1,6 +1,9 @@
+import { createPublicKey } from "node:crypto";
 import { join } from "node:path";
+import { jwtVerify } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { CustodyPort } from "../../src/core/custody.ts";
+import type { MintSpec } from "../../src/core/mint.ts";
 import { EmbeddedCustody } from "../../src/custody/embedded.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { secretOf } from "./support/secret-of.ts";
@@ -8,6 +11,7 @@ import { realClock } from "./support/clocks.ts";
 import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";
 import { entryOf, type Issuing, issuing, type IssuingOptions, ROOT } from "./support/issuing.ts";
+import { keyPair, templateOf } from "./support/minting.ts";
 import { requestOf } from "./support/permits.ts";
 import { serving } from "./support/serving.ts";
 
@@ -75,6 +79,25 @@ const adapters: [string, (options: Partial<IssuingOptions>) => Promise<Bench>][]
 const calm = () => new AbortController().signal;
 
 describe.each(adapters)("%s", (_name, open) => {
+  test("a narrowing is what is minted and what is on record, and more than the entry is refused", async () => {
+    const { publicKey, privateKey } = keyPair("ES256");
+    const mint: MintSpec = { as: "signed_jwt", type: "JWT", scopes: ["read", "write"], template: templateOf() };
+    const environment = { ROOT: privateKey };
+    const { custody, audit } = await make({ environment, entries: [entryOf({ mint })] });
+    const { material } = await custody.lease(requestOf({ narrow: { scopes: ["read"] } }), calm());
+    const { payload } = await jwtVerify(secretOf(material).reveal(), createPublicKey(publicKey));
+    expect(payload["scope"]).toBe("read");
+    expect(audit.events[0]?.narrow).toEqual({ scopes: ["read"] });
+    const denial = await denialOf(() => custody.lease(requestOf({ narrow: { scopes: ["read", "admin"] } }), calm()));
+    expect(denial).toMatchObject({ code: "lease_denied", reason: "scope_not_allowed" });
+  });
+
+  test("what is leased as it is cannot be narrowed", async () => {
+    const { custody } = await make({});
+    const denial = await denialOf(() => custody.lease(requestOf({ narrow: { scopes: ["read"] } }), calm()));
+    expect(denial).toMatchObject({ code: "lease_denied", reason: "scope_not_allowed" });
+  });
+
   const make = async (options: Partial<IssuingOptions>): Promise<Bench> => {
     const bench = await open(options);
     benches.push(bench);
@@ -161,6 +184,46 @@ describe.each(adapters)("%s", (_name, open) => {
     const { custody } = await make({});
     await custody.health(calm());
     expect(custody.timeoutMs).toBeGreaterThan(0);
+  });
+
+  test("renews and releases what it granted, and refuses by name what it did not", async () => {
+    const { custody, audit } = await make({ entries: [entryOf({ ttlSeconds: 60 })] });
+    const { leaseId } = await custody.lease(requestOf(), calm());
+    const held = { leaseId, session: "s1", tenant: "acme" };
+    expect(await custody.renew(held, calm())).toBeGreaterThan(0);
+    expect(await denialOf(() => custody.renew({ ...held, session: "s2" }, calm()))).toMatchObject({
+      reason: "session_mismatch",
+    });
+    await custody.release(held, calm());
+    for (const what of ["renew", "release"] as const)
+      expect(await denialOf(() => custody[what](held, calm()))).toMatchObject({ reason: "lease_unknown" });
+    expect(audit.events.map(({ type }) => type)).toEqual(["lease_issued", "lease_renewed", "lease_released"]);
+  });
+
+  test("tells what is revoked from a cursor on, and resets an unknown one", async () => {
+    const { custody, issuer } = await make({});
+    const first = await custody.revocations(null, 0, calm());
+    expect(first).toMatchObject({ reset: false, changes: [] });
+    const waiting = custody.revocations(first.cursor, 20_000, calm());
+    const target = { scope: "session", value: "сессия-1", tenant: "株式会社" } as const;
+    const { made } = await issuer.operations.revoke("operator", target, "test");
+    const page = await waiting;
+    expect(page).toEqual({ cursor: page.cursor, reset: false, changes: [{ type: "revoked", id: made.id, ...target }] });
+    await issuer.operations.lift("operator", made.id);
+    expect((await custody.revocations(page.cursor, 0, calm())).changes).toEqual([
+      { type: "lifted", id: made.id, ...target },
+    ]);
+    expect(await custody.revocations("unknown.1", 0, calm())).toMatchObject({ reset: true, changes: [] });
+  });
+
+  test("asks for an approval, and binds the lease to what was approved", async () => {
+    const { custody, issuer } = await make({ entries: [entryOf({ approval: true })] });
+    const ask = () => custody.lease(requestOf({ methodClass: "write" }), calm());
+    expect(await denialOf(ask)).toMatchObject({ code: "approval_pending", reason: "approval_pending" });
+    const [waiting] = issuer.approvals.list();
+    await issuer.operations.decide("operator", waiting?.id ?? "", true);
+    expect((await ask()).binding).toEqual({ type: "method_class", value: "write" });
+    expect(await denialOf(ask)).toMatchObject({ reason: "approval_pending" });
   });
 
   test("many at once each get their own", async () => {

@@ -9,7 +9,7 @@ import { FakeVault } from "./support/fake-vault.ts";
 import type { Maker, TokenTerms } from "./support/fake-vault-store.ts";
 import { requestOf } from "./support/permits.ts";
 import { secretOf } from "./support/secret-of.ts";
-import { appRoleOf, kvEntry, ManualTimers, quiet, serverOf } from "./support/vault-bench.ts";
+import { appRoleOf, kvEntry, ManualTimers, quiet, serverOf, vaultIssuing } from "./support/vault-bench.ts";
 
 /** Credentials that an engine makes: who shares one, how long it lives, and when it is given back. */
 
@@ -89,6 +89,26 @@ describe("one for each lease", () => {
     await first.release?.();
     await quiet(fake);
     expect(fake.store.revoked).toHaveLength(1);
+  });
+
+  test("is revoked when its lease is released, and when it runs out", async () => {
+    const { secretId } = appRoleOf(fake);
+    const spec = { engine: "dynamic", mount: "database", path: "creds/ro", field: null } as const;
+    const entry = kvEntry(serverOf(fake), spec, { kind: "userpass", ttlSeconds: 60 });
+    const made = vaultIssuing([entry], { SECRET_ID: secretId }, { clock, timers });
+    vaults = made.vaults;
+    const caller = { name: "edge", tenants: null };
+    const issue = () => made.issuer.issue(caller, requestOf(), new AbortController().signal);
+    const first = await issue();
+    await issue();
+    await made.issuer.release(caller, { leaseId: first.leaseId, session: "s1", tenant: "acme" });
+    await quiet(fake);
+    expect([fake.store.revoked.length, fake.store.leases.size]).toEqual([1, 1]);
+    clock.advance(61_000);
+    made.issuer.ledger.tick();
+    await quiet(fake);
+    expect([fake.store.revoked.length, fake.store.leases.size]).toEqual([2, 0]);
+    made.issuer.close();
   });
 
   test("is revoked once its lease must be over, also when nobody says so", async () => {

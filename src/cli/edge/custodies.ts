@@ -79,7 +79,7 @@ export class Custodies {
         }),
         audit: issueAudit(this.#audit),
         clock,
-        newId: () => randomBytes(16).toString("base64url"),
+        newId: () => randomBytes(16).toString("hex"),
         salt: this.#salt,
         warn: this.#warn,
       }),

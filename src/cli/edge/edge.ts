@@ -33,6 +33,8 @@ import type { EdgeSystem } from "./system.ts";
 
 /** How often deadlines are looked at, `ms`: the precision of every timeout. */
 const SWEEP_MS = 250;
+/** How long custodies are told of leases that an edge leaves behind, `ms`; what is left runs out by itself. */
+const HAND_BACK_MS = 1_000;
 /** Fields of a trailer section; its bytes have a limit of their own in the config. */
 const TRAILER_FIELDS = 64;
 
@@ -106,7 +108,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
   const holder = new PolicyHolder();
   const custodies = new Custodies(system, audit, (text) => logger.warn({ warning: text }, "custody"));
   undo.add(() => custodies.close());
-  const attach = createAttachPort({ clock, randomBytes });
+  const attach = createAttachPort({ clock, randomBytes, sign: (lease, input) => keeper.sign(lease, input) });
   const metrics = new Metrics({
     version: system.version,
     custodies: config.custodies.map(({ name }) => name),
@@ -234,6 +236,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       await Promise.all(listeners.map((listener) => listener.drain()));
       account.flush();
       clearInterval(sweeper);
+      await keeper.handBack(HAND_BACK_MS);
       keeper.close();
       await custodies.close();
       await admin?.close();

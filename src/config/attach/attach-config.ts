@@ -24,6 +24,8 @@ export interface AttachConfig<As extends AttachmentSpec["as"], Schema extends At
    * @param needs tells what would fit: `needs a token: write another ...`
    */
   fit(spec: SpecOf<As>, entry: CredentialEntry, needs: (text: string) => void, path: Path, report: Report): void;
+  /** Why no other attachment fits beside it; left out: others may. */
+  readonly alone?: string;
   /** The names that it writes to, such as `header authorization` or `query key`: each belongs to one attachment. */
   places(spec: SpecOf<As>): readonly string[];
 }

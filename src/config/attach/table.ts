@@ -3,13 +3,24 @@ import type { AttachmentSpec } from "../../core/destination.ts";
 import type { AttachConfig } from "./attach-config.ts";
 import { basic } from "./basic.ts";
 import { bearer } from "./bearer.ts";
+import { clientCertificate } from "./client-certificate.ts";
 import { cookie } from "./cookie.ts";
+import { dpop } from "./dpop.ts";
 import { header } from "./header.ts";
 import { placeholder } from "./placeholder.ts";
 import { query } from "./query.ts";
 
 /** One line a kind, in the order of the documentation: a kind in the vocabulary without a line here does not compile. */
-const TABLE = { bearer, basic, header, query, cookie, placeholder } satisfies {
+const TABLE = {
+  bearer,
+  basic,
+  header,
+  query,
+  cookie,
+  placeholder,
+  client_certificate: clientCertificate,
+  dpop,
+} satisfies {
   [As in AttachmentSpec["as"]]: { readonly schema: AttachConfig<As>["schema"] };
 };
 
@@ -21,6 +32,8 @@ export const attachSchema = z.discriminatedUnion("as", [
   TABLE.query.schema,
   TABLE.cookie.schema,
   TABLE.placeholder.schema,
+  TABLE.client_certificate.schema,
+  TABLE.dpop.schema,
 ]);
 
 export type RawAttachment = z.output<typeof attachSchema>;

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { type OAuth2Client, type OAuth2Target, SIGNING_ALGORITHMS } from "../../core/mint.ts";
+import type { CredentialKind } from "../../core/credential.ts";
+import { type DpopBinding, type OAuth2Client, type OAuth2Target, SIGNING_ALGORITHMS } from "../../core/mint.ts";
 import { boundedText } from "../primitives.ts";
-import { sourceSchema } from "../source-schema.ts";
+import { type RawSource, sourceSchema } from "../source-schema.ts";
 import type { MintContext } from "./mint-config.ts";
 
 /** What the OAuth 2.0 minters say alike: the client, and what a token is to be good for. */
@@ -33,6 +34,32 @@ export function targetOf(raw: {
 }): OAuth2Target {
   const list = (texts: readonly string[]): readonly string[] => Object.freeze([...new Set(texts)]);
   return { scopes: list(raw.scopes), audiences: list(raw.audiences), resources: list(raw.resources) };
+}
+
+export const dpopKeys = {
+  dpop: z
+    .strictObject({
+      key: sourceSchema
+        .optional()
+        .describe("Where the key is read, as PEM or JWK; left out: custody makes one that ends with its process."),
+    })
+    .optional()
+    .describe(
+      "Tokens are asked for bound to a key (RFC 9449), and are leased as kind `dpop`; left out: bearer tokens.",
+    ),
+};
+
+interface RawDpop {
+  readonly dpop?: { readonly key?: RawSource | undefined } | undefined;
+}
+
+export function dpopOf({ dpop }: RawDpop, { source }: MintContext): DpopBinding | null {
+  if (dpop === undefined) return null;
+  return Object.freeze({ key: dpop.key === undefined ? null : source(dpop.key) });
+}
+
+export function kindOf({ dpop }: RawDpop): CredentialKind {
+  return dpop === undefined ? "token" : "dpop";
 }
 
 export const algorithmSchema = z.enum(SIGNING_ALGORITHMS);

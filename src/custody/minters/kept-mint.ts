@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import type { Clock } from "../../core/clock.ts";
 import { LeaseRefusal, type LeaseRequest } from "../../core/custody.ts";
 import { zeroMaterial } from "../../core/material.ts";
 import { narrowKey } from "../../core/narrow.ts";
-import { SourceError } from "../sources/source.ts";
+import { type CredentialSource, SourceError } from "../sources/source.ts";
+import { materialFitsWire } from "../material-text.ts";
 import { within } from "../within.ts";
 import { BackOff } from "./back-off.ts";
 import { copyOfMaterial } from "./copy-material.ts";
@@ -15,6 +17,11 @@ export interface KeptMintOptions {
   readonly name: string;
   /** What is minted belongs to one session; else all sessions that ask for the same share it. */
   readonly perSession: boolean;
+  /**
+   * The root, read for every lease as that of any other credential is: without it nothing that is kept goes out, and what was
+   * minted of another one neither. It is closed by its owner. Left out: what is kept stands for itself.
+   */
+  readonly root?: CredentialSource;
   readonly clock: Clock;
   /** In [0, 1); spreads renewals and retries. */
   readonly random: () => number;
@@ -27,6 +34,8 @@ export interface KeptMintOptions {
 /** A result, on hold for the next lease that asks for the same. */
 interface Kept {
   readonly minted: Minted;
+  /** Of the root as it was when its mint began; never leaves this class. */
+  readonly rootDigest: string;
   /** Monotonic ms at which its mint began. */
   readonly startedAtMs: number;
   readonly renewAtMs: number;
@@ -73,20 +82,22 @@ export class KeptMint implements Minter {
     this.#options = options;
     this.#wide = new BackOff(options.clock, options.random);
     this.#releases = new Releases(options.clock);
-    this.timeoutMs = inner.timeoutMs;
+    this.timeoutMs = inner.timeoutMs + (options.root?.timeoutMs ?? 0);
   }
 
   async mint(ask: LeaseRequest, fresh: boolean, signal: AbortSignal): Promise<Minted> {
     if (this.#closing.signal.aborted) throw this.#closed();
     this.#releases.sweep();
+    const rootDigest = await this.#rootDigest(fresh);
     const line = this.#lineOf(ask);
     const nowMs = this.#options.clock.monotonicMs();
     const { kept } = line;
-    if (kept !== null && nowMs < kept.goodUntilMs && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
-      if (nowMs >= kept.renewAtMs) this.#renew(line, ask);
+    const isGood = kept !== null && nowMs < kept.goodUntilMs && kept.rootDigest === rootDigest;
+    if (isGood && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
+      if (nowMs >= kept.renewAtMs) this.#renew(line, ask, rootDigest);
       return this.#copyOf(kept);
     }
-    return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh), signal));
+    return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh, rootDigest), signal));
   }
 
   close(): void {
@@ -129,14 +140,23 @@ export class KeptMint implements Minter {
     throw new SourceError(`credential "${this.#options.name}": too many leases are being minted at once: ask later`);
   }
 
-  #flightOf(line: Line, ask: LeaseRequest, fresh: boolean): Promise<Kept> {
+  async #rootDigest(fresh: boolean): Promise<string> {
+    const { root } = this.#options;
+    if (root === undefined) return "";
+    const { secret } = await root.read(fresh);
+    const digest = createHash("sha256").update(secret.reveal()).digest("base64");
+    secret.zero();
+    return digest;
+  }
+
+  #flightOf(line: Line, ask: LeaseRequest, fresh: boolean, rootDigest: string): Promise<Kept> {
     if (line.flight !== null) return line.flight;
     const refusal = this.#wide.refusal ?? line.backOff.refusal;
     if (refusal !== null) throw refusal;
     if (this.#flights >= (this.#options.mostFlights ?? 64))
       throw new SourceError(`credential "${this.#options.name}": too many leases are being minted at once: ask later`);
     this.#flights++;
-    line.flight = this.#fly(line, ask, fresh).finally(() => {
+    line.flight = this.#fly(line, ask, fresh, rootDigest).finally(() => {
       line.flight = null;
       this.#flights--;
     });
@@ -144,15 +164,15 @@ export class KeptMint implements Minter {
   }
 
   /** Nobody waits for it: what goes wrong shows to those who come once the kept result is no longer good. */
-  #renew(line: Line, ask: LeaseRequest): void {
+  #renew(line: Line, ask: LeaseRequest, rootDigest: string): void {
     try {
-      this.#flightOf(line, ask, false).catch(() => undefined);
+      this.#flightOf(line, ask, false, rootDigest).catch(() => undefined);
     } catch {
       // Not yet time to try again, or too much at once: the next use does.
     }
   }
 
-  async #fly(line: Line, ask: LeaseRequest, fresh: boolean): Promise<Kept> {
+  async #fly(line: Line, ask: LeaseRequest, fresh: boolean, rootDigest: string): Promise<Kept> {
     const startedAtMs = this.#options.clock.monotonicMs();
     try {
       const minted = await within(
@@ -165,9 +185,10 @@ export class KeptMint implements Minter {
         discard(minted);
         throw this.#closed();
       }
+      mustBeUsable(minted, this.#options.name);
       line.backOff.succeeded();
       this.#wide.succeeded();
-      return this.#land(line, minted, startedAtMs);
+      return this.#land(line, minted, startedAtMs, rootDigest);
     } catch (error) {
       if (this.#closing.signal.aborted) throw this.#closed();
       // What must not be minted costs the issuer nothing.
@@ -178,10 +199,11 @@ export class KeptMint implements Minter {
     }
   }
 
-  #land(line: Line, minted: Minted, startedAtMs: number): Kept {
+  #land(line: Line, minted: Minted, startedAtMs: number, rootDigest: string): Kept {
     const lifeMs = Math.min(MOST_KEPT_MS, minted.expiresAtMs === null ? 0 : minted.expiresAtMs - startedAtMs);
     const kept: Kept = {
       minted,
+      rootDigest,
       startedAtMs,
       renewAtMs: startedAtMs + lifeMs * (0.7 + 0.1 * this.#options.random()),
       goodUntilMs: startedAtMs + lifeMs - Math.min(LEAST_LEFT_MS, lifeMs / 5),
@@ -214,6 +236,15 @@ export class KeptMint implements Minter {
   #closed(): SourceError {
     return new SourceError(`credential "${this.#options.name}" is no longer served: ask again`);
   }
+}
+
+/** What no lease could ever carry is not kept for the leases to come. */
+function mustBeUsable(minted: Minted, name: string): void {
+  if (materialFitsWire(minted.material)) return;
+  discard(minted);
+  throw new MintFailure(`credential "${name}": its issuer gives what no field can carry: check its URL`, {
+    isWide: true,
+  });
 }
 
 function discard({ material, release }: Minted): void {

@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { LeaseRequest } from "../../core/custody.ts";
 import type { Material } from "../../core/material.ts";
+import { dpopToken } from "./dpop-token.ts";
 import { type CredentialSource, type SourceReading, SourceError } from "../sources/source.ts";
 import { awsKeys } from "./aws-keys.ts";
 import { clientCertificate } from "./client-certificate.ts";
@@ -61,7 +62,7 @@ export function mintedOf(entry: CredentialEntry, reading: SourceReading, clock: 
     case "client_certificate":
       return clientCertificate(entry.name, reading, clock);
     case "dpop":
-      throw new SourceError(`credential "${entry.name}": a bound token is minted, never read: write "mint:"`);
+      return dpopToken(entry.name, reading, clock);
   }
 }
 

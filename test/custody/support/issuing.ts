@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../../src/core/credential.ts";
-import type { IssueAudit, IssueEvent } from "../../../src/core/custody.ts";
+import type { IssueAudit, IssueEvent, OperatorEvent } from "../../../src/core/custody.ts";
 import type { Clock } from "../../../src/core/clock.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
+import type { Revocations } from "../../../src/custody/revocations.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
 import type { VaultServers } from "../../../src/custody/vault/servers.ts";
 
@@ -12,11 +13,17 @@ export const ROOT = "root-of-the-test-0f3a9c";
 /** An audit in memory that fails when it is told to. */
 export class MemoryAudit implements IssueAudit {
   readonly events: IssueEvent[] = [];
+  readonly operations: OperatorEvent[] = [];
   failing = false;
 
   async record(event: IssueEvent): Promise<void> {
     if (this.failing) throw new Error("no space left on device");
     this.events.push(event);
+  }
+
+  async operated(event: OperatorEvent): Promise<void> {
+    if (this.failing) throw new Error("no space left on device");
+    this.operations.push(event);
   }
 }
 
@@ -26,6 +33,7 @@ export interface IssuingOptions {
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
   readonly vaults?: VaultServers;
+  readonly revocations?: Revocations;
 }
 
 export interface Issuing {
@@ -41,12 +49,14 @@ export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry 
     kind: "token",
     username: null,
     keyId: null,
+    keyAt: null,
     source: { from: "env", variable: "ROOT" },
     mint: null,
     hosts: ["api.example.com:443"],
     tenants: null,
     ttlSeconds: 900,
     maxUses: null,
+    approval: false,
     ...change,
   };
 }
@@ -70,6 +80,7 @@ export function issuing(options: IssuingOptions): Issuing {
     salt: Buffer.alloc(32, 7),
     warn,
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+    ...(options.revocations === undefined ? {} : { revocations: options.revocations }),
   });
   return { issuer, audit, warnings, environment };
 }

@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type JWTPayload, jwtVerify } from "jose";
+import { calculateJwkThumbprint, EmbeddedJWK, type JWTPayload, jwtVerify } from "jose";
 
 /** A client that the server knows. */
 export interface KnownClient {
@@ -20,6 +20,8 @@ export interface OAuth2ServerOptions {
   readonly issuers?: Readonly<Record<string, string>>;
   /** How refresh tokens live on: each use makes a new one; `grace`: the old one is good until the new one was used once. */
   readonly rotation?: "strict" | "grace" | "none";
+  /** A DPoP proof needs a nonce, which changes with each answer (RFC 9449 §8). */
+  readonly nonces?: boolean;
 }
 
 /** One token that was issued. */
@@ -30,13 +32,21 @@ export interface Issued {
   readonly client: string;
   readonly form: URLSearchParams;
   readonly claims: JWTPayload | null;
+  /** Thumbprint of the key that it is bound to, or `null`. */
+  readonly boundTo: string | null;
 }
 
-interface Family {
+/** The refresh tokens that came of one grant. */
+export interface Family {
   current: string;
-  readonly spent: Set<string>;
+  /** Every one that was ever given. */
+  readonly known: Set<string>;
+  /** Those that may be used. */
+  live: Set<string>;
   revoked: boolean;
   readonly client: string;
+  /** Of a public client: the key that it was bound to with its first use. */
+  boundTo: string | null;
 }
 
 /** What a test makes of the next answers. */
@@ -69,6 +79,8 @@ export class OAuth2Server {
   readonly #server: Server;
   readonly #options: OAuth2ServerOptions;
   readonly #jtis = new Set<string>();
+  #nonce = "nonce-0";
+  #nonces = 0;
 
   private constructor(server: Server, options: OAuth2ServerOptions) {
     this.#server = server;
@@ -89,7 +101,14 @@ export class OAuth2Server {
   /** A refresh token of a new family. */
   grantRefresh(client: string): string {
     const token = `rt-${randomBytes(12).toString("hex")}`;
-    this.families.push({ current: token, spent: new Set(), revoked: false, client });
+    this.families.push({
+      current: token,
+      known: new Set([token]),
+      live: new Set([token]),
+      revoked: false,
+      client,
+      boundTo: null,
+    });
     return token;
   }
 
@@ -107,14 +126,27 @@ export class OAuth2Server {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
     if (this.mood !== "well") return this.mood(request, response);
+    await this.#serveWell(request, response);
+  }
+
+  /** Answers a request that a mood took, after all. */
+  again(request: IncomingMessage, response: ServerResponse): void {
+    void this.#serveWell(request, response);
+  }
+
+  async #serveWell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const answer = await this.#answer(request);
-      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
+      response.writeHead(200, {
+        "content-type": "application/json",
+        "cache-control": "no-store",
+        ...this.#nonceField(),
+      });
       response.end(JSON.stringify(answer));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.refused.push(error.error);
-      response.writeHead(error.status, { "content-type": "application/json" });
+      response.writeHead(error.status, { "content-type": "application/json", ...this.#nonceField() });
       response.end(JSON.stringify({ error: error.error, error_description: DESCRIPTION }));
     }
   }
@@ -127,13 +159,14 @@ export class OAuth2Server {
     );
     if (repeated) throw new Refusal("invalid_request");
     const grant = form.get("grant_type") ?? "";
+    const boundTo = await this.#proof(request.headers["dpop"]);
     const client = await this.#client(request, form);
     switch (grant) {
       case "client_credentials":
         if (client.auth === "none") throw new Refusal("unauthorized_client");
-        return this.#issue(grant, client, form, null);
+        return this.#issue(grant, client, form, null, boundTo);
       case "refresh_token":
-        return this.#refresh(client, form);
+        return this.#refresh(client, form, boundTo);
       case "urn:ietf:params:oauth:grant-type:token-exchange":
         return this.#exchange(grant, client, form);
       case "urn:ietf:params:oauth:grant-type:jwt-bearer":
@@ -198,20 +231,33 @@ export class OAuth2Server {
     throw new Refusal("invalid_grant");
   }
 
-  #refresh(client: KnownClient, form: URLSearchParams): Record<string, unknown> {
+  #refresh(client: KnownClient, form: URLSearchParams, boundTo: string | null): Record<string, unknown> {
     const sent = form.get("refresh_token") ?? "";
-    const family = this.families.find((one) => one.current === sent || one.spent.has(sent));
+    const family = this.families.find((one) => one.known.has(sent));
     if (family === undefined || family.client !== client.id || family.revoked) throw new Refusal("invalid_grant");
-    if (family.spent.has(sent)) {
+    if (!family.live.has(sent)) {
       // Reuse: somebody has a copy (RFC 9700 §4.14.2).
       family.revoked = true;
       throw new Refusal("invalid_grant");
     }
-    const answer = this.#issue("refresh_token", client, form, null);
+    const isForeign = client.auth === "none" && family.boundTo !== null && family.boundTo !== boundTo;
+    if (isForeign) throw new Refusal("invalid_grant");
+    family.boundTo ??= boundTo;
+    const answer = this.#issue("refresh_token", client, form, null, boundTo);
     if (this.#options.rotation === "none") return answer;
-    family.spent.add(sent);
-    family.current = `rt-${randomBytes(12).toString("hex")}`;
-    return { ...answer, refresh_token: family.current };
+    const next = `rt-${randomBytes(12).toString("hex")}`;
+    // With grace, what was used stays good until its successor was used.
+    family.live = new Set(this.#options.rotation === "grace" ? [sent, next] : [next]);
+    family.known.add(next);
+    family.current = next;
+    return { ...answer, refresh_token: next };
+  }
+
+  /** What a crash of the issuer does that had not yet written its last rotation. */
+  forgetLastRotation(family: Family, before: string): void {
+    family.known.delete(family.current);
+    family.current = before;
+    family.live = new Set([before]);
   }
 
   async #exchange(grant: string, client: KnownClient, form: URLSearchParams): Promise<Record<string, unknown>> {
@@ -227,20 +273,47 @@ export class OAuth2Server {
     };
   }
 
+  #nonceField(): Record<string, string> {
+    if (this.#options.nonces !== true) return {};
+    this.#nonce = `nonce-${++this.#nonces}`;
+    return { "dpop-nonce": this.#nonce };
+  }
+
+  /** RFC 9449 §4.3. @returns the thumbprint of the key, or `null` without a proof */
+  async #proof(proof: string | string[] | undefined): Promise<string | null> {
+    if (proof === undefined) return null;
+    try {
+      const { payload, protectedHeader } = await jwtVerify(String(proof), EmbeddedJWK, {
+        typ: "dpop+jwt",
+        algorithms: ["ES256", "EdDSA"],
+        maxTokenAge: "60s",
+        requiredClaims: ["jti", "iat", "htm", "htu"],
+      });
+      const isFresh = payload.jti !== undefined && !this.#jtis.has(payload.jti);
+      if (!isFresh || payload["htm"] !== "POST" || payload["htu"] !== this.url) throw new Refusal("invalid_dpop_proof");
+      this.#jtis.add(payload.jti ?? "");
+      if (this.#options.nonces === true && payload["nonce"] !== this.#nonce) throw new Refusal("use_dpop_nonce");
+      return await calculateJwkThumbprint(protectedHeader.jwk ?? {});
+    } catch (error) {
+      throw error instanceof Refusal ? error : new Refusal("invalid_dpop_proof");
+    }
+  }
+
   #issue(
     grant: string,
     client: KnownClient,
     form: URLSearchParams,
     claims: JWTPayload | null,
+    boundTo: string | null = null,
   ): Record<string, unknown> {
     const scope = form.get("scope") ?? "";
     const unknown = scope.split(" ").filter((one) => one !== "" && !client.scopes.includes(one));
     if (unknown.length > 0) throw new Refusal("invalid_scope");
     const token = `at-${randomBytes(12).toString("hex")}`;
-    this.issued.push({ token, grant, scope, client: client.id, form, claims });
+    this.issued.push({ token, grant, scope, client: client.id, form, claims, boundTo });
     return {
       access_token: token,
-      token_type: "Bearer",
+      token_type: boundTo === null ? "Bearer" : "DPoP",
       ...(this.expiresInS === null ? {} : { expires_in: this.expiresInS }),
       scope,
     };

@@ -36,7 +36,8 @@ export class Pooled {
   readonly faults: unknown[] = [];
   readonly sweep = new DeadlineSweep();
   readonly #pools: UpstreamPools;
-  readonly #permit: Permit;
+  readonly #authority: Authority;
+  readonly #destination: Destination;
   readonly #pinned: PinnedAddress;
   readonly #sweeper: NodeJS.Timeout;
   readonly #onFault = (thrown: unknown): void => void this.faults.push(thrown);
@@ -57,20 +58,23 @@ export class Pooled {
       },
     });
     const authority = Authority.parse(`api.test:${port}`, null) as Authority;
-    const session = Session.prove({ id: "s", tenant: "t", workspace: "w", subject: "u", roles: [] });
-    this.#permit = Permit.grant(session, authority, { ...DESTINATION, ...options.destination }, "allow[0]");
+    this.#authority = authority;
+    this.#destination = { ...DESTINATION, ...options.destination };
     this.#pinned = PinnedAddress.check(authority, ["127.0.0.1"]);
     process.on("uncaughtException", this.#onFault);
     process.on("unhandledRejection", this.#onFault);
   }
 
-  connect(want: Partial<ConnectWant> = {}): UpstreamChannel | Promise<UpstreamChannel> {
-    return this.#pools.connect(this.#permit, this.#pinned, { fresh: false, http2: false, identity: null, ...want });
+  /** @param id of the session */
+  connect(want: Partial<ConnectWant> = {}, id = "s"): UpstreamChannel | Promise<UpstreamChannel> {
+    const session = Session.prove({ id, tenant: "t", workspace: "w", subject: "u", roles: [] });
+    const permit = Permit.grant(session, this.#authority, this.#destination, "allow[0]");
+    return this.#pools.connect(permit, this.#pinned, { fresh: false, http2: false, identity: null, ...want });
   }
 
   /** One whole exchange. @throws Denial when no connection could be had */
-  async ask(asked: Asked = {}, want: Partial<ConnectWant> = {}): Promise<Answer> {
-    const answer = this.begin(await this.connect(want), asked);
+  async ask(asked: Asked = {}, want: Partial<ConnectWant> = {}, id?: string): Promise<Answer> {
+    const answer = this.begin(await this.connect(want, id), asked);
     await answer.over;
     return answer;
   }
