@@ -4,8 +4,9 @@ import type { CatalogueConfig } from "../config/catalogue.ts";
 import type { PosternConfig } from "../config/config.ts";
 import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
-import type { CredentialEntry } from "../core/credential.ts";
+import type { CredentialEntry, LocalSourceSpec } from "../core/credential.ts";
 import { furtherSources } from "../core/mint.ts";
+import type { VaultLogin } from "../core/vault.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
@@ -142,11 +143,19 @@ function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): string[]
 
 /** The environment of the check is not that of the start, but mostly they are made alike. */
 function sourceWarnings(credentials: readonly CredentialEntry[], terminal: Terminal): string[] {
-  return credentials.flatMap(({ name, source, mint }) =>
-    [source, ...(mint === null ? [] : furtherSources(mint))].flatMap((one) =>
-      one.from === "env" && (terminal.env[one.variable] ?? "") === ""
-        ? [`credential ${name}: ${one.variable} is not set here: set it where the process starts`]
-        : [],
-    ),
+  const told = credentials.flatMap(({ name, source, mint }) =>
+    [source, ...(mint === null ? [] : furtherSources(mint))].flatMap((one) => {
+      const isVault = one.from === "vault";
+      const read = isVault ? proofOf(one.server.login) : one;
+      const what = isVault ? `vault ${one.server.name}` : `credential ${name}`;
+      return read.from === "env" && (terminal.env[read.variable] ?? "") === ""
+        ? [`${what}: ${read.variable} is not set here: set it where the process starts`]
+        : [];
+    }),
   );
+  return [...new Set(told)];
+}
+
+function proofOf(login: VaultLogin): LocalSourceSpec {
+  return login.by === "approle" ? login.secretId : login.token;
 }

@@ -9,6 +9,7 @@ import { type Caller, Issuer } from "../custody/issuer.ts";
 import { CustodyServer, type CustodyServerEvents, type CustodyServerOptions } from "../custody/server.ts";
 import type { CustodyServerTls } from "../custody/server-tls.ts";
 import type { SecretStore } from "../custody/store/secret-store.ts";
+import { VaultServers } from "../custody/vault/servers.ts";
 import { Log } from "../telemetry/log.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
@@ -105,12 +106,14 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   undo.add(() => audit.close());
   const state = await openState(config.state, { clock, randomBytes }, undo);
   const { revocations } = state;
+  const vaults = new VaultServers({ clock, environment, uid, warn, random: system.random });
+  undo.add(() => vaults.close());
   const store = await openStore(config, system, {
     warn,
     onWrite: (before, after) => files.accept(config.store?.file ?? "", before, after),
   });
   undo.add(() => store?.close());
-  const sources = { clock, environment, uid, warn, randomBytes, store };
+  const sources = { clock, environment, uid, warn, randomBytes, store, vaults };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
@@ -154,6 +157,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     stopCustody({
       servers: desk === null ? [server] : [server, desk],
       issuer,
+      vaults,
       state,
       store,
       files,
@@ -176,6 +180,7 @@ function openOperators(
 interface Running {
   readonly servers: readonly CustodyServer[];
   readonly issuer: Issuer;
+  readonly vaults: VaultServers;
   readonly state: State;
   readonly store: SecretStore | null;
   readonly files: FileWatch;
@@ -184,11 +189,23 @@ interface Running {
   readonly ticker: NodeJS.Timeout;
 }
 
-async function stopCustody({ servers, issuer, state, store, files, audit, log, ticker }: Running): Promise<void> {
+async function stopCustody({
+  servers,
+  issuer,
+  vaults,
+  state,
+  store,
+  files,
+  audit,
+  log,
+  ticker,
+}: Running): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
   await Promise.all(servers.map((server) => server.close(DRAIN_MS)));
   clearInterval(ticker);
   files.close();
+  // Before the issuer lets go of them: a Vault that is let go waits for its leases to end.
+  await vaults.close();
   issuer.close();
   store?.close();
   try {

@@ -113,6 +113,8 @@ export function sourceText(source: CredentialEntry["source"]): string {
       return `exec ${source.command[0] ?? ""}`;
     case "store":
       return `store ${source.name}`;
+    case "vault":
+      return `vault ${source.server.name} ${source.mount}/${source.path}`;
   }
 }
 

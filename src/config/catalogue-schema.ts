@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { sourceEnv, sourceExec, sourceFile } from "./source-schema.ts";
+import { sourceEnv, sourceExec, sourceFile } from "./local-source-schema.ts";
 import { boundedText, claimText, pathText } from "./primitives.ts";
 
 /** What stands beside the credentials of a custody, embedded or not. */

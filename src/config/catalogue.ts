@@ -9,9 +9,10 @@ import type { StoreSpec } from "../core/secret-store.ts";
 import { referenceOfSource } from "../core/source-reference.ts";
 import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
 import type { RawCatalogueSections } from "./catalogue-schema.ts";
-import { catalogue, sourceSpec } from "./credential.ts";
+import { catalogue, type SourceBooks } from "./credential.ts";
 import type { RawCredential } from "./credential-schema.ts";
 import type { FileSet } from "./file-set.ts";
+import { localSource } from "./local-source.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 
@@ -32,11 +33,11 @@ export function catalogueConfig(
   raws: readonly (RawCredential | null)[],
   sections: RawCatalogueSections,
   path: Path,
-  files: FileSet,
+  books: SourceBooks,
   report: Report,
 ): CatalogueConfig {
-  const credentials = catalogue(raws, [...path, "credentials"], files, report);
-  const store = storeSpec(sections, path, files, report);
+  const credentials = catalogue(raws, [...path, "credentials"], books, report);
+  const store = storeSpec(sections, path, books.files, report);
   const tenantMounts = mountsOf(sections, [...path, "tenants"], report);
   if (store === null && credentials.some(({ source }) => source.from === "store"))
     report.add(
@@ -55,8 +56,7 @@ export function catalogueConfig(
 function storeSpec({ store }: RawCatalogueSections, path: Path, files: FileSet, report: Report): StoreSpec | null {
   if (store === undefined) return null;
   const file = files.absolute(store.file);
-  const key = sourceSpec({ ...store.key }, files);
-  if (key.from !== "env" && key.from !== "file" && key.from !== "exec") return null;
+  const key = localSource(store.key, files);
   if (key.from === "file" && key.path === file)
     report.add([...path, "store", "key", "file"], "the store cannot hold its own key: name another file");
   return Object.freeze({ file, key: Object.freeze(key) });

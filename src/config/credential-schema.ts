@@ -31,7 +31,7 @@ export const credentialSchema = z.strictObject({
     .describe(
       "Name of the key: the access key id that goes with a secret access key (`aws`), or the `keyid` of signatures (`signing_key`).",
     ),
-  source: sourceSchema.describe("Where the root is read: one of `env`, `file`, `exec`, `store`."),
+  source: sourceSchema.describe("Where the root is read: one of `env`, `file`, `exec`, `store`, `vault`."),
   mint: mintSchema
     .optional()
     .describe("How the root becomes something smaller that is leased in its place; left out: the root is leased."),

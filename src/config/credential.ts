@@ -6,7 +6,15 @@ import { parseCredentialHost } from "./host.ts";
 import { mintOf } from "./mint/table.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
+import { localSource } from "./local-source.ts";
 import type { RawSource } from "./source-schema.ts";
+import type { VaultBook } from "./vault.ts";
+
+/** What sources are made with. */
+export interface SourceBooks {
+  readonly files: FileSet;
+  readonly vaults: VaultBook;
+}
 
 /**
  * The catalogue of a custody.
@@ -16,7 +24,7 @@ import type { RawSource } from "./source-schema.ts";
 export function catalogue(
   raws: readonly (RawCredential | null)[],
   path: Path,
-  files: FileSet,
+  books: SourceBooks,
   report: Report,
 ): readonly CredentialEntry[] {
   const entries: CredentialEntry[] = [];
@@ -29,7 +37,7 @@ export function catalogue(
     if (seen.has(raw.name))
       report.add([...here, "name"], `${quoted(raw.name)}: another credential has this name: write a different one`);
     seen.add(raw.name);
-    const entry = credentialEntry(raw, here, files, report);
+    const entry = credentialEntry(raw, here, books, report);
     entries.push(entry);
     const state = entry.mint?.as === "oauth2_refresh_token" ? entry.mint.state : null;
     const owner = state === null ? undefined : states.get(state);
@@ -51,12 +59,14 @@ export function nobodyApproves(raws: readonly (RawCredential | null)[], path: Pa
       );
 }
 
-function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report: Report): CredentialEntry {
-  const { kind, mint } = kindAndMint(raw, path, files, report);
-  if (kind === "userpass" && raw.username === undefined)
+function credentialEntry(raw: RawCredential, path: Path, books: SourceBooks, report: Report): CredentialEntry {
+  const { kind, mint } = kindAndMint(raw, path, books, report);
+  if (kind === "userpass" && raw.username === undefined && !("vault" in raw.source))
     report.add([...path, "username"], "missing: kind userpass needs the user name that goes with the password", true);
   if (kind === "header" && raw.username !== undefined)
     report.add([...path, "username"], "kind header has no user name: leave it out", true);
+  if (raw.key_id !== undefined && kind === "aws" && "vault" in raw.source && raw.source.field === undefined)
+    report.add([...path, "source", "field"], "missing: name the field that is the secret access key of key_id", true);
   if (raw.key_id !== undefined && kind !== "aws" && kind !== "signing_key")
     report.add([...path, "key_id"], `kind ${kind} has no key id: leave it out`, true);
   if (raw.key_at !== undefined && kind !== "dpop")
@@ -75,7 +85,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     username: raw.username ?? null,
     keyId: raw.key_id ?? null,
     keyAt: kind === "dpop" ? (raw.key_at ?? "custody") : null,
-    source: Object.freeze(sourceSpec(raw.source, files)),
+    source: sourceSpec(raw.source, mint === null ? kind : "token", [...path, "source"], books),
     mint,
     hosts: Object.freeze(hosts),
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
@@ -89,7 +99,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
 function kindAndMint(
   raw: RawCredential,
   path: Path,
-  files: FileSet,
+  books: SourceBooks,
   report: Report,
 ): { readonly kind: CredentialKind; readonly mint: MintSpec | null } {
   if (raw.mint === undefined) {
@@ -97,20 +107,22 @@ function kindAndMint(
       report.add([...path, "kind"], "missing: say what a lease brings, such as kind: token", true);
     return { kind: raw.kind ?? "token", mint: null };
   }
-  const source = (one: RawSource): SourceSpec => Object.freeze(sourceSpec(one, files));
-  const { kind, spec } = mintOf(raw.mint, { path: [...path, "mint"], report, files, source });
+  const here = [...path, "mint"];
+  if ("vault" in raw.source && raw.source.engine === "dynamic")
+    report.add(here, "engine dynamic makes what is leased by itself: leave it out", true);
+  const source = (one: RawSource): SourceSpec => sourceSpec(one, "token", here, books);
+  const { kind, spec } = mintOf(raw.mint, { path: here, report, files: books.files, source });
   if (raw.kind !== undefined && raw.kind !== kind)
     report.add([...path, "kind"], `${quoted(raw.kind)}: ${raw.mint.as} mints kind ${kind}: leave it out`);
   return { kind, mint: spec };
 }
 
-/** Sources are watched by custody, not by the config: rotating a secret is no change of configuration. */
-export function sourceSpec(raw: RawSource, files: FileSet): SourceSpec {
-  if ("env" in raw) return { from: "env", variable: raw.env };
-  if ("file" in raw) return { from: "file", path: files.absolute(raw.file) };
-  if ("store" in raw) return { from: "store", name: raw.store };
-  const [program = "", ...rest] = raw.exec;
-  // Without a slash the program is looked for in PATH.
-  const command = [program.includes("/") ? files.absolute(program) : program, ...rest];
-  return { from: "exec", command: Object.freeze(command), timeoutMs: raw.timeout_ms };
+/** A source that is in the report: such a config is never handed out. */
+const NONE: SourceSpec = Object.freeze({ from: "env", variable: "NONE" });
+
+/** @param kind what it yields */
+function sourceSpec(raw: RawSource, kind: CredentialKind, path: Path, { files, vaults }: SourceBooks): SourceSpec {
+  if ("vault" in raw) return vaults.source(raw, kind, path) ?? NONE;
+  if ("store" in raw) return Object.freeze({ from: "store", name: raw.store });
+  return Object.freeze(localSource(raw, files));
 }

@@ -3,6 +3,7 @@ import { catalogueSections } from "./catalogue-schema.ts";
 import { credentialSchema } from "./credential-schema.ts";
 import { addressText, boundedText, claimText, pathText, whole } from "./primitives.ts";
 import { auditSchema, logSchema } from "./schema.ts";
+import { vaultsSchema } from "./vault-schema.ts";
 
 /** The shape of the config file of `postern custody`. */
 
@@ -58,6 +59,7 @@ export const custodyFileSchema = z.strictObject({
     .describe(
       "Edges that may ask, by the name in their certificate; needed with `tls`. With a unix socket its file mode decides.",
     ),
+  vaults: vaultsSchema,
   operators: operatorsSchema
     .optional()
     .describe("A socket for operators; left out: nobody operates but clients that may."),

@@ -10,6 +10,7 @@ import type { Taken } from "./postern.ts";
 import { quoted } from "./problem.ts";
 import { independent, pruned } from "./prune.ts";
 import { Report } from "./report.ts";
+import { VaultBook } from "./vault.ts";
 
 /** The config of a custody process from the plain value of its file; as `posternConfig`. */
 export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConfig> {
@@ -29,7 +30,8 @@ export function custodyConfig(value: unknown, files: FileSet): Taken<CustodyConf
 
 function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyConfig | null {
   const { tls } = raw.listen;
-  const catalogue = catalogueConfig(raw.credentials, raw, [], files, report);
+  const vaults = new VaultBook(new Map(Object.entries(raw.vaults)), ["vaults"], files, report);
+  const catalogue = catalogueConfig(raw.credentials, raw, [], { files, vaults }, report);
   const address = report.take(["listen", "address"], parseListenAddress(raw.listen.address, files.baseDir));
   clientFaults(raw, report);
   const operators = operatorsOf(raw, files, report);

@@ -19,6 +19,7 @@ import {
   resolverSchema,
   upstreamSchema,
 } from "./schema.ts";
+import { type RawVault, vaultSchema } from "./vault-schema.ts";
 
 /**
  * What of a config file can be taken apart. A whole file gives all of it; of a file with faults of shape the sound parts are
@@ -41,6 +42,8 @@ export interface CustodyPart {
   readonly credentials: readonly (RawCredential | null)[] | null;
   /** What stands beside them. */
   readonly sections: RawCatalogueSections;
+  /** Of an embedded one; `null` stands for broken ones, each or all. */
+  readonly vaults: ReadonlyMap<string, RawVault | null> | null;
   readonly remote: RawRemote | null;
   /** Names of broken credentials; the custody's own shape is broken when it is `"all"`. */
   readonly broken: ReadonlySet<string> | "all";
@@ -53,8 +56,14 @@ export function wholeParts(raw: RawPostern): Parts {
   const custody = Object.entries(raw.custody).map(([name, part]): [string, CustodyPart] => [
     name,
     "embedded" in part
-      ? { credentials: part.embedded.credentials, sections: part.embedded, remote: null, broken: SOUND }
-      : { credentials: null, sections: {}, remote: part.remote, broken: SOUND },
+      ? {
+          credentials: part.embedded.credentials,
+          sections: part.embedded,
+          vaults: new Map(Object.entries(part.embedded.vaults)),
+          remote: null,
+          broken: SOUND,
+        }
+      : { credentials: null, sections: {}, vaults: null, remote: part.remote, broken: SOUND },
   ]);
   return {
     listeners: raw.listeners,
@@ -91,17 +100,24 @@ export function soundParts(value: unknown): Parts {
 function custodyPart(value: unknown): CustodyPart {
   const part = record(value);
   const remote = pruned(remoteSchema, part["remote"]);
-  if (remote !== null) return { credentials: null, sections: {}, remote, broken: SOUND };
+  if (remote !== null) return { credentials: null, sections: {}, vaults: null, remote, broken: SOUND };
   const embedded = record(part["embedded"]);
   const sections = pruned(catalogueSectionsSchema, embedded) ?? {};
   const list = embedded["credentials"];
-  if (!Array.isArray(list)) return { credentials: null, sections, remote: null, broken: "all" };
+  if (!Array.isArray(list)) return { credentials: null, sections, vaults: null, remote: null, broken: "all" };
   const credentials = each(list, credentialSchema);
   const broken = list.flatMap((raw: unknown) => {
     const { name } = record(raw);
     return typeof name === "string" && !credentialSchema.safeParse(raw).success ? [name] : [];
   });
-  return { credentials, sections, remote: null, broken: new Set(broken) };
+  const vaults = Object.entries(record(embedded["vaults"]));
+  return {
+    credentials,
+    sections,
+    vaults: new Map(vaults.map(([name, raw]) => [name, pruned(vaultSchema, raw)])),
+    remote: null,
+    broken: new Set(broken),
+  };
 }
 
 /** Broken entries that are looked into: past the listed problems nobody reads on. */

@@ -19,6 +19,7 @@ import type { Finding, Path } from "./problem.ts";
 import { independent } from "./prune.ts";
 import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
+import { VaultBook } from "./vault.ts";
 
 /** Compiled for long lists only: 100,000 destinations pass through it on every load, and it costs 8 MB to have. */
 let compiledList: ReturnType<typeof compileList> | null = null;
@@ -148,8 +149,10 @@ function custodyBindings(
   const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
     const path = ["custody", name];
     if (part.credentials !== null) {
-      nobodyApproves(part.credentials, [...path, "embedded", "credentials"], report);
-      const catalogue = catalogueConfig(part.credentials, part.sections, [...path, "embedded"], files, report);
+      const here = [...path, "embedded"];
+      nobodyApproves(part.credentials, [...here, "credentials"], report);
+      const vaults = new VaultBook(part.vaults, [...here, "vaults"], files, report);
+      const catalogue = catalogueConfig(part.credentials, part.sections, here, { files, vaults }, report);
       return [Object.freeze({ name, kind: "embedded", ...catalogue })];
     }
     return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];

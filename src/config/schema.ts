@@ -5,6 +5,7 @@ import { destinationSchema } from "./destination-schema.ts";
 import { listenerSchema } from "./listener-schema.ts";
 import { parentSchema } from "./parent-schema.ts";
 import { addressText, boundedText, nameText, parentName, pathText, whole } from "./primitives.ts";
+import { vaultsSchema } from "./vault-schema.ts";
 
 /**
  * The shape of the config file. Strict: what is not named here is an error. Every limit and timeout has bounds, a default
@@ -148,6 +149,7 @@ const custodySchema = z.union([
     .strictObject({
       embedded: z
         .strictObject({
+          vaults: vaultsSchema,
           credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
           ...catalogueSections,
         })

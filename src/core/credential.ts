@@ -1,15 +1,21 @@
 import type { Material } from "./material.ts";
 import type { MintSpec } from "./mint.ts";
+import type { VaultSourceSpec } from "./vault.ts";
 
 /** Where custody reads the root of a credential from. The root itself never appears in a config. */
 export type SourceSpec =
+  | LocalSourceSpec
+  /** An entry of custody's own encrypted store. */
+  | { readonly from: "store"; readonly name: string }
+  | VaultSourceSpec;
+
+/** A source on custody's own machine. */
+export type LocalSourceSpec =
   | { readonly from: "env"; readonly variable: string }
   /** `path` is absolute. */
   | { readonly from: "file"; readonly path: string }
   /** `command[0]` is the program; it is started without a shell. */
-  | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number }
-  /** An entry of custody's own encrypted store. */
-  | { readonly from: "store"; readonly name: string };
+  | { readonly from: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
 
 /** The shape of the material that a lease brings. */
 export type CredentialKind = Material["kind"];

@@ -12,6 +12,10 @@ export function referenceOfSource(source: SourceSpec): CanonicalReference {
       return ofCommand(source.command);
     case "store":
       return ofStored(source.name);
+    case "vault": {
+      const { engine, mount, path, field, version } = source;
+      return { provider: "vault", engine, mount, path: segmentsOf(path), fragment: field, version };
+    }
   }
 }
 

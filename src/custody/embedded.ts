@@ -11,16 +11,24 @@ export class EmbeddedCustody implements CustodyPort {
   readonly #issuer: Issuer;
   readonly #catalogue: () => string | null;
   readonly #store: SecretStore | null;
+  readonly #problem: () => string | null;
 
   /**
    * The wait is what the slowest source may take and a second for its record, at least 2 s.
    * @param catalogue version of what may be leased; a reload of the edge makes another custody
    * @param store what its sources read, closed with it
+   * @param problem what is wrong with what its sources read from
    */
-  constructor(issuer: Issuer, catalogue: () => string | null = () => null, store: SecretStore | null = null) {
+  constructor(
+    issuer: Issuer,
+    catalogue: () => string | null = () => null,
+    store: SecretStore | null = null,
+    problem: () => string | null = () => null,
+  ) {
     this.#store = store;
     this.#issuer = issuer;
     this.#catalogue = catalogue;
+    this.#problem = problem;
     this.timeoutMs = Math.max(2_000, issuer.longestIssueMs + 1_000);
   }
 
@@ -36,7 +44,7 @@ export class EmbeddedCustody implements CustodyPort {
   async health(_signal: AbortSignal): Promise<CustodyHealth> {
     // Asked every few seconds: nobody else looks after leases that have run out while none is issued.
     this.#issuer.ledger.tick();
-    return { catalogue: this.#catalogue(), problem: null };
+    return { catalogue: this.#catalogue(), problem: this.#problem() };
   }
 
   renew(held: HeldLease, _signal: AbortSignal): Promise<number> {

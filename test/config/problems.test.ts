@@ -506,7 +506,7 @@ describe("credentials", () => {
     ],
     [
       "{ name: a, kind: token, source: {}, hosts: ['a.com:443'] }",
-      [`${CREDENTIAL}.source: write one of "env", "file", "exec", "store" in it`],
+      [`${CREDENTIAL}.source: write one of "env", "file", "exec", "store", "vault" in it`],
     ],
     [
       "{ name: a, kind: userpass, source: { env: X }, hosts: ['a.com:443'] }",

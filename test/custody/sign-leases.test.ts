@@ -162,6 +162,7 @@ test("whatever the edge makes of a target at the authority of the lease is signe
       "edge-1",
       entry,
       grantOf(requestOf({ host, port }), { leaseId: "lease-a", material, scope }),
+      60_000,
       () => true,
     );
     return fresh;

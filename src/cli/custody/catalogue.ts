@@ -54,10 +54,11 @@ export class CustodyCatalogue {
   }
 
   get health(): CustodyHealth {
-    const { boot, files } = this.#parts;
+    const { boot, files, sources } = this.#parts;
     // A file that was rotated changes what may be leased as much as the config does. Of what changed while no custody ran, its
     // environment included, nobody can tell: each start counts as a change.
-    return { catalogue: `${this.#digest.slice(0, 12)}.${boot}.${files.revision}`, problem: this.#problem };
+    const catalogue = `${this.#digest.slice(0, 12)}.${boot}.${files.revision}`;
+    return { catalogue, problem: this.#problem ?? sources.vaults?.problem ?? null };
   }
 
   /**

@@ -8,6 +8,7 @@ import { FileWatch } from "../../custody/file-watch.ts";
 import { Issuer } from "../../custody/issuer.ts";
 import type { RemoteCustody, RemoteTls } from "../../custody/remote.ts";
 import { openStore } from "../custody/store.ts";
+import { VaultServers } from "../../custody/vault/servers.ts";
 import { readKeyFile, readPemFile } from "../pem-files.ts";
 import type { EdgeSystem } from "./system.ts";
 
@@ -18,6 +19,8 @@ export class Custodies {
   readonly #warn: (text: string) => void;
   readonly #salt: Buffer;
   readonly #files: FileWatch;
+  /** Their logins outlive a reload. */
+  readonly #vaults: VaultServers;
   #open: (EmbeddedCustody | RemoteCustody)[] = [];
 
   constructor(system: EdgeSystem, audit: AuditTrail, warn: (text: string) => void) {
@@ -28,6 +31,8 @@ export class Custodies {
     this.#files = new FileWatch({
       onChange: (path) => warn(`file "${path}" has changed: its leases are asked for anew`),
     });
+    const { clock, environment, uid, random } = system;
+    this.#vaults = new VaultServers({ clock, environment, uid, random, warn });
   }
 
   /** @returns the custodies by name; those opened before stay open until `retire` is called with them */
@@ -49,8 +54,11 @@ export class Custodies {
     this.#open = this.#open.filter((custody) => keep.has(custody));
   }
 
-  close(): void {
+  /** Never rejects. */
+  async close(): Promise<void> {
     this.#files.close();
+    // Before the custodies let go of them: a Vault that is let go waits for its leases to end.
+    await this.#vaults.close();
     this.retire(new Map());
   }
 
@@ -75,6 +83,7 @@ export class Custodies {
           warn: this.#warn,
           randomBytes,
           store,
+          vaults: this.#vaults,
         }),
         audit: issueAudit(this.#audit),
         clock,
@@ -85,6 +94,7 @@ export class Custodies {
       }),
       () => String(this.#files.revision),
       store,
+      () => this.#vaults.problem,
     );
   }
 }

@@ -238,7 +238,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       clearInterval(sweeper);
       await keeper.handBack(HAND_BACK_MS);
       keeper.close();
-      custodies.close();
+      await custodies.close();
       await admin?.close();
       await audit
         .privileged({ type: "edge_stopping", facts: {} })

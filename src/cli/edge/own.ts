@@ -1,4 +1,5 @@
 import type { PosternConfig } from "../../config/config.ts";
+import type { CredentialEntry } from "../../core/credential.ts";
 import type { GuestListener } from "../../guest/listener.ts";
 import type { OwnListener } from "../../policy/own-listeners.ts";
 import { parseIp } from "../../core/ip.ts";
@@ -16,6 +17,7 @@ export function ownListenersOf(
     if (custody.kind === "remote" && custody.address.kind === "tcp" && parseIp(custody.address.host) !== null) {
       fixed.push({ address: custody.address.host, port: custody.address.port });
     }
+    if (custody.kind === "embedded") fixed.push(...custody.credentials.flatMap(vaultOf));
   }
   let all: readonly OwnListener[] | null = null;
   return {
@@ -31,4 +33,11 @@ export function ownListenersOf(
       all = null;
     },
   };
+}
+
+/** A Vault that is an address, not a name. */
+function vaultOf({ source }: CredentialEntry): OwnListener[] {
+  if (source.from !== "vault" || source.server.address.kind === "unix") return [];
+  const { host, port } = source.server.address;
+  return parseIp(host) === null ? [] : [{ address: host, port }];
 }

@@ -10,10 +10,15 @@ import type { Minter } from "./minter.ts";
 import { allOf, isPerSession, longestMintMs, type OAuth2Mint, oauth2Sources } from "./oauth2-sources.ts";
 import { SignedJwtMinter } from "./signed-jwt.ts";
 import { StaticMinter } from "./static.ts";
+import { VaultDynamicMinter } from "./vault-dynamic.ts";
 
 /** The minter of a catalogue entry, over its source. Nothing is read yet. */
 export function openMinter(entry: CredentialEntry, context: SourceContext): OpenMinter {
   const { kind, source: spec, mint } = entry;
+  if (spec.from === "vault" && spec.engine === "dynamic") {
+    const minter = new VaultDynamicMinter(entry, spec, context);
+    return { minter, reference: minter.reference };
+  }
   // What is exchanged for something else is one text, whatever a lease of it brings.
   const source = openSource({ source: spec, kind: mint === null ? kind : "token" }, context);
   const { reference } = source;

@@ -41,8 +41,11 @@ export class StaticMinter implements Minter {
   }
 }
 
-/** @throws SourceError when a user name is missing or told twice, or the root is not of that kind */
-function mintedOf(entry: CredentialEntry, reading: SourceReading, clock: Clock): Minted {
+/**
+ * What a root is leased as.
+ * @throws SourceError when a user name is missing or told twice, or the root is not of that kind
+ */
+export function mintedOf(entry: CredentialEntry, reading: SourceReading, clock: Clock): Minted {
   const { username, secret } = reading;
   const whole = (material: Material): Minted => ({ material, expiresAtMs: reading.expiresAtMs, release: null });
   switch (entry.kind) {

@@ -29,13 +29,18 @@ export class FileSource implements CredentialSource {
   readonly #uid: number | null;
   readonly #warn: (text: string) => void;
   readonly #reads = new LatestRead(() => this.#shared());
+  readonly #isProjected: boolean;
   #warnedOf = "";
 
-  /** @param path absolute */
-  constructor(path: string, context: Pick<SourceContext, "uid" | "warn">) {
+  /**
+   * @param path absolute
+   * @param isProjected a service account's token: kubelets write it with mode 0644 where containers run as several users
+   */
+  constructor(path: string, context: Pick<SourceContext, "uid" | "warn">, isProjected = false) {
     this.#path = path;
     this.#uid = context.uid;
     this.#warn = context.warn;
+    this.#isProjected = isProjected;
     this.reference = formatReference(referenceOfSource({ from: "file", path }));
   }
 
@@ -96,6 +101,7 @@ export class FileSource implements CredentialSource {
     if (this.#uid !== null && stat.uid !== 0n && stat.uid !== BigInt(this.#uid)) {
       throw new SourceError(`${this.#where} belongs to user ${stat.uid}: chown it to root or to user ${this.#uid}`);
     }
+    if (this.#isProjected && (mode & 0o022) === 0) return;
     if ((mode & 0o007) !== 0) throw new SourceError(`${this.#where} is open to everybody (mode ${octal}): chmod 0400`);
     if ((mode & 0o070) === 0 || this.#warnedOf === octal) return;
     this.#warnedOf = octal;

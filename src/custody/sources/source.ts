@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { CredentialKind } from "../../core/credential.ts";
 import { Secret } from "../../core/secret.ts";
 import type { SecretStore } from "../store/secret-store.ts";
+import type { VaultServers } from "../vault/servers.ts";
 
 /** Where custody reads the root of a credential. One contract test holds every source to this. */
 export interface CredentialSource {
@@ -52,6 +53,8 @@ export interface SourceContext {
   readonly warn: (text: string) => void;
   /** The encrypted store of this custody, where it has one. */
   readonly store?: SecretStore | null;
+  /** The Vaults of this process; left out where no entry reads from one. */
+  readonly vaults?: VaultServers;
 }
 
 /** Why a source gives nothing. The text is for operators, ends in a next step and never holds what was read. */

@@ -6,6 +6,7 @@ import type { TenantMounts } from "../../../src/core/tenant-mounts.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
 import type { Revocations } from "../../../src/custody/revocations.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
+import type { VaultServers } from "../../../src/custody/vault/servers.ts";
 
 /** The root of the test credential `key`; nothing that is written anywhere may hold it. */
 export const ROOT = "root-of-the-test-0f3a9c";
@@ -32,6 +33,7 @@ export interface IssuingOptions {
   readonly environment?: Record<string, string | undefined>;
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
+  readonly vaults?: VaultServers;
   readonly revocations?: Revocations;
   readonly tenantMounts?: TenantMounts;
 }
@@ -69,7 +71,9 @@ export function issuing(options: IssuingOptions): Issuing {
   const warn = (text: string) => {
     warnings.push(text);
   };
-  const context = { clock: options.clock, environment, uid: process.getuid?.() ?? null, warn };
+  const { clock, vaults } = options;
+  const uid = process.getuid?.() ?? null;
+  const context = { clock, environment, uid, warn, ...(vaults === undefined ? {} : { vaults }) };
   const issuer = new Issuer({
     catalogue: Catalogue.open(options.entries ?? [entryOf()], context),
     audit,
