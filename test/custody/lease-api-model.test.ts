@@ -343,12 +343,15 @@ async function decide(bench: Bench, nth: number, yes: boolean): Promise<void> {
 
 test("does what the model does, whatever is asked in whatever order", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (script) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (script) => {
       const bench = new Bench();
       await bench.start();
       try {
         for (const one of script) {
           await take(bench, one);
+          expect(bench.issuer.approvals.list().map(({ state }) => state)).toEqual(
+            bench.model.approvals.map(({ state }) => state),
+          );
           const all: RevocationTarget = { scope: "all", value: "", tenant: null };
           const live = [...bench.issuer.ledger.live(all)].map(({ id }) => id).sort();
           expect(live).toEqual(
