@@ -95,6 +95,8 @@ interface ModelApproval {
 class Model {
   leases: ModelLease[] = [];
   revocations: ModelRevocation[] = [];
+  /** Everything that was made and not lifted. */
+  kept: ModelRevocation[] = [];
   approvals: ModelApproval[] = [];
   auditFails = false;
   released = 0;
@@ -199,7 +201,8 @@ async function take(bench: Bench, one: Step): Promise<void> {
       await bench.revocations.close();
       for (const lease of model.leases) lease.state = "lost";
       model.approvals = [];
-      for (const revocation of model.revocations) restarted(revocation, clock);
+      // One that had run out is back where the wall clock says so.
+      model.revocations = model.kept.filter((revocation) => isBack(revocation, clock));
       pass(bench);
       return await bench.start();
     case "issue":
@@ -219,7 +222,9 @@ async function take(bench: Bench, one: Step): Promise<void> {
       expect(outcome).toBe(
         revocation === undefined ? "nothing_of_this_id" : model.auditFails ? "audit_unavailable" : "ok",
       );
-      if (outcome === "ok") model.revocations = model.revocations.filter((other) => other !== revocation);
+      if (outcome !== "ok") return;
+      model.revocations = model.revocations.filter((other) => other !== revocation);
+      model.kept = model.kept.filter((other) => other !== revocation);
       return;
     }
     case "decide":
@@ -228,10 +233,11 @@ async function take(bench: Bench, one: Step): Promise<void> {
 }
 
 /** All that is known after a restart is the wall clock: what is left is never more than the whole. */
-function restarted(revocation: ModelRevocation, clock: ManualClock): void {
+function isBack(revocation: ModelRevocation, clock: ManualClock): boolean {
   const lastsMs = { lease: 900_000, session: 43_200_000 }[revocation.target.scope as string] ?? null;
-  if (lastsMs === null) return;
+  if (lastsMs === null) return true;
   revocation.endsMs = clock.monotonicMs() + Math.min(lastsMs, revocation.wallMs + lastsMs - clock.wallMs());
+  return clock.monotonicMs() < revocation.endsMs;
 }
 
 async function issue(bench: Bench, one: Extract<Step, { do: "issue" }>): Promise<void> {
@@ -323,7 +329,9 @@ async function revoke(bench: Bench, target: RevocationTarget): Promise<void> {
   expect(outcome).toBe(model.auditFails ? "audit_unavailable" : "ok");
   if (outcome !== "ok") return;
   const lastsMs = { lease: 900_000, session: 43_200_000 }[target.scope as string] ?? Number.POSITIVE_INFINITY;
-  model.revocations.push({ id, target, wallMs: clock.wallMs(), endsMs: nowMs + lastsMs });
+  const revocation = { id, target, wallMs: clock.wallMs(), endsMs: nowMs + lastsMs };
+  model.revocations.push(revocation);
+  model.kept.push(revocation);
   for (const lease of model.leases) if (reaches(target, { ...lease, lease: lease.id })) model.end(lease, "revoked");
   model.approvals = model.approvals.filter(({ of }) => !reaches(target, { ...of, lease: null }));
 }
