@@ -52,10 +52,10 @@ test("nothing that was answered is lost", async () => {
     }[];
     const ids = new Set(listed.map(({ id }) => id));
     for (const id of inForce) if (!inDoubt.has(id)) expect(ids).toContain(id);
-    let running = true;
+    const running = new AbortController();
     const busy = Promise.all(
       Array.from({ length: 4 }, async (_, i) => {
-        while (running) {
+        while (!running.signal.aborted) {
           const revoked = await ask("POST", "/v1/revocations", {
             scope: "session",
             value: `s${made++}`,
@@ -76,7 +76,7 @@ test("nothing that was answered is lost", async () => {
     await expect.poll(() => inForce.size, { timeout: 20_000, interval: 1 }).toBeGreaterThanOrEqual(after);
     custody.process.signal("SIGKILL");
     await custody.process.exited();
-    running = false;
+    running.abort();
     await busy;
   }
   const custody = await start();

@@ -534,14 +534,36 @@ describe("one caller does not starve another", () => {
     const clock = new ManualClock();
     const limits = { requestsPerSecond: 1, burst: 3, issuesAtOnce: 128 };
     const { edges, operators } = await bench({ clock, limits });
+    let sessions = 0;
+    const lease = () => {
+      const session = { ...requestOf().session, id: `s${sessions++}` };
+      return ask(edges, "POST", "/v1/leases", leaseBody({ session }));
+    };
     const statuses = [];
-    for (let i = 0; i < 5; i++) statuses.push((await ask(edges, "POST", "/v1/leases", leaseBody())).status);
+    for (let i = 0; i < 5; i++) statuses.push((await lease()).status);
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
-    const refused = await ask(edges, "POST", "/v1/leases", leaseBody());
+    const refused = await lease();
     expect([refused.json["reason"], refused.headers["retry-after"]]).toEqual(["overloaded", "1"]);
     expect((await ask(operators, "GET", "/v1/leases")).status).toBe(200);
     clock.advance(1_000);
-    expect((await ask(edges, "POST", "/v1/leases", leaseBody())).status).toBe(200);
+    expect((await lease()).status).toBe(200);
+  });
+
+  test("nor does one session of a caller: it takes its share, and none of the others'", async () => {
+    const clock = new ManualClock();
+    const { edges, audit } = await bench({ clock, limits: { requestsPerSecond: 4, burst: 8, issuesAtOnce: 128 } });
+    const lease = (id: string) =>
+      ask(edges, "POST", "/v1/leases", leaseBody({ session: { ...requestOf().session, id } }));
+    const statuses = [];
+    for (let i = 0; i < 20; i++) statuses.push((await lease("greedy")).status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(2);
+    expect([(await lease("a")).status, (await lease("b")).status, (await lease("c")).status]).toEqual([200, 200, 200]);
+    const refused = await lease("greedy");
+    expect([refused.status, refused.headers["retry-after"]]).toEqual([429, "1"]);
+    clock.advance(1_000);
+    expect((await lease("greedy")).status).toBe(200);
+    // What is refused for that costs no record either.
+    expect(audit.events.every(({ type }) => type === "lease_issued")).toBe(true);
   });
 
   test("and so many issues at once", async () => {

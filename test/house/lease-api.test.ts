@@ -188,11 +188,11 @@ describe("an operator", () => {
 
 test("a custody that is killed and comes back is followed on: what was revoked stays so, and no edge is restarted", async () => {
   const { id } = await operated<{ id: string }>("revoke", "credential", "asked", "--reason", "before the crash");
-  let asking = true;
+  const asking = new AbortController();
   const denials = new Set<string | null>();
   const load = Promise.all(
     Array.from({ length: 4 }, async () => {
-      while (asking) {
+      while (!asking.signal.aborted) {
         denials.add((await ask("api.test")).denial);
         await new Promise((done) => setTimeout(done, 20));
       }
@@ -204,7 +204,7 @@ test("a custody that is killed and comes back is followed on: what was revoked s
     await launchCustody();
     await followed();
   }
-  asking = false;
+  asking.abort();
   await load;
   // A lease that is held goes on; where none is held there is none to be had.
   for (const denial of denials) expect([null, "custody_unavailable"]).toContain(denial);
