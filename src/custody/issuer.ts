@@ -249,7 +249,8 @@ export class Issuer {
         resourceRef: ref,
         binding: entry.approval ? { type: METHOD_CLASS_BINDING, value: request.methodClass } : null,
       };
-      return { grant, minted, longestMs, methodClass: entry.approval ? request.methodClass : null };
+      const mintedAtMs = this.#options.clock.monotonicMs();
+      return { grant, minted, mintedAtMs, longestMs, methodClass: entry.approval ? request.methodClass : null };
     } catch (error) {
       giveBack(minted);
       throw error;
@@ -257,11 +258,8 @@ export class Issuer {
   }
 
   /** No durable record, no lease, and none of what was revoked meanwhile: the material goes before anybody saw it. */
-  async #settle(
-    caller: Caller,
-    request: LeaseRequest,
-    { grant, minted, longestMs, methodClass }: Issued,
-  ): Promise<void> {
+  async #settle(caller: Caller, request: LeaseRequest, issued: Issued): Promise<void> {
+    const { grant, minted, methodClass } = issued;
     const { leaseId: id, resourceRef, ttlMs } = grant;
     const { session, credential, destination, host, port } = request;
     try {
@@ -272,6 +270,9 @@ export class Issuer {
       throw error;
     }
     const { release } = minted;
+    // What its material is good for does not wait for a slow disk.
+    const passedMs = this.#options.clock.monotonicMs() - issued.mintedAtMs;
+    const longestMs = issued.longestMs - passedMs;
     const terms = { id, caller: caller.name, session, credential, destination, host, port, resourceRef, ttlMs };
     this.ledger.add({ ...terms, methodClass, longestMs, release });
   }
@@ -299,6 +300,8 @@ export class Issuer {
 interface Issued {
   readonly grant: LeaseGrant;
   readonly minted: Minted;
+  readonly mintedAtMs: number;
+  /** From then on. */
   readonly longestMs: number;
   readonly methodClass: MethodClass | null;
 }

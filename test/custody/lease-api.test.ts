@@ -246,6 +246,39 @@ describe("what becomes of a lease", () => {
     },
   );
 
+  test("not renewed past what its material is good for, however long its record took", async () => {
+    const clock = new ManualClock();
+    const { custody, issuer, audit } = await bench({ clock, entries: [entryOf({ ttlSeconds: 60 })] });
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    const mint = item.minter.mint.bind(item.minter);
+    item.minter.mint = async (...args) => ({ ...(await mint(...args)), expiresAtMs: clock.monotonicMs() + 100_000 });
+    const record = audit.record.bind(audit);
+    audit.record = async (event) => {
+      if (event.type === "lease_issued") clock.advance(5_000);
+      await record(event);
+    };
+    const { leaseId } = await custody.lease(requestOf(), calm());
+    clock.advance(50_000);
+    expect(await custody.renew(held(leaseId), calm())).toBe(45_000);
+  });
+
+  test("of a helper's credential ends when the helper said, whatever the wall clock says by then", async () => {
+    const clock = new ManualClock();
+    const at = new Date(clock.wallMs() + 300_000).toISOString();
+    const told = JSON.stringify({ token: "t", expires_at: at });
+    const command = [process.execPath, "-e", `process.stdout.write(${JSON.stringify(told)})`];
+    const entries = [entryOf({ source: { from: "exec", command, timeoutMs: 20_000 } })];
+    const { custody } = await bench({ clock, entries, environment: { ...process.env } });
+    expect((await custody.lease(requestOf(), calm())).ttlMs).toBe(300_000);
+    clock.advance(100_000);
+    for (const ms of [-3_600_000, 7_200_000]) {
+      clock.setWall(ms);
+      // What the helper said is held until half of its time, on the monotonic clock.
+      expect((await custody.lease(requestOf(), calm())).ttlMs).toBe(200_000);
+    }
+  });
+
   test("released: over at once, given back once, recorded, and unknown afterwards", async () => {
     const { custody, issuer, audit } = await bench();
     let released = 0;
