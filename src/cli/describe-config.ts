@@ -54,13 +54,19 @@ function waysText({ address, protocol, tls, proxySenders, socket: { mode, owner 
 
 /** What a custody's config means, for people. */
 export function describeCustodyConfig(config: CustodyConfig): string {
-  const clients = config.clients.map(({ name, tenants }) => [
+  const clients = config.clients.map(({ name, tenants, may }) => [
     name,
     tenants === null ? "every tenant" : tenants.join(", "),
+    `may ${may.join(", ")}`,
   ]);
+  const { operators } = config;
   return [
     `listen\n  ${config.listen.address.text}${config.listen.tls === null ? "" : " (mutual TLS)"}\n`,
     clients.length === 0 ? "clients\n  whoever can open the socket\n" : `clients\n${table(clients)}`,
+    operators === null
+      ? ""
+      : `operators\n  whoever can open unix:${operators.path} (mode 0${operators.mode.toString(8)})\n`,
+    `state\n  ${config.state}\n`,
     `audit\n  ${config.audit.file} (${config.audit.mode}, fsync ${config.audit.fsync})\n`,
     `credentials\n${credentialTable(config.credentials)}`,
     besideCatalogue(config),
@@ -92,12 +98,12 @@ export function remoteText(address: RemoteAddress): string {
 function credentialTable(credentials: readonly CredentialEntry[]): string {
   if (credentials.length === 0) return "  none\n";
   return table(
-    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds }) => [
+    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds, approval }) => [
       name,
       kind,
       mint === null ? sourceText(source) : `${sourceText(source)} by ${mint.as}`,
       hosts.length > 3 ? `${hosts.slice(0, 3).join(", ")} and ${hosts.length - 3} more` : hosts.join(", "),
-      `${ttlSeconds} s`,
+      `${ttlSeconds} s${approval ? ", approval required" : ""}`,
     ]),
   );
 }

@@ -5,6 +5,7 @@ import {
   parseMountGrant,
 } from "../core/canonical-reference.ts";
 import type { CredentialEntry } from "../core/credential.ts";
+import { furtherSources } from "../core/mint.ts";
 import type { StoreSpec } from "../core/secret-store.ts";
 import { referenceOfSource } from "../core/source-reference.ts";
 import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
@@ -88,22 +89,26 @@ function grantAdvice(text: string): string {
 
 /** An entry that no tenant can ever be issued is a slip in one of the two places. */
 function mustBeReachable(entry: CredentialEntry, mounts: TenantMounts, path: Path, report: Report): void {
-  const reference = referenceOfSource(entry.source);
-  const mount = quoted(mountText(reference));
-  if (entry.tenants === null) {
-    if ([...mounts.keys()].some((tenant) => mayReach(mounts, tenant, reference))) return;
-    report.add([...path, "source"], `no tenant may reach it: add ${mount} to the mounts of one under \`tenants\``);
-    return;
-  }
-  for (const [i, tenant] of entry.tenants.entries()) {
-    if (mayReach(mounts, tenant, reference)) continue;
-    const what = mounts.has(tenant)
-      ? `add ${mount} to tenants.${tenant}.mounts`
-      : `name the tenant with ${mount} there`;
-    report.add(
-      [...path, "tenants", i],
-      `${quoted(tenant)}: under \`tenants\` it may not reach where this is kept: ${what}, or leave it out here`,
-    );
+  const { source, mint, tenants } = entry;
+  for (const one of mint === null ? [source] : [source, ...furtherSources(mint)]) {
+    const reference = referenceOfSource(one);
+    const mount = quoted(mountText(reference));
+    if (tenants === null) {
+      if ([...mounts.keys()].some((tenant) => mayReach(mounts, tenant, reference))) continue;
+      const at = one === source ? "source" : "mint";
+      report.add([...path, at], `no tenant may reach it: add ${mount} to the mounts of one under \`tenants\``);
+      continue;
+    }
+    for (const [i, tenant] of tenants.entries()) {
+      if (mayReach(mounts, tenant, reference)) continue;
+      const what = mounts.has(tenant)
+        ? `add ${mount} to tenants.${tenant}.mounts`
+        : `name the tenant with ${mount} there`;
+      report.add(
+        [...path, "tenants", i],
+        `${quoted(tenant)}: under \`tenants\` it may not reach where this is kept: ${what}, or leave it out here`,
+      );
+    }
   }
 }
 

@@ -45,7 +45,12 @@ const operatorsSchema = z.strictObject({
 });
 
 const limitsSchema = z.strictObject({
-  requests_per_second: whole(1, 100_000, 1000, "Requests of one caller that are answered in a second, on average."),
+  requests_per_second: whole(
+    1,
+    100_000,
+    1000,
+    "Requests of one caller that are answered in a second, on average; a quarter of them for one session.",
+  ),
   burst: whole(1, 1_000_000, 5000, "Requests that one caller may send at once after a pause."),
   issues_at_once: whole(1, 256, 128, "Leases that are issued for one caller at one time; for all of them 256."),
 });

@@ -18,17 +18,29 @@ const ISSUES_IN_ALL = 256;
 const ISSUES_OF_ITS_OWN = 4;
 const MAX_CALLERS = 20_000;
 
-interface CallerState {
-  tokens: number;
-  atMs: number;
+interface CallerState extends Bucket {
   issuing: number;
 }
 
-/** Keeps one caller from taking what the others need: a token bucket each, and a share of the issues under way. */
+/** What one session may take of its caller's bucket: a guest that asks without end is not to starve those beside it. */
+const SHARE_OF_SESSION = 0.25;
+const MAX_SESSIONS = 50_000;
+
+interface Bucket {
+  tokens: number;
+  atMs: number;
+}
+
+/**
+ * Keeps one caller from taking what the others need, and one session of it from taking what the other sessions do: a token bucket
+ * each, and a share of the issues under way.
+ */
 export class CallerLimits {
   readonly #clock: Clock;
   readonly #limits: CallerLimitsOptions;
   readonly #states = new Map<string, CallerState>();
+  /** Those that asked last are at the end. */
+  readonly #sessions = new Map<string, Bucket>();
   #issuing = 0;
 
   constructor(clock: Clock, limits: CallerLimitsOptions) {
@@ -44,6 +56,25 @@ export class CallerLimits {
       return 0;
     }
     return Math.max(1, Math.ceil((1 - state.tokens) / this.#limits.requestsPerSecond));
+  }
+
+  /** Takes one token of a session after one of its caller, which is given back when there is none. @returns as `take` */
+  takeOf(caller: string, tenant: string, session: string): number {
+    const { burst, requestsPerSecond } = this.#limits;
+    const [most, perSecond] = [Math.max(1, burst * SHARE_OF_SESSION), requestsPerSecond * SHARE_OF_SESSION];
+    const key = JSON.stringify([caller, tenant, session]);
+    const bucket = this.#sessions.get(key) ?? { tokens: most, atMs: this.#clock.monotonicMs() };
+    this.#fill(bucket, most, perSecond);
+    this.#sessions.delete(key);
+    this.#sessions.set(key, bucket);
+    const oldest = this.#sessions.size > MAX_SESSIONS ? this.#sessions.keys().next() : null;
+    if (oldest !== null && oldest.done !== true) this.#sessions.delete(oldest.value);
+    if (bucket.tokens >= 1) {
+      bucket.tokens--;
+      return 0;
+    }
+    this.#stateOf(caller).tokens++;
+    return Math.max(1, Math.ceil((1 - bucket.tokens) / perSecond));
   }
 
   /** Begins one issue. Each `true` is followed by one `leave`. */
@@ -72,9 +103,14 @@ export class CallerLimits {
       this.#states.set(caller, fresh);
       return fresh;
     }
-    state.tokens = Math.min(burst, state.tokens + ((nowMs - state.atMs) / 1000) * requestsPerSecond);
-    state.atMs = nowMs;
+    this.#fill(state, burst, requestsPerSecond);
     return state;
+  }
+
+  #fill(bucket: Bucket, most: number, perSecond: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    bucket.tokens = Math.min(most, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * perSecond);
+    bucket.atMs = nowMs;
   }
 
   /** Callers are names of the config: there are never so many at a time, but they may have been reloaded often. */

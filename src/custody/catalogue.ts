@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
-import type { CredentialEntry } from "../core/credential.ts";
+import type { CanonicalReference } from "../core/canonical-reference.ts";
+import type { CredentialEntry, SourceSpec } from "../core/credential.ts";
 import { furtherSources } from "../core/mint.ts";
+import { referenceOfSource } from "../core/source-reference.ts";
 import type { Minter } from "./minters/minter.ts";
 import { openMinter } from "./minters/open.ts";
 import type { SourceContext } from "./sources/source.ts";
@@ -10,6 +12,13 @@ export interface CatalogueItem {
   readonly minter: Minter;
   /** Canonical reference of its root. */
   readonly reference: string;
+  /** Where all that it is minted from is kept, its root first: what the mounts of a tenant are held against. */
+  readonly keptAt: readonly CanonicalReference[];
+}
+
+/** All that a lease of it is made from, its root first. */
+function sourcesOf({ source, mint }: CredentialEntry): readonly SourceSpec[] {
+  return mint === null ? [source] : [source, ...furtherSources(mint)];
 }
 
 /**
@@ -17,7 +26,7 @@ export interface CatalogueItem {
  * @param storeFile path of the custody's encrypted store, if it has one
  */
 export function filesOf(entries: readonly CredentialEntry[], storeFile: string | null = null): string[] {
-  const sources = entries.flatMap(({ source, mint }) => [source, ...(mint === null ? [] : furtherSources(mint))]);
+  const sources = entries.flatMap(sourcesOf);
   const files = sources.flatMap((source) => (source.from === "file" ? [source.path] : []));
   const readsStore = storeFile !== null && sources.some((source) => source.from === "store");
   return readsStore ? [...files, storeFile] : files;
@@ -50,7 +59,10 @@ export class Catalogue {
       if (items.has(entry.name)) throw new TypeError(`credential "${entry.name}" is named twice`);
       const known = this.#items.get(entry.name);
       const stays = known !== undefined && isDeepStrictEqual(known.entry, entry);
-      items.set(entry.name, stays ? known : { entry, ...openMinter(entry, context) });
+      items.set(
+        entry.name,
+        stays ? known : { entry, ...openMinter(entry, context), keptAt: sourcesOf(entry).map(referenceOfSource) },
+      );
     }
     return new Catalogue(items);
   }

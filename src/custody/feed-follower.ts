@@ -48,10 +48,10 @@ export class FeedFollower {
     for (let failures = 0; !signal.aborted;) {
       const sinceMs = this.#clock.monotonicMs();
       try {
-        const isNews = await this.#ask(signal);
+        const goesOn = await this.#ask(signal);
         failures = 0;
         this.#state = "following";
-        if (!isNews && this.#clock.monotonicMs() - sinceMs < HASTE_MS) await this.#pause(HASTE_MS);
+        if (!goesOn && this.#clock.monotonicMs() - sinceMs < HASTE_MS) await this.#pause(HASTE_MS);
       } catch {
         // The state tells of it; there is nobody to throw to.
         if (signal.aborted) return;
@@ -65,9 +65,10 @@ export class FeedFollower {
     this.#stopped.abort();
   }
 
-  /** @returns whether there was anything new */
+  /** @returns whether to ask again at once */
   async #ask(signal: AbortSignal): Promise<boolean> {
-    const waitMs = this.#cursor === null ? 0 : WAIT_MS;
+    // One that was lost is not waited for: whether it is there again shows in its answer.
+    const waitMs = this.#state === "following" ? WAIT_MS : 0;
     const page = await within(
       this.#port.timeoutMs + waitMs,
       signal,
@@ -80,7 +81,7 @@ export class FeedFollower {
     if (revoked.length > 0) this.#events.revoked(revoked);
     const isNews = !page.reset && page.cursor !== this.#cursor;
     this.#cursor = page.cursor;
-    return isNews;
+    return isNews || waitMs === 0;
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { Authority } from "../core/authority.ts";
-import { parseReference } from "../core/canonical-reference.ts";
 import type { Clock } from "../core/clock.ts";
 import { hostsCover } from "../core/credential.ts";
 import {
@@ -213,8 +212,7 @@ export class Issuer {
     const item = this.#catalogue.find(credential);
     if (item === undefined) throw new LeaseRefusal("credential_unknown");
     // Whatever the entry says: a slip in one entry must not hand out what another tenant keeps.
-    if (!mayReach(this.#tenantMounts, session.tenant, parseReference(item.reference)))
-      throw new LeaseRefusal("mount_not_allowed");
+    if (!this.#mayReach(session.tenant, item)) throw new LeaseRefusal("mount_not_allowed");
     if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
     const authority = Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null);
     // Only the one canonical spelling is compared; any other is somebody trying.
@@ -274,7 +272,8 @@ export class Issuer {
         resourceRef: ref,
         binding: entry.approval ? { type: METHOD_CLASS_BINDING, value: request.methodClass } : null,
       };
-      return { grant, minted, longestMs, methodClass: entry.approval ? request.methodClass : null };
+      const mintedAtMs = this.#options.clock.monotonicMs();
+      return { grant, minted, mintedAtMs, longestMs, methodClass: entry.approval ? request.methodClass : null };
     } catch (error) {
       giveBack(minted);
       throw error;
@@ -282,18 +281,14 @@ export class Issuer {
   }
 
   /** No durable record, no lease, and none of what was revoked meanwhile: the material goes before anybody saw it. */
-  async #settle(
-    caller: Caller,
-    request: LeaseRequest,
-    item: CatalogueItem,
-    { grant: whole, minted, longestMs, methodClass }: Issued,
-  ): Promise<LeaseGrant> {
+  async #settle(caller: Caller, request: LeaseRequest, item: CatalogueItem, issued: Issued): Promise<LeaseGrant> {
+    const { grant: whole, minted, methodClass } = issued;
     const { leaseId: id, resourceRef, ttlMs } = whole;
     const { session, credential, destination, host, port } = request;
     const isInForce = (): boolean => this.#catalogue.find(item.entry.name) === item;
     let grant = whole;
     try {
-      grant = this.#signing.keep(caller.name, item.entry, whole, longestMs, isInForce);
+      grant = this.#signing.keep(caller.name, item.entry, whole, issued.longestMs, isInForce);
       await this.#records.issued(caller.name, request, grant);
       this.#mustNotBeRevoked(session, credential, id);
     } catch (error) {
@@ -302,6 +297,9 @@ export class Issuer {
       throw error;
     }
     const release = grant === whole ? minted.release : this.#endingItsKey(id, minted.release);
+    // What its material is good for does not wait for a slow disk.
+    const passedMs = this.#options.clock.monotonicMs() - issued.mintedAtMs;
+    const longestMs = issued.longestMs - passedMs;
     const terms = { id, caller: caller.name, session, credential, destination, host, port, resourceRef, ttlMs };
     this.ledger.add({ ...terms, methodClass, longestMs, release });
     return grant;
@@ -315,13 +313,16 @@ export class Issuer {
     };
   }
 
+  #mayReach(tenant: string, { keptAt }: CatalogueItem): boolean {
+    return keptAt.every((reference) => mayReach(this.#tenantMounts, tenant, reference));
+  }
+
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */
   #mustBeInForce(item: CatalogueItem, tenant: string): void {
     const { name } = item.entry;
     const now = this.#catalogue.find(name);
     if (now === undefined) throw new LeaseRefusal("credential_unknown");
-    if (!mayReach(this.#tenantMounts, tenant, parseReference(now.reference)))
-      throw new LeaseRefusal("mount_not_allowed");
+    if (!this.#mayReach(tenant, now)) throw new LeaseRefusal("mount_not_allowed");
     if (now === item) return;
     throw new SourceError(
       `credential "${name}" was changed by a reload in this very moment: the next lease is of the new one`,
@@ -340,6 +341,8 @@ export class Issuer {
 interface Issued {
   readonly grant: LeaseGrant;
   readonly minted: Minted;
+  readonly mintedAtMs: number;
+  /** From then on. */
   readonly longestMs: number;
   readonly methodClass: MethodClass | null;
 }

@@ -50,7 +50,7 @@ interface InForce {
 /**
  * What is revoked, in memory and in a journal: in force once it is durable, until it is lifted or has lasted. Time is counted
  * on the monotonic clock while custody runs. Across a restart the wall clock is all that there is: one that was set back makes
- * a timed revocation last longer, at most its whole time again; one that was set forward ends it sooner by as much.
+ * a timed revocation last longer, or come back, at most for its whole time again; one that was set forward ends it sooner by as much.
  */
 export class Revocations {
   readonly #clock: Clock;

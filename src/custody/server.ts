@@ -78,7 +78,9 @@ export class CustodyServer {
       bodyLimit: BODY_BYTES,
       serverFactory: (handler) => makeServer(options.tls, handler),
       // A path that the router cannot read: its own answer would repeat it.
-      frameworkErrors: (_error, request, reply) => this.#answers.malformed(request, reply),
+      frameworkErrors: (_error, request, reply) => {
+        this.#answers.malformed(request, reply);
+      },
       // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
       clientErrorHandler: ({ code }, socket) => {
         options.events.broken(code ?? "unknown");

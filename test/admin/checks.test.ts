@@ -43,6 +43,8 @@ describe("readiness checks", () => {
     const up = { up: true, problem: null };
     expect(custodyCheck("main", () => up)).toMatchObject({ name: "custody/main" });
     expect(custodyCheck("main", () => up).check()).toEqual({ ok: true, detail: "answers" });
+    expect(custodyCheck("main", () => ({ ...up, feed: "following" })).check()).toEqual({ ok: true, detail: "answers" });
+    expect(custodyCheck("main", () => ({ ...up, feed: "lost" })).check()).toMatchObject({ ok: true, degraded: true });
     expect(custodyCheck("main", () => ({ ...up, up: false })).check()).toMatchObject({ ok: true, degraded: true });
     expect(custodyCheck("main", () => ({ ...up, problem: "its reload was rejected" })).check()).toEqual({
       ok: true,

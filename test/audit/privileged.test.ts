@@ -49,6 +49,27 @@ describe("privileged events", () => {
     expect(Object.keys(refused ?? {})).not.toContain("lease");
   });
 
+  test("what an operator did is on disk with the session's mark instead of its id", async () => {
+    const { trail, file } = await openTrail(scratch());
+    const session = { tenant: "acme", id: "session-of-acme" };
+    await issueAudit(trail).operated({
+      type: "revocation_made",
+      caller: "operator",
+      session,
+      facts: { scope: "session", tenant: "acme", revocation: "r1", reason: "found in a log" },
+    });
+    const made = records(file)[1];
+    expect(made).toMatchObject({
+      type: "revocation_made",
+      caller: "operator",
+      session: trail.sessionMark("acme", "session-of-acme"),
+      scope: "session",
+      revocation: "r1",
+      reason: "found in a log",
+    });
+    expect(JSON.stringify(made)).not.toContain("session-of-acme");
+  });
+
   test("long and odd strings are bounded and escaped", () => {
     const text = privilegedMembers({ type: "policy_rejected", facts: { cause: `é"\n${"x".repeat(5000)}` } }, 0);
     const members = JSON.parse(`{${text}}`) as Record<string, unknown>;

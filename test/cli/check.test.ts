@@ -194,6 +194,10 @@ audit: { file: audit.jsonl }
     const { code, out } = await postern("check", "--custody", "--config", write("custody.yaml", CUSTODY));
     expect(code).toBe(0);
     expect(out).toContain("whoever can open the socket");
+    expect(out).toContain(`state\n  ${dir}/audit.state\n`);
+    const operated = `${CUSTODY}\noperators: { address: unix:operators.sock }\n`;
+    const second = await postern("check", "--custody", "--config", write("operated.yaml", operated));
+    expect(second.out).toContain(`operators\n  whoever can open unix:${dir}/operators.sock (mode 0600)\n`);
     expect(out).toContain(`file ${dir}/key.txt`);
     expect((await postern("check", "--custody", "--config", "edge.yaml")).code).toBe(2);
     expect((await postern("check", "--config", "custody.yaml")).code).toBe(2);

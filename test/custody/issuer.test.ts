@@ -233,10 +233,30 @@ describe("tenants that are told apart by where a credential is kept", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("are refused what has no canonical reference", async () => {
-    const { issuer, issue } = start({ tenantMounts: mountsOf("env://") });
-    const item = issuer.catalogue.find("key");
-    Object.assign(item ?? {}, { reference: "env://ROOT" });
+  test("are refused what is minted with something that lies elsewhere", async () => {
+    const { issue } = start({
+      tenantMounts: mountsOf("env://"),
+      entries: [
+        entryOf({
+          mint: {
+            as: "oauth2_client_credentials",
+            endpoint: { url: "https://issuer.test/token", ca: null, timeoutMs: 1_000 },
+            client: {
+              id: "postern",
+              auth: "client_secret_basic",
+              secret: { from: "file", path: "/run/secrets/globex/client" },
+              algorithm: "ES256",
+              keyId: null,
+              audience: null,
+            },
+            scopes: [],
+            audiences: [],
+            resources: [],
+            dpop: null,
+          },
+        }),
+      ],
+    });
     expect(await denialOf(issue)).toMatchObject({ reason: "mount_not_allowed" });
   });
 

@@ -269,7 +269,8 @@ describe("leases are given back", () => {
   test("when the edge shuts down, all of them, and it does not wait for a custody that hangs", async () => {
     const custody = new FakeCustody();
     start(custody);
-    const leases = await Promise.all(["s1", "s2", "s3"].map((session) => keeper.lease(permitOf({ session }))));
+    const sessions = ["s1", "s2", "s3"];
+    const leases = await Promise.all(sessions.map(async (session) => keeper.lease(permitOf({ session }))));
     await keeper.handBack(10_000);
     expect(ids(custody).sort()).toEqual(leases.map(({ id }) => id).sort());
     expect(leases.every(({ isRevoked }) => isRevoked)).toBe(true);

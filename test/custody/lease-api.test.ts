@@ -246,6 +246,39 @@ describe("what becomes of a lease", () => {
     },
   );
 
+  test("not renewed past what its material is good for, however long its record took", async () => {
+    const clock = new ManualClock();
+    const { custody, issuer, audit } = await bench({ clock, entries: [entryOf({ ttlSeconds: 60 })] });
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    const mint = item.minter.mint.bind(item.minter);
+    item.minter.mint = async (...args) => ({ ...(await mint(...args)), expiresAtMs: clock.monotonicMs() + 100_000 });
+    const record = audit.record.bind(audit);
+    audit.record = async (event) => {
+      if (event.type === "lease_issued") clock.advance(5_000);
+      await record(event);
+    };
+    const { leaseId } = await custody.lease(requestOf(), calm());
+    clock.advance(50_000);
+    expect(await custody.renew(held(leaseId), calm())).toBe(45_000);
+  });
+
+  test("of a helper's credential ends when the helper said, whatever the wall clock says by then", async () => {
+    const clock = new ManualClock();
+    const at = new Date(clock.wallMs() + 300_000).toISOString();
+    const told = JSON.stringify({ token: "t", expires_at: at });
+    const command = [process.execPath, "-e", `process.stdout.write(${JSON.stringify(told)})`];
+    const entries = [entryOf({ source: { from: "exec", command, timeoutMs: 20_000 } })];
+    const { custody } = await bench({ clock, entries, environment: { ...process.env } });
+    expect((await custody.lease(requestOf(), calm())).ttlMs).toBe(300_000);
+    clock.advance(100_000);
+    for (const ms of [-3_600_000, 7_200_000]) {
+      clock.setWall(ms);
+      // What the helper said is held until half of its time, on the monotonic clock.
+      expect((await custody.lease(requestOf(), calm())).ttlMs).toBe(200_000);
+    }
+  });
+
   test("released: over at once, given back once, recorded, and unknown afterwards", async () => {
     const { custody, issuer, audit } = await bench();
     let released = 0;
@@ -534,14 +567,36 @@ describe("one caller does not starve another", () => {
     const clock = new ManualClock();
     const limits = { requestsPerSecond: 1, burst: 3, issuesAtOnce: 128 };
     const { edges, operators } = await bench({ clock, limits });
+    let sessions = 0;
+    const lease = () => {
+      const session = { ...requestOf().session, id: `s${sessions++}` };
+      return ask(edges, "POST", "/v1/leases", leaseBody({ session }));
+    };
     const statuses = [];
-    for (let i = 0; i < 5; i++) statuses.push((await ask(edges, "POST", "/v1/leases", leaseBody())).status);
+    for (let i = 0; i < 5; i++) statuses.push((await lease()).status);
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
-    const refused = await ask(edges, "POST", "/v1/leases", leaseBody());
+    const refused = await lease();
     expect([refused.json["reason"], refused.headers["retry-after"]]).toEqual(["overloaded", "1"]);
     expect((await ask(operators, "GET", "/v1/leases")).status).toBe(200);
     clock.advance(1_000);
-    expect((await ask(edges, "POST", "/v1/leases", leaseBody())).status).toBe(200);
+    expect((await lease()).status).toBe(200);
+  });
+
+  test("nor does one session of a caller: it takes its share, and none of the others'", async () => {
+    const clock = new ManualClock();
+    const { edges, audit } = await bench({ clock, limits: { requestsPerSecond: 4, burst: 8, issuesAtOnce: 128 } });
+    const lease = (id: string) =>
+      ask(edges, "POST", "/v1/leases", leaseBody({ session: { ...requestOf().session, id } }));
+    const statuses = [];
+    for (let i = 0; i < 20; i++) statuses.push((await lease("greedy")).status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(2);
+    expect([(await lease("a")).status, (await lease("b")).status, (await lease("c")).status]).toEqual([200, 200, 200]);
+    const refused = await lease("greedy");
+    expect([refused.status, refused.headers["retry-after"]]).toEqual([429, "1"]);
+    clock.advance(1_000);
+    expect((await lease("greedy")).status).toBe(200);
+    // What is refused for that costs no record either.
+    expect(audit.events.every(({ type }) => type === "lease_issued")).toBe(true);
   });
 
   test("and so many issues at once", async () => {

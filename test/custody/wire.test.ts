@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { LEASE_REFUSALS, type LeaseGrant, type LeaseRefusalReason, type LeaseRequest } from "../../src/core/custody.ts";
 import type { Material } from "../../src/core/material.ts";
 import type { Narrowing } from "../../src/core/narrow.ts";
+import type { RevocationChange, RevocationPage, RevocationTarget } from "../../src/core/revocation.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { materialFitsWire } from "../../src/custody/material-text.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
@@ -17,7 +18,20 @@ import {
   encodeLeaseRequest,
   encodeHealth,
 } from "../../src/custody/wire.ts";
-import { healthSchema, leaseGrantSchema, leaseRequestSchema, problemSchema } from "../../src/custody/wire-schema.ts";
+import {
+  healthSchema,
+  leaseGrantSchema,
+  leaseHolderSchema,
+  leaseRequestSchema,
+  problemSchema,
+  renewalSchema,
+} from "../../src/custody/wire-schema.ts";
+import {
+  decodePage,
+  encodePage,
+  revocationPageSchema,
+  revocationRequestSchema,
+} from "../../src/custody/wire-revocations.ts";
 
 const SECRET = "wire-secret-9b1e";
 
@@ -204,6 +218,28 @@ describe("what is not the wire", () => {
   );
 });
 
+const target: fc.Arbitrary<RevocationTarget> = fc.oneof(
+  fc.constant<RevocationTarget>({ scope: "all", value: "", tenant: null }),
+  fc.record({
+    scope: fc.constantFrom("lease", "credential", "tenant"),
+    value: fc.constantFrom("a", "株式会社", "x".repeat(128)),
+    tenant: fc.constant(null),
+  }),
+  fc.record({
+    scope: fc.constant("session"),
+    value: fc.constantFrom("s1", "сессия"),
+    tenant: fc.constantFrom(null, "acme"),
+  }),
+);
+const change: fc.Arbitrary<RevocationChange> = fc
+  .tuple(target, fc.constantFrom("revoked", "lifted"))
+  .map(([of, type]) => ({ ...of, type, id: "0011223344556677" }));
+const pages: fc.Arbitrary<RevocationPage> = fc.record({
+  cursor: fc.constantFrom("0123456789abcdef.0", "0123456789abcdef.17"),
+  reset: fc.boolean(),
+  changes: fc.array(change, { maxLength: 5 }),
+});
+
 describe("the document says what the code does", () => {
   interface Document {
     readonly components: { readonly schemas: Record<string, object> };
@@ -222,6 +258,24 @@ describe("the document says what the code does", () => {
     ajv.addSchema({ $id: "custody", components });
   });
 
+  test("a page of the feed comes out as it went in", () => {
+    fc.assert(
+      fc.property(pages, (page) => {
+        expect(decodePage(travel(encodePage(page)))).toEqual(page);
+      }),
+    );
+    fc.assert(fc.property(pages, (page) => documented("RevocationPage")(travel(encodePage(page)))));
+  });
+
+  test.each([
+    { type: "revoked", id: "r", scope: "all", value: "x" },
+    { type: "revoked", id: "r", scope: "session" },
+    { type: "revoked", id: "r", scope: "tenant", value: "x", tenant: "acme" },
+    { type: "gone", id: "r", scope: "all" },
+  ])("a page with %j is none", (change) => {
+    expect(decodePage({ cursor: "e.1", reset: false, changes: [change] })).toBeNull();
+  });
+
   test("messages that are sent are documented", () => {
     const [isGrant, isRequest, isProblem] = [
       documented("LeaseGrant"),
@@ -237,7 +291,15 @@ describe("the document says what the code does", () => {
 
   test.each([
     ["LeaseGrant", leaseGrantSchema, grants.map((grant) => encodeLeaseGrant(grant))],
-    ["LeaseRequest", leaseRequestSchema, requests],
+    ["LeaseRequest", leaseRequestSchema, requests.map((request) => encodeLeaseRequest(request) ?? {})],
+    ["LeaseHolder", leaseHolderSchema, fc.record({ session: fc.constant("s1"), tenant: fc.constant("acme") })],
+    ["Renewal", renewalSchema, fc.record({ lease_id: fc.constant("l1"), ttl_ms: fc.integer() })],
+    [
+      "RevocationRequest",
+      revocationRequestSchema,
+      fc.record({ scope: fc.constantFrom("all", "session"), value: fc.constant("s1"), reason: fc.constant("why") }),
+    ],
+    ["RevocationPage", revocationPageSchema, pages.map(encodePage)],
     [
       "Problem",
       problemSchema,

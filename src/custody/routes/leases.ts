@@ -15,7 +15,9 @@ export function leaseRoutes(app: FastifyInstance, answers: Answers, issuer: Issu
     answers.route("lease", async (caller, request, reply) => {
       const asked = decodeLeaseRequest(request.body);
       if (asked === null) throw new Malformed();
-      if (!limits.enter(caller.name)) throw new LeaseRefusal("overloaded");
+      const waitSeconds = limits.takeOf(caller.name, asked.session.tenant, asked.session.id);
+      if (waitSeconds > 0) reply.header("retry-after", String(waitSeconds));
+      if (waitSeconds > 0 || !limits.enter(caller.name)) throw new LeaseRefusal("overloaded");
       try {
         const limitMs = issuer.longestIssueMs + 2_000;
         const grant = await within(

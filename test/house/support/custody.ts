@@ -10,6 +10,10 @@ export interface CustodyOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where it listens; default a socket in a directory of its own. The same path again = the same custody come back. */
   readonly socket?: string;
+  /** Merged over the rest of its config. */
+  readonly config?: ConfigPart;
+  /** Where its config, audit and state are kept; one that was given is not removed. */
+  readonly directory?: string;
 }
 
 export interface Custody {
@@ -22,13 +26,14 @@ export interface Custody {
 
 /** Starts `postern custody` on a unix socket. */
 export async function startCustody(options: CustodyOptions): Promise<Custody> {
-  const directory = await mkdtemp(join(tmpdir(), "postern-custody-"));
+  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "postern-custody-")));
   const socket = options.socket ?? join(directory, "custody.sock");
   const configFile = join(directory, "custody.yaml");
   const config = {
     listen: { address: `unix:${socket}` },
     credentials: options.credentials,
     audit: { file: join(directory, "custody-audit.jsonl") },
+    ...options.config,
   };
   // JSON is YAML.
   await writeFile(configFile, JSON.stringify(config, null, 2));
@@ -42,7 +47,7 @@ export async function startCustody(options: CustodyOptions): Promise<Custody> {
     directory,
     async stop() {
       await process.stop();
-      await rm(directory, { recursive: true, force: true });
+      if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
     },
   };
 }
