@@ -16,8 +16,8 @@ interface Part {
 
 /** What an example leaves out, put in around it. */
 function entriesOf(text: string): readonly Part[] {
-  const part = load(text) as Part | readonly Part[];
-  if (Array.isArray(part)) return part as readonly Part[];
+  if (text.startsWith("- ")) return load(text) as readonly Part[];
+  const part = load(text) as Part;
   const { credentials } = part as { readonly credentials?: readonly Part[] };
   const entry = { name: "x", source: { env: "ROOT" }, hosts: ["api.example.com:443"] };
   return credentials ?? [{ ...entry, ...part }];
