@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import type { IssuerEndpoint, OAuth2Client, OAuth2Target } from "../../core/mint.ts";
 import type { Narrowing } from "../../core/narrow.ts";
 import type { Secret } from "../../core/secret.ts";
-import { type FormField, type IssuerAnswer, Outbound } from "../outbound.ts";
+import { type FormField, type IssuerAnswer, Outbound, type OutboundIdentity } from "../outbound.ts";
 import type { CredentialSource } from "../sources/source.ts";
 import type { DpopKey } from "./dpop-key.ts";
 import type { MintTools } from "./mint-tools.ts";
@@ -44,7 +45,10 @@ export class TokenRequests {
   /** Names the endpoint in errors. */
   readonly where: string;
   readonly #options: TokenRequestOptions;
-  readonly #outbound: Outbound;
+  /** Connections show one certificate: another one gets connections of its own. */
+  #outbound: Outbound;
+  #shown: OutboundIdentity | null = null;
+  #closed = false;
 
   constructor(options: TokenRequestOptions) {
     const { endpoint, clientSource, tools } = options;
@@ -73,7 +77,7 @@ export class TokenRequests {
       // Anew for each: an assertion counts once.
       const proof = await this.#proof(root, fresh);
       const headers = { ...proof.headers, ...more };
-      return await this.#outbound.postForm([...grant, ...target, ...proof.fields], headers, signal);
+      return await this.#outboundWith(proof.identity).postForm([...grant, ...target, ...proof.fields], headers, signal);
     };
     const startedAtMs = this.#options.tools.clock.monotonicMs();
     if (bound === null) return { answer: await post({}), key: null, startedAtMs };
@@ -91,12 +95,24 @@ export class TokenRequests {
   }
 
   close(): void {
+    this.#closed = true;
     this.#outbound.close();
+  }
+
+  #outboundWith(identity: OutboundIdentity | null): Outbound {
+    if (isDeepStrictEqual(identity, this.#shown)) return this.#outbound;
+    const before = this.#outbound;
+    this.#shown = identity;
+    this.#outbound = new Outbound(this.#options.endpoint, this.where, identity);
+    if (this.#closed) this.#outbound.close();
+    // What runs on it has an end of its own.
+    before.retire();
+    return this.#outbound;
   }
 
   async #proof(root: Secret | null, fresh: boolean): Promise<ClientProof> {
     const { client, clientSource, endpoint, tools } = this.#options;
-    if (client === null) return { headers: {}, fields: [] };
+    if (client === null) return { headers: {}, fields: [], identity: null };
     if (clientSource === null) return clientProof(client, root, endpoint.url, tools);
     const { secret } = await clientSource.read(fresh);
     try {
