@@ -29,14 +29,10 @@ export interface Sent {
   readonly answer: IssuerAnswer;
   /** What a token in it is bound to, or `null`. */
   readonly key: DpopKey | null;
+  /** What the scope was narrowed to, or `null` where it was not. */
+  readonly scopes: readonly string[] | null;
   /** Monotonic ms before it was sent: a slow answer shortens a life, never the other way round. */
   readonly startedAtMs: number;
-}
-
-export interface MintedToken {
-  readonly minted: Minted;
-  /** `null` when there is none. */
-  readonly refreshToken: Secret | null;
 }
 
 /** One client at one token endpoint (RFC 6749 §3.2), whatever the grant. */
@@ -79,19 +75,17 @@ export class TokenRequests {
       const headers = { ...proof.headers, ...more };
       return await this.#outboundWith(proof.identity).postForm([...grant, ...target, ...proof.fields], headers, signal);
     };
+    const scopes = narrow?.["scopes"] ?? null;
     const startedAtMs = this.#options.tools.clock.monotonicMs();
-    if (bound === null) return { answer: await post({}), key: null, startedAtMs };
-    return { ...(await bound.post((proof) => post({ dpop: proof }))), startedAtMs };
+    if (bound === null) return { answer: await post({}), key: null, scopes, startedAtMs };
+    return { ...(await bound.post((proof) => post({ dpop: proof }))), scopes, startedAtMs };
   }
 
-  /** What an answer brings. @throws MintFailure; @param types of tokens that are not bound, lower case */
-  tokenOf({ answer, key, startedAtMs }: Sent, types?: readonly string[]): MintedToken {
-    const token = tokenAnswer(answer, this.where, key === null ? types : ["dpop"]);
-    const { accessToken, lifeMs, refreshToken } = token;
-    return {
-      minted: { material: tokenMaterial(accessToken, key), expiresAtMs: startedAtMs + lifeMs, release: null },
-      refreshToken,
-    };
+  /** What an answer brings. @param types of tokens that are not bound, lower case @throws MintFailure */
+  tokenOf({ answer, key, scopes, startedAtMs }: Sent, types: readonly string[] = ["bearer"]): Minted {
+    const wanted = { types: key === null ? types : ["dpop"], scopes };
+    const { accessToken, lifeMs } = tokenAnswer(answer, this.where, wanted);
+    return { material: tokenMaterial(accessToken, key), expiresAtMs: startedAtMs + lifeMs, release: null };
   }
 
   close(): void {

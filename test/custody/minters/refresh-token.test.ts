@@ -111,6 +111,20 @@ describe("a rotated root", () => {
     expect(family().revoked).toBe(false);
   });
 
+  test.each([{ token_type: "other" }, { access_token: 5 }, { expires_in: -1 }, { scope: "read admin" }])(
+    "counts even where what came with it is of no use: %j",
+    async (twist) => {
+      const parts = start();
+      server.twist = twist;
+      await expect(leaseOf(parts, { narrow: { scopes: ["read"] } })).rejects.toThrow();
+      expect(readFileSync(state(), "utf8")).toContain(family().current);
+      server.twist = {};
+      later();
+      expect(server.isIssued(await tokenOf(parts))).toBe(true);
+      expect(family().revoked).toBe(false);
+    },
+  );
+
   test("that an issuer does not replace stays what it is", async () => {
     await server.stop();
     await serve("none");

@@ -78,6 +78,8 @@ export class OAuth2Server {
   readonly refused: string[] = [];
   requests = 0;
   mood: Mood = "well";
+  /** Put over each good answer. */
+  twist: Readonly<Record<string, unknown>> = {};
   expiresInS: number | string | null;
   readonly families: Family[] = [];
   readonly #server: Server;
@@ -151,7 +153,7 @@ export class OAuth2Server {
 
   async #serveWell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const answer = await this.#answer(request);
+      const answer = { ...(await this.#answer(request)), ...this.twist };
       response.writeHead(200, {
         "content-type": "application/json",
         "cache-control": "no-store",
