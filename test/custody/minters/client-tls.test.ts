@@ -48,6 +48,7 @@ describe("a client certificate", () => {
     parts.environment["ROOT"] = pem(renewed);
     expect(server.isIssued(await tokenOf(parts))).toBe(true);
     expect(server.issued).toHaveLength(2);
+    expect(new Set(server.serials).size).toBe(2);
   });
 
   test.each([

@@ -266,6 +266,22 @@ describe("after a crash", () => {
     expect(server.refused).toEqual(["invalid_grant"]);
   });
 
+  test("of the issuer, that rotates no more, the root that works is the root from then on", async () => {
+    const parts = start();
+    await tokenOf(parts);
+    const before = family().current;
+    later();
+    await tokenOf(parts);
+    server.forgetLastRotation(family(), before);
+    server.rotation = "none";
+    for (let uses = 0; uses < 3; uses++) {
+      later();
+      expect(server.isIssued(await tokenOf(parts))).toBe(true);
+    }
+    expect(server.refused).toEqual(["invalid_grant"]);
+    expect(readFileSync(state(), "utf8")).toContain('"previous":null');
+  });
+
   test("of trust the operator hears that a new root is needed, and the issuer is not asked over and over", async () => {
     const parts = start();
     await tokenOf(parts);

@@ -82,6 +82,9 @@ export class OAuth2Server {
   twist: Readonly<Record<string, unknown>> = {};
   expiresInS: number | string | null;
   readonly families: Family[] = [];
+  /** Serial numbers of the client certificates that were shown, in order. */
+  readonly serials: string[] = [];
+  rotation: OAuth2ServerOptions["rotation"];
   readonly #server: Server;
   readonly #options: OAuth2ServerOptions;
   readonly #jtis = new Set<string>();
@@ -91,6 +94,7 @@ export class OAuth2Server {
   private constructor(server: Server, options: OAuth2ServerOptions) {
     this.#server = server;
     this.#options = options;
+    this.rotation = options.rotation;
     this.expiresInS = options.expiresInS === undefined ? 3600 : options.expiresInS;
     const origin = options.tls === undefined ? "http://127.0.0.1" : "https://localhost";
     this.url = `${origin}:${(server.address() as AddressInfo).port}/oauth2/token`;
@@ -142,6 +146,8 @@ export class OAuth2Server {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
+    if (request.socket instanceof TLSSocket && shown(request) !== null)
+      this.serials.push(request.socket.getPeerCertificate().serialNumber);
     if (this.mood !== "well") return this.mood(request, response);
     await this.#serveWell(request, response);
   }
@@ -262,10 +268,10 @@ export class OAuth2Server {
     if (isForeign) throw new Refusal("invalid_grant");
     family.boundTo ??= boundTo;
     const answer = this.#issue("refresh_token", client, form, null, boundTo);
-    if (this.#options.rotation === "none") return answer;
+    if (this.rotation === "none") return answer;
     const next = `rt-${randomBytes(12).toString("hex")}`;
     // With grace, what was used stays good until its successor was used.
-    family.live = new Set(this.#options.rotation === "grace" ? [sent, next] : [next]);
+    family.live = new Set(this.rotation === "grace" ? [sent, next] : [next]);
     family.known.add(next);
     family.current = next;
     return { ...answer, refresh_token: next };
