@@ -56,6 +56,7 @@ function ruleOf(i: number): DestinationRule {
       dropHeaders: [],
       addresses: [],
       trust: null,
+      synthetic: null,
       parent: null,
     },
     host: hosts[i % hosts.length] as HostPattern,

@@ -65,6 +65,8 @@ export interface CustodyFacts {
   readonly up: boolean;
   /** What it tells against itself, or `null`. */
   readonly problem: string | null;
+  /** Whether what it revokes is heard of at once. */
+  readonly feed?: "starting" | "following" | "lost";
 }
 
 /** Custody that does not answer degrades the edge: destinations without a credential go on. */
@@ -72,9 +74,15 @@ export function custodyCheck(custody: string, facts: () => CustodyFacts): Readin
   return {
     name: `custody/${custody}`,
     check: () => {
-      const { up, problem } = facts();
+      const { up, problem, feed } = facts();
       if (!up) return { ok: true, degraded: true, detail: "does not answer; destinations that need it are refused" };
       if (problem !== null) return { ok: true, degraded: true, detail: `answers; ${firstLine(problem)}` };
+      if (feed === "lost")
+        return {
+          ok: true,
+          degraded: true,
+          detail: "answers; what it revokes is not heard of: leases run to their end",
+        };
       return { ok: true, detail: "answers" };
     },
   };

@@ -3,12 +3,13 @@ import type { OutboundHead } from "../core/exchange.ts";
 import { type AttachmentMaker, isFieldContent, revealed, unusable } from "./attachment.ts";
 import { openBasic, sealBasic } from "./basic-credentials.ts";
 import { percentEncode } from "./percent.ts";
+import { replaceInFirstMessage } from "./placeholder-message.ts";
 import { rewriteQuery } from "./query-string.ts";
 import { textSecret } from "./text-secret.ts";
 
 /**
  * The guest sends a harmless stand-in, and it is replaced by the secret where it stands: in a field value, in the decoded
- * pair of `Basic`, or in a query value. For clients that build more around a key than the edge could (prefixes, WebSocket
+ * pair of `Basic`, in a query value, or in the first message of a WebSocket (`placeholder-message.ts`). For clients that build more around a key than the edge could (prefixes, WebSocket
  * sub-protocols, a user name of their own).
  *
  * A spot is a credential's place. What the guest puts there without a stand-in is its own credential (an attacker's
@@ -18,15 +19,17 @@ import { textSecret } from "./text-secret.ts";
  * un-injected fallback. Clients that speak unauthenticated first and wait for a 401 (git, container tools) want `basic` or
  * `bearer`, which attach always.
  */
-export const placeholder: AttachmentMaker<"placeholder"> = (spec, destination) => {
+export const placeholder: AttachmentMaker<"placeholder"> = (spec, destination, tools) => {
   const standIns = standInsOf(destination);
+  const inHead = spec.spots.filter((spot): spot is HeadSpot => spot.in !== "websocket");
+  const inMessage = inHead.length < spec.spots.length;
   return {
     fieldNames: [],
     cut(head) {
       for (const spot of spec.spots) {
         if (spot.in === "query") {
           head.target = rewriteQuery(head.target, spot.name, (raw) => (holdsAny(raw, standIns) ? raw : null));
-        } else if (spot.name !== "cookie") {
+        } else if (spot.in === "header" && spot.name !== "cookie") {
           cutForeignLines(head, spot.name, standIns);
         }
       }
@@ -37,7 +40,12 @@ export const placeholder: AttachmentMaker<"placeholder"> = (spec, destination) =
       const swap = swapOf(spec.value, secret);
       return {
         values: swap.encoded === secret ? [secret] : [swap.encoded, secret],
-        apply: (head) => spec.spots.map((spot) => replaceAt(head, spot, swap)).includes(true),
+        apply(head, occasion) {
+          const replaced = inHead.map((spot) => replaceAt(head, spot, swap)).includes(true);
+          if (!inMessage || occasion.request.upgrade === null) return replaced;
+          replaceInFirstMessage(head, occasion, { ...swap, standIns, isNeeded: !replaced }, tools);
+          return true;
+        },
       };
     },
   };
@@ -74,7 +82,9 @@ function holdsAny(text: string, standIns: readonly string[]): boolean {
   return standIns.some((standIn) => text.includes(standIn));
 }
 
-function replaceAt(head: OutboundHead, spot: PlaceholderSpot, swap: Swap): boolean {
+type HeadSpot = PlaceholderSpot & { readonly in: "header" | "query" };
+
+function replaceAt(head: OutboundHead, spot: HeadSpot, swap: Swap): boolean {
   if (spot.in === "header") return replaceInLines(head, spot.name, swap);
   const before = head.target;
   head.target = rewriteQuery(before, spot.name, (raw) => swapped(raw, swap.standIn, swap.encoded));

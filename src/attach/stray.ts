@@ -19,6 +19,8 @@ export function homeOf(destination: Destination): Home {
   for (const spec of destination.attachments) {
     if (spec.as !== "placeholder") continue;
     for (const spot of spec.spots) {
+      // No place in a head.
+      if (spot.in === "websocket") continue;
       const places = placesFor(home, spot);
       places.set(spot.name, [...(places.get(spot.name) ?? []), spec.value]);
     }

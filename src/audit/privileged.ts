@@ -1,5 +1,5 @@
 import { isoTime, MAX_TEXT, quoted } from "../core/record-json.ts";
-import type { IssueAudit, IssueEvent } from "../core/custody.ts";
+import type { IssueAudit, IssueEvent, OperatorEvent } from "../core/custody.ts";
 import { narrowKey } from "../core/narrow.ts";
 
 /**
@@ -23,10 +23,16 @@ export const PRIVILEGED_TYPES = [
   "catalogue_rejected",
   "lease_issued",
   "lease_refused",
+  "lease_renewed",
+  "lease_released",
   "lease_revoked",
   "session_revoked",
   "kill_engaged",
   "kill_released",
+  "revocation_made",
+  "revocation_lifted",
+  "approval_granted",
+  "approval_denied",
 ] as const;
 export type PrivilegedType = (typeof PRIVILEGED_TYPES)[number];
 
@@ -61,7 +67,18 @@ export interface PrivilegedSink {
 
 /** Custody's port on this trail: a lease is answered only after its record is durable. */
 export function issueAudit(trail: PrivilegedSink): IssueAudit {
-  return { record: (event) => trail.privileged({ type: event.type, facts: issueFacts(trail, event) }) };
+  return {
+    record: (event) => trail.privileged({ type: event.type, facts: issueFacts(trail, event) }),
+    operated: (event) => trail.privileged({ type: event.type, facts: operatorFacts(trail, event) }),
+  };
+}
+
+function operatorFacts(trail: PrivilegedSink, { caller, session, facts }: OperatorEvent): PrivilegedEvent["facts"] {
+  return {
+    caller,
+    ...(session === null ? {} : { session: trail.sessionMark(session.tenant, session.id) }),
+    ...facts,
+  };
 }
 
 function issueFacts(trail: PrivilegedSink, event: IssueEvent): PrivilegedEvent["facts"] {

@@ -15,5 +15,13 @@ export function attachmentText(spec: AttachmentSpec): string {
       return `${spec.as} ${spec.name}`;
     case "placeholder":
       return `placeholder in ${spec.spots.map((spot) => `${spot.in} ${spot.name}`).join(", ")}`;
+    case "hmac":
+      return `hmac-${spec.hash} in ${spec.fields.map(({ name }) => name.toLowerCase()).join(", ")}`;
+    case "body":
+      return `body ${spec.place.in === "json" ? spec.place.pointer.map((token) => `/${token}`).join("") : spec.place.name}`;
+    case "message_signature":
+      return `message_signature (${spec.algorithm})`;
+    case "sigv4":
+      return `sigv4 ${spec.region}/${spec.service}`;
   }
 }

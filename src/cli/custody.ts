@@ -5,13 +5,15 @@ import type { CustodyConfig } from "../config/config.ts";
 import { loadCustodyConfig } from "../config/load.ts";
 import { Catalogue, filesOf } from "../custody/catalogue.ts";
 import { FileWatch } from "../custody/file-watch.ts";
-import { Issuer } from "../custody/issuer.ts";
-import { CustodyServer, type CustodyServerEvents } from "../custody/server.ts";
+import { type Caller, Issuer } from "../custody/issuer.ts";
+import { CustodyServer, type CustodyServerEvents, type CustodyServerOptions } from "../custody/server.ts";
 import type { CustodyServerTls } from "../custody/server-tls.ts";
 import { Log } from "../telemetry/log.ts";
 import type { Terminal } from "./command.ts";
 import { configOf } from "./config-option.ts";
 import { CustodyCatalogue } from "./custody/catalogue.ts";
+import { registerOperations } from "./custody/operations.ts";
+import { openState, type State } from "./custody/state.ts";
 import { readCustodyTls } from "./custody/tls-files.ts";
 import { type EdgeSystem, realSystem } from "./edge/system.ts";
 import { ReloadRequests } from "./reload-requests.ts";
@@ -21,12 +23,18 @@ import { version } from "./version.ts";
 
 /** How long running issues may take after SIGTERM, `ms`: longer than any edge waits for one. */
 const DRAIN_MS = 10_000;
+const TICK_MS = 1_000;
 
 /** `postern custody`: the issuer as a process of its own, until SIGTERM or SIGINT; SIGHUP and a changed file reload it. */
-export function register(command: Command, _terminal: Terminal): void {
+export function register(command: Command, terminal: Terminal): void {
   command
-    .requiredOption("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
-    .action(({ config: path }: { config: string }) => serveCustody(path));
+    .option("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
+    .action(({ config: path }: { config?: string }) => {
+      // A required option would be asked of the commands below as well.
+      if (path === undefined) command.error("error: required option '-c, --config <file>' not specified");
+      return serveCustody(path);
+    });
+  registerOperations(command, terminal);
 }
 
 async function serveCustody(path: string): Promise<void> {
@@ -89,16 +97,22 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     onAnchor: (head) => logger.info({ head }, "audit anchor"),
   });
   undo.add(() => audit.close());
+  const state = await openState(config.state, { clock, randomBytes }, undo);
+  const { revocations } = state;
   const sources = { clock, environment, uid, warn, randomBytes };
   const issuer = new Issuer({
     catalogue: Catalogue.open(config.credentials, sources),
     audit: issueAudit(audit),
     clock,
-    newId: () => randomBytes(16).toString("base64url"),
+    newId: () => randomBytes(16).toString("hex"),
     salt: randomBytes(32),
+    revocations,
     warn,
   });
   undo.add(() => issuer.close());
+  // While nobody asks for anything, what has run out is still to be given back.
+  const ticker = setInterval(() => issuer.ledger.tick(), TICK_MS).unref();
+  undo.add(() => clearInterval(ticker));
   const files = new FileWatch({
     onChange: (path) => logger.warn({ path }, "a credential file has changed: edges ask anew for its leases"),
   });
@@ -106,7 +120,7 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
   files.follow(filesOf(config.credentials));
   await audit.privileged({
     type: "custody_started",
-    facts: { config: digest, credentials: config.credentials.length },
+    facts: { config: digest, credentials: config.credentials.length, revocations: revocations.size },
   });
   const { address } = config.listen;
   const events = eventsTo(log);
@@ -116,23 +130,46 @@ async function join({ config, digest, tls, system, log }: Parts, undo: Undo): Pr
     { issuer, server: () => server, sources, files, audit, logger, clock, running: config, digest, boot },
     tls,
   );
-  const server = await CustodyServer.start({ issuer, address, tls, callers: config.clients, clock, events, health });
-  logger.info({ address: server.address, credentials: config.credentials.length }, "ready");
-  return { address: server.address, logger, catalogue, stop: () => stop(server, issuer, files, audit, log) };
+  const { limits, operators } = config;
+  const common = { issuer, callers: config.clients, clock, events, health, limits };
+  // First: edges find nobody in front of a custody that cannot be operated.
+  const desk = operators === null ? null : await openOperators(operators, common);
+  undo.add(() => desk?.close(0));
+  const server = await CustodyServer.start({ ...common, address, tls });
+  const facts = { address: server.address, credentials: config.credentials.length, revocations: revocations.size };
+  logger.info({ ...facts, operators: desk?.address ?? null }, "ready");
+  const stop = () =>
+    stopCustody({ servers: desk === null ? [server] : [server, desk], issuer, state, files, audit, log, ticker });
+  return { address: server.address, logger, catalogue, stop };
 }
 
-async function stop(
-  server: CustodyServer,
-  issuer: Issuer,
-  files: FileWatch,
-  audit: AuditTrail,
-  log: Log,
-): Promise<void> {
+/** The operators' socket: whoever can open it may operate, and may not lease. */
+function openOperators(
+  { path, mode }: NonNullable<CustodyConfig["operators"]>,
+  common: Omit<CustodyServerOptions, "address" | "tls">,
+): Promise<CustodyServer> {
+  const socketCaller: Caller = { name: "operator", tenants: null, may: ["operate"] };
+  return CustodyServer.start({ ...common, address: { kind: "unix", path }, tls: null, socketMode: mode, socketCaller });
+}
+
+interface Running {
+  readonly servers: readonly CustodyServer[];
+  readonly issuer: Issuer;
+  readonly state: State;
+  readonly files: FileWatch;
+  readonly audit: AuditTrail;
+  readonly log: Log;
+  readonly ticker: NodeJS.Timeout;
+}
+
+async function stopCustody({ servers, issuer, state, files, audit, log, ticker }: Running): Promise<void> {
   log.logger.info({ drain_ms: DRAIN_MS }, "draining");
-  await server.close(DRAIN_MS);
+  await Promise.all(servers.map((server) => server.close(DRAIN_MS)));
+  clearInterval(ticker);
   files.close();
   issuer.close();
   try {
+    await state.close();
     await audit.privileged({ type: "custody_stopping", facts: {} });
     await audit.close();
     log.logger.info("stopped");

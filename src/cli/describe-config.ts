@@ -1,7 +1,7 @@
 import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig, RemoteAddress } from "../config/config.ts";
 import { hostText } from "../config/destination.ts";
 import type { CredentialEntry } from "../core/credential.ts";
-import type { DestinationRule } from "../core/destination.ts";
+import type { Destination, DestinationRule } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
 import { parentText } from "./describe-parent.ts";
 import { table } from "./table.ts";
@@ -123,9 +123,14 @@ function destinationRow({ destination, host, port, allow }: DestinationRule): st
     destination.mode,
     destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
     destination.credential === null
-      ? "-"
+      ? (syntheticText(destination) ?? "-")
       : `${destination.credential.custody}/${destination.credential.name} as ${destination.attachments.map(attachmentText).join(", ")}`,
   ];
+}
+
+/** What the edge answers itself, or `null`. */
+export function syntheticText({ synthetic }: Destination): string | null {
+  return synthetic === null ? null : `answered by the edge as ${synthetic.as}`;
 }
 
 /** The first rule and how many follow. */

@@ -1,5 +1,6 @@
 import { type DenialCode, DENIALS } from "../core/denial.ts";
 import { attachmentText } from "./attachment-text.ts";
+import { syntheticText } from "./describe-config.ts";
 import { parentJson, wayText } from "./describe-parent.ts";
 import type { Explained } from "./explain.ts";
 import type { SurveyedAddress } from "../policy/guard.ts";
@@ -115,6 +116,7 @@ function targetRows(explained: Explained): string[][] {
     return [["addresses", `${addressDenial.code}${addressDenial.detail === null ? "" : `: ${addressDenial.detail}`}`]];
   if (addresses === null && parentAddresses !== null)
     return [["addresses", "not looked up: the parent resolves the name"]];
+  if (explained.explanation.destination?.synthetic) return [["addresses", "none: the edge answers itself"]];
   if (addresses === null) {
     const denied = verdictOf(explained).decision === "deny";
     return [["addresses", `not looked up${denied ? ": the request is denied" : ""}`]];
@@ -126,5 +128,7 @@ function credentialText({ explanation }: Explained): string {
   const { credential, attachments, decision } = explanation;
   if (credential !== null)
     return `${credential.custody}/${credential.name}, attached as ${attachments.map(attachmentText).join(", ")}`;
+  const answered = explanation.destination === null ? null : syntheticText(explanation.destination);
+  if (answered !== null) return `none: ${answered}`;
   return decision === "report" ? "none is ever attached in report mode" : "none";
 }

@@ -68,7 +68,13 @@ async function explainRequest(method: string, url: string, options: Options, ter
   const asked = { method: ask.method, url, listener, explanation };
   // A name that no guest may ask for is not asked for here either.
   const { decision, destination } = explanation;
-  if (!options.resolve || destination === null || (decision === "deny" && destination.tls !== "passthrough"))
+  const isAnsweredHere = destination !== null && destination.synthetic !== null;
+  if (
+    !options.resolve ||
+    destination === null ||
+    isAnsweredHere ||
+    (decision === "deny" && destination.tls !== "passthrough")
+  )
     return { ...asked, ...NOT_LOOKED_UP };
   try {
     return { ...asked, ...(await survey(guardFor(config), ask.authority, destination)) };

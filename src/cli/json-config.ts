@@ -67,7 +67,7 @@ function credentialJson(entry: CredentialEntry): object {
 }
 
 function destinationJson({ destination, host, port, allow }: DestinationRule): object {
-  const { name, scheme, tls, mode, credential, attachments, parent } = destination;
+  const { name, scheme, tls, mode, credential, attachments, synthetic, parent } = destination;
   return {
     name,
     host: hostText(host),
@@ -78,6 +78,7 @@ function destinationJson({ destination, host, port, allow }: DestinationRule): o
     allow,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
     attachments: attachments.map(attachmentText),
+    synthetic: synthetic?.as ?? null,
     parent: parent?.name ?? null,
   };
 }

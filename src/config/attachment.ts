@@ -1,5 +1,7 @@
 import type { CredentialEntry } from "../core/credential.ts";
 import type { AttachmentSpec } from "../core/destination.ts";
+import { BodyClash } from "./attach/body-clash.ts";
+import { SigningOrder } from "./attach/signing-order.ts";
 import { configOf, type RawAttachment } from "./attach/table.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
@@ -18,9 +20,14 @@ export function attachmentsOf(
   const isList = (value: RawAttachment | readonly RawAttachment[]): value is readonly RawAttachment[] =>
     Array.isArray(value);
   const places = new Places(report);
+  const order = new SigningOrder(report);
+  const bodies = new BodyClash(report);
   const specs: AttachmentSpec[] = [];
-  for (const [i, one] of (isList(raw) ? raw : [raw]).entries()) {
+  const raws = isList(raw) ? raw : [raw];
+  for (const [i, one] of raws.entries()) {
     const here = isList(raw) ? [...path, i] : path;
+    if (one.as === "sigv4" && i < raws.length - 1)
+      report.add([...here, "as"], "sigv4 signs what the others write: put it last in the list");
     const config = configOf(one.as);
     const spec = config.spec(one, entry, here, report);
     if (spec === null) continue;
@@ -32,7 +39,10 @@ export function attachmentsOf(
     if (entry !== null) config.fit(spec, entry, needs, here, report);
     if (config.alone !== undefined && isList(raw) && raw.length > 1)
       report.add([...here, "as"], `${one.as} stands alone: ${config.alone}: leave the others out`);
-    places.claim(spec, config.places(spec), here);
+    const written = config.places(spec);
+    places.claim(spec, written, here);
+    bodies.add(spec, here);
+    order.add(one.as, written, config.signs?.(spec) ?? null, here);
     specs.push(Object.freeze(spec));
   }
   return Object.freeze(specs);
@@ -63,7 +73,8 @@ class Places {
   }
 
   #claimSpot(place: string, value: string, path: Path): void {
-    const taken = this.#owners.get(place) ?? (place === "header cookie" ? this.#cookieOwner() : undefined);
+    const taken =
+      this.#owners.get(place) ?? (place === "header cookie" ? this.#cookieOwner() : this.#messageOwner(place));
     if (taken !== undefined) this.#clash(path, place, taken);
     // One stand-in inside of another would be replaced in the middle of it.
     else if (
@@ -78,6 +89,12 @@ class Places {
 
   #cookieOwner(): string | undefined {
     return [...this.#owners.keys()].some((place) => place.startsWith("cookie ")) ? "cookie" : undefined;
+  }
+
+  /** A message is read once, for one of them. */
+  #messageOwner(place: string): string | undefined {
+    const isTaken = place === "websocket first" && this.#standIns.some((one) => one.place === place);
+    return isTaken ? "placeholder" : undefined;
   }
 
   #clash(path: Path, place: string, taken: string): void {

@@ -117,6 +117,16 @@ export interface CustodyConfig {
   readonly listen: CustodyListen;
   /** Who may ask, and for which tenants. Empty with a unix socket: whoever can open the socket. */
   readonly clients: readonly CustodyClient[];
+  /** The operators' socket, or `null`. */
+  readonly operators: { readonly path: string; readonly mode: number } | null;
+  /** What one caller may ask for. */
+  readonly limits: {
+    readonly requestsPerSecond: number;
+    readonly burst: number;
+    readonly issuesAtOnce: number;
+  };
+  /** Absolute path of the file that keeps what is revoked. */
+  readonly state: string;
   readonly credentials: readonly CredentialEntry[];
   readonly audit: CamelKeys<AuditSection>;
   readonly log: CamelKeys<LogSection>;
@@ -133,4 +143,5 @@ export interface CustodyClient {
   readonly name: string;
   /** Tenants that it may ask for; `null` = all. */
   readonly tenants: readonly string[] | null;
+  readonly may: readonly ("lease" | "operate")[];
 }

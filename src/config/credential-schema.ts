@@ -53,6 +53,10 @@ export const credentialSchema = z.strictObject({
     .max(1_000_000_000)
     .optional()
     .describe("Exchanges that one lease may serve; left out: no such bound."),
+  approval: z
+    .literal("required")
+    .optional()
+    .describe("An operator approves each lease (`postern custody approve`); left out: nobody has to."),
 });
 
 export type RawCredential = z.output<typeof credentialSchema>;

@@ -40,6 +40,17 @@ export function catalogue(
   return Object.freeze(entries);
 }
 
+/** A custody in the edge has no operators: what waits for one would wait for ever. */
+export function nobodyApproves(raws: readonly (RawCredential | null)[], path: Path, report: Report): void {
+  for (const [i, raw] of raws.entries())
+    if (raw?.approval !== undefined)
+      report.add(
+        [...path, i, "approval"],
+        "nobody could approve in an embedded custody: run `postern custody` with `operators`, or leave it out",
+        true,
+      );
+}
+
 function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report: Report): CredentialEntry {
   const { kind, mint } = kindAndMint(raw, path, files, report);
   if (kind === "userpass" && raw.username === undefined)
@@ -70,6 +81,7 @@ function credentialEntry(raw: RawCredential, path: Path, files: FileSet, report:
     tenants: raw.tenants === undefined ? null : Object.freeze(raw.tenants),
     ttlSeconds: raw.ttl_seconds,
     maxUses: raw.max_uses ?? null,
+    approval: raw.approval === "required",
   });
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { credentialSchema } from "./credential-schema.ts";
-import { addressText, boundedText, claimText, pathText } from "./primitives.ts";
+import { addressText, boundedText, claimText, pathText, whole } from "./primitives.ts";
 import { auditSchema, logSchema } from "./schema.ts";
 
 /** The shape of the config file of `postern custody`. */
@@ -25,6 +25,27 @@ const clientSchema = z.strictObject({
     .max(10_000)
     .optional()
     .describe("Tenants that it may ask for; left out: every tenant."),
+  may: z
+    .array(z.enum(["lease", "operate"]))
+    .min(1)
+    .max(2)
+    .default(["lease"])
+    .describe("What it may do: ask for leases; operate (revoke, lift, approve, list)."),
+});
+
+const operatorsSchema = z.strictObject({
+  address: addressText.describe("`unix:/run/postern/custody-operators.sock`: who can open it may operate."),
+  mode: z
+    .string()
+    .regex(/^0[0-7]{3}$/, 'write a mode such as "0600"')
+    .default("0600")
+    .describe("Mode of the socket, as text in octal."),
+});
+
+const limitsSchema = z.strictObject({
+  requests_per_second: whole(1, 100_000, 1000, "Requests of one caller that are answered in a second, on average."),
+  burst: whole(1, 1_000_000, 5000, "Requests that one caller may send at once after a pause."),
+  issues_at_once: whole(1, 256, 128, "Leases that are issued for one caller at one time; for all of them 256."),
 });
 
 export const custodyFileSchema = z.strictObject({
@@ -36,6 +57,13 @@ export const custodyFileSchema = z.strictObject({
     .describe(
       "Edges that may ask, by the name in their certificate; needed with `tls`. With a unix socket its file mode decides.",
     ),
+  operators: operatorsSchema
+    .optional()
+    .describe("A socket for operators; left out: nobody operates but clients that may."),
+  limits: limitsSchema.prefault({}).describe("What one caller may ask for: another one is not to wait for it."),
+  state: pathText
+    .optional()
+    .describe("File that keeps what is revoked; left out: beside the audit file, its name ending in `.state`."),
   credentials: z.array(credentialSchema).max(10_000).describe("The catalogue."),
   audit: auditSchema.describe("The audit trail of issued leases."),
   log: logSchema.prefault({}).describe("The log on standard output."),

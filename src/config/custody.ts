@@ -32,6 +32,9 @@ function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyC
   const credentials = catalogue(raw.credentials, ["credentials"], files, report);
   const address = report.take(["listen", "address"], parseListenAddress(raw.listen.address, files.baseDir));
   clientFaults(raw, report);
+  const operators = operatorsOf(raw, files, report);
+  if (raw.state !== undefined && files.absolute(raw.state) === files.absolute(raw.audit.file))
+    report.add(["state"], "the audit file is another one: name a file of its own, or leave it out");
   if (address?.kind === "tcp" && tls === undefined) {
     const advice = isLocal(address) ? ", or listen on a unix socket" : "";
     report.add(
@@ -62,19 +65,66 @@ function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyC
             }),
     }),
     clients: Object.freeze(
-      raw.clients.map(({ name, tenants }) =>
-        Object.freeze({ name, tenants: tenants === undefined ? null : Object.freeze(tenants) }),
+      raw.clients.map(({ name, tenants, may }) =>
+        Object.freeze({
+          name,
+          tenants: tenants === undefined ? null : Object.freeze(tenants),
+          may: Object.freeze(may),
+        }),
       ),
     ),
+    operators,
+    limits: camelKeys(raw.limits),
+    state: raw.state === undefined ? stateBeside(files.absolute(raw.audit.file)) : files.absolute(raw.state),
     credentials,
     audit: camelKeys({ ...raw.audit, file: files.absolute(raw.audit.file) }),
     log: camelKeys(raw.log),
   });
 }
 
+/** One directory that custody writes to is enough. */
+function stateBeside(auditFile: string): string {
+  return `${auditFile.replace(/\.jsonl$/, "")}.state`;
+}
+
+function operatorsOf(
+  { operators, ...raw }: RawCustodyFile,
+  files: FileSet,
+  report: Report,
+): CustodyConfig["operators"] {
+  const approved = raw.credentials.findIndex(({ approval }) => approval !== undefined);
+  const mayOperate = operators !== undefined || raw.clients.some(({ may }) => may.includes("operate"));
+  if (approved >= 0 && !mayOperate)
+    report.add(
+      ["operators"],
+      `missing: nobody could approve credentials[${approved}]: write operators: { address: unix:... }`,
+      true,
+    );
+  if (operators === undefined) return null;
+  const path = ["operators", "address"];
+  const address = report.take(path, parseListenAddress(operators.address, files.baseDir));
+  if (address === null) return null;
+  if (address.kind !== "unix") {
+    report.add(path, "operators come by a unix socket: write unix:/path, or let clients of `listen` operate");
+    return null;
+  }
+  if (operators.address === raw.listen.address)
+    report.add(path, "edges listen here: write a socket of its own, or every edge could operate");
+  const mode = Number.parseInt(operators.mode, 8);
+  if ((mode & 0o007) !== 0)
+    report.add(["operators", "mode"], `${quoted(operators.mode)}: everybody could operate: write "0600" or "0660"`);
+  return Object.freeze({ path: address.path, mode });
+}
+
 function clientFaults(raw: RawCustodyFile, report: Report): void {
   const seen = new Set<string>();
-  for (const [i, { name }] of raw.clients.entries()) {
+  for (const [i, { name, tenants, may }] of raw.clients.entries()) {
+    if (tenants !== undefined && may.includes("operate"))
+      report.add(
+        ["clients", i, "tenants"],
+        "who operates does so for every tenant: leave it out, or leave `operate` out",
+        true,
+      );
     if (seen.has(name))
       report.add(["clients", i, "name"], `${quoted(name)}: another client has this name: put the tenants into one`);
     seen.add(name);

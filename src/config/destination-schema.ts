@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { attachSchema } from "./attach/table.ts";
+import { syntheticSchema } from "./synthetic.ts";
 import { narrowSchema } from "./narrow.ts";
 import { boundedText, nameText, parentName, pathText } from "./primitives.ts";
 
@@ -74,6 +75,11 @@ export const destinationSchema = z.strictObject({
     .union([attachSchema, z.array(attachSchema).min(1).max(16)])
     .optional()
     .describe("How the credential is attached: one way or a list of them; goes with `credential`."),
+  synthetic: syntheticSchema
+    .optional()
+    .describe(
+      "The edge answers itself, with a stand-in that is worthless elsewhere, and sends nothing: token endpoints for programs that insist on one.",
+    ),
   drop_headers: z
     .array(boundedText(200))
     .max(256)

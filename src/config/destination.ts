@@ -2,6 +2,7 @@ import type { CredentialEntry } from "../core/credential.ts";
 import type { Destination, DestinationRule, HostPattern } from "../core/destination.ts";
 import { formatIp } from "../core/ip.ts";
 import { allowRule } from "./allow.ts";
+import { syntheticSpec } from "./synthetic.ts";
 import { addressRanges } from "./address-ranges.ts";
 import { attachmentsOf } from "./attachment.ts";
 import type { CredentialBook } from "./credential-book.ts";
@@ -105,10 +106,13 @@ function destinationRule(
     dropHeaders: dropHeaders(raw.drop_headers, path, report),
     addresses: addressRanges(raw.addresses, path, report),
     trust: raw.trust === undefined ? null : report.take(path, files.roots(raw.trust), "trust"),
-    parent: parents.of(raw.parent, [...path, "parent"]),
+    synthetic: raw.synthetic === undefined ? null : syntheticSpec(raw.synthetic, [...path, "synthetic"], report),
+    parent: raw.synthetic === undefined ? parents.of(raw.parent, [...path, "parent"]) : null,
   });
   const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
   httpFaults(raw, path, report);
+  if (raw.synthetic !== undefined) syntheticFaults(raw, path, report);
+  if (attachments.some(({ as }) => as === "sigv4")) signedFaults(destination.dropHeaders, path, report);
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
   else if (allow.length === 0)
     report.add(
@@ -127,6 +131,33 @@ function httpFaults(raw: RawDestination, path: Path, report: Report): void {
     report.add([...path, "http"], '"h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`');
   if (raw.http === "h2" && raw.scheme === "http")
     report.add([...path, "http"], '"h2": is HTTP/2 over TLS: write `http: h2c`, or `scheme: https`');
+}
+
+/** Nothing is sent: what says how to send has no meaning. */
+function syntheticFaults(raw: RawDestination, path: Path, report: Report): void {
+  const nowhere = (key: string): void =>
+    report.add([...path, key], "means nothing beside `synthetic`: the edge answers itself: leave it out", true);
+  if (raw.credential !== undefined) nowhere("credential");
+  if (raw.drop_headers.length > 0) nowhere("drop_headers");
+  if (raw.addresses.length > 0) nowhere("addresses");
+  if (raw.parent !== undefined) nowhere("parent");
+  if (raw.trust !== undefined) nowhere("trust");
+  if (raw.http !== "auto") nowhere("http");
+  if (raw.tls === "passthrough")
+    report.add([...path, "tls"], '"passthrough": the edge cannot answer inside of it: write `tls: inspect`');
+  if (raw.mode === "report")
+    report.add([...path, "mode"], '"report": there is no upstream to let anything through to: write `mode: enforce`');
+}
+
+/** What says how a body is signed is read ahead of it: it cannot be said and dropped. */
+function signedFaults(dropHeaders: readonly string[], path: Path, report: Report): void {
+  for (const [i, name] of dropHeaders.entries()) {
+    if (name.startsWith("x-amz-") || name === "authorization")
+      report.add(
+        [...path, "drop_headers", i],
+        `${quoted(name)}: sigv4 reads it, and drops what only it may say: leave it out`,
+      );
+  }
 }
 
 /** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */

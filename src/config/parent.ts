@@ -82,6 +82,7 @@ function upstreamParent(name: string, raw: RawParent, path: Path, context: Paren
     dropHeaders: NONE,
     addresses: addressRanges(raw.addresses, path, report),
     trust: raw.tls?.trust === undefined ? null : report.take([...path, "tls"], files.roots(raw.tls.trust), "trust"),
+    synthetic: null,
     parent: null,
   });
   if (authority === null) return null;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { camelKeys } from "./camel.ts";
 import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
-import { catalogue } from "./credential.ts";
+import { catalogue, nobodyApproves } from "./credential.ts";
 import { CredentialBook } from "./credential-book.ts";
 import { AllowList } from "./destination.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
@@ -147,7 +147,9 @@ function custodyBindings(
   const bindings = [...parts].flatMap(([name, part]): CustodyBinding[] => {
     const path = ["custody", name];
     if (part.credentials !== null) {
-      const credentials = catalogue(part.credentials, [...path, "embedded", "credentials"], files, report);
+      const here = [...path, "embedded", "credentials"];
+      nobodyApproves(part.credentials, here, report);
+      const credentials = catalogue(part.credentials, here, files, report);
       return [Object.freeze({ name, kind: "embedded", credentials })];
     }
     return part.remote === null ? [] : [remoteBinding(name, part.remote, [...path, "remote"], files, report)];

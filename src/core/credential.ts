@@ -33,6 +33,8 @@ export interface CredentialEntry {
   readonly ttlSeconds: number;
   /** How many exchanges one lease may serve, or `null` for no such bound. */
   readonly maxUses: number | null;
+  /** An operator says yes to each lease before it is issued. */
+  readonly approval: boolean;
 }
 
 /**

@@ -1,10 +1,11 @@
 import type { IpRange } from "./ip.ts";
 import type { Narrowing } from "./narrow.ts";
+import type { BodySpec, HmacSpec, MessageSignatureSpec } from "./signing.ts";
 
 /** Where a stand-in of the guest may be found and replaced. */
 export interface PlaceholderSpot {
-  readonly in: "header" | "query";
-  /** Field name (lower case) or query key. */
+  readonly in: "header" | "query" | "websocket";
+  /** Field name (lower case) or query key; `first` is the first message of a WebSocket. */
   readonly name: string;
 }
 
@@ -17,7 +18,43 @@ export type AttachmentSpec =
   | { readonly as: "cookie"; readonly name: string }
   | { readonly as: "placeholder"; readonly value: string; readonly spots: readonly PlaceholderSpot[] }
   | { readonly as: "client_certificate" }
-  | { readonly as: "dpop" };
+  | { readonly as: "dpop" }
+  | HmacSpec
+  | BodySpec
+  | MessageSignatureSpec
+  | Sigv4Spec;
+
+/**
+ * What the edge itself answers in place of an upstream: a token endpoint for programs that insist on asking one. What it hands out
+ * is a stand-in, the same for everybody and worthless elsewhere. One member a file in `src/synthetic/`.
+ */
+export type SyntheticSpec =
+  | { readonly as: "oauth2_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "registry_token"; readonly token: string; readonly expiresInSeconds: number }
+  | { readonly as: "github_installation_token"; readonly token: string; readonly expiresInSeconds: number }
+  | {
+      readonly as: "aws_sts";
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly sessionToken: string;
+      readonly expiresInSeconds: number;
+    };
+
+/** AWS Signature Version 4. */
+export interface Sigv4Spec {
+  readonly as: "sigv4";
+  /** As the scope of a signature names them. */
+  readonly region: string;
+  readonly service: string;
+  /** Access key id that guests sign with. */
+  readonly standIn: string;
+  /** What becomes of a request that the guest did not sign. */
+  readonly unsigned: "sign" | "refuse";
+  /** Calls whose answer is a credential. */
+  readonly credentialCalls: "refuse" | "accept";
+  /** Most bytes of a body, or of one chunk of it, that are held for their signature. */
+  readonly bodyBytes: number;
+}
 
 /**
  * Which HTTP an upstream is spoken to with. `auto` takes HTTP/1.1 where it can be had and HTTP/2 where that is needed; `h1`
@@ -49,6 +86,8 @@ export interface Destination {
   readonly addresses: readonly IpRange[];
   /** PEM roots that replace the edge's own for this destination, or `null`. */
   readonly trust: string | null;
+  /** The edge answers itself, and nothing is ever sent anywhere; or `null`. */
+  readonly synthetic: SyntheticSpec | null;
   /** The proxy that its connections go through, or `null`: they are dialled directly. */
   readonly parent: UpstreamParent | null;
 }

@@ -3,6 +3,7 @@ import { Denial, type DenialCode } from "./denial.ts";
 import type { Destination } from "./destination.ts";
 import type { Fields } from "./fields.ts";
 import { type Material, zeroMaterial } from "./material.ts";
+import type { MethodClass } from "./method-class.ts";
 
 /**
  * The proofs that the stages of the line hand on. Each class has a private member, so that TypeScript treats it as nominal:
@@ -55,6 +56,8 @@ export class Permit {
   readonly rule: string;
   /** In report mode: what would have been denied. Such a permit never carries a credential. */
   readonly wouldDeny: DenialCode | null;
+  /** What the exchange may do at the upstream, as far as approvals go. */
+  readonly methodClass: MethodClass;
 
   private constructor(
     session: Session,
@@ -62,12 +65,14 @@ export class Permit {
     destination: Destination,
     rule: string,
     wouldDeny: DenialCode | null,
+    methodClass: MethodClass,
   ) {
     this.session = session;
     this.authority = authority;
     this.destination = destination;
     this.rule = rule;
     this.wouldDeny = wouldDeny;
+    this.methodClass = methodClass;
   }
 
   /** Made in `src/policy/` only. */
@@ -77,8 +82,9 @@ export class Permit {
     destination: Destination,
     rule: string,
     wouldDeny: DenialCode | null = null,
+    methodClass: MethodClass = "write",
   ): Permit {
-    return new Permit(session, authority, destination, rule, wouldDeny);
+    return new Permit(session, authority, destination, rule, wouldDeny, methodClass);
   }
 
   /** Whether the exchange must hold a live lease before any upstream byte. */
@@ -161,6 +167,8 @@ export interface LeaseTerms {
   readonly maxUses: number | null;
   /** HMAC of the canonical reference: what logs and audit show. */
   readonly resourceRef: string;
+  /** The one class of methods that it was approved for; left out: it is bound to none. */
+  readonly methodClass?: MethodClass | null;
 }
 
 /** A scoped, short credential held in memory only. Dead once expired, revoked or used up; there is no stale lease. */
@@ -189,6 +197,10 @@ export class Lease {
   }
   get resourceRef(): string {
     return this.#terms.resourceRef;
+  }
+  /** The one class of methods that it may be used for, or `null`. */
+  get methodClass(): MethodClass | null {
+    return this.#terms.methodClass ?? null;
   }
   get expiresAtMs(): number {
     return this.#terms.expiresAtMs;
@@ -220,11 +232,13 @@ export class Lease {
 
   /**
    * The material, if this lease may be used for this exchange right now.
-   * @throws Denial `lease_unusable` when it is dead or names another session, tenant or authority
+   * @throws Denial `lease_unusable` when it is dead or names another session, tenant, authority or class of methods
    */
   materialFor(permit: Permit, nowMs: number): Material {
     const { scope, material } = this.#terms;
+    const bound = this.methodClass;
     const fits =
+      (bound === null || bound === permit.methodClass) &&
       scope.session === permit.session.id &&
       scope.tenant === permit.session.tenant &&
       scope.host === permit.authority.host &&
@@ -272,6 +286,8 @@ export interface Ask {
   /** Raw origin-form target: path and query as the bytes that came (Latin-1). */
   readonly target: string;
   readonly fields: Fields;
+  /** What the exchange becomes once the upstream agrees; left out: nothing else. */
+  readonly upgrade?: "websocket" | null;
 }
 
 /** The outbound head: what attachments change before it is rendered for the wire. */

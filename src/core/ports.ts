@@ -142,6 +142,20 @@ export interface AttachPort {
   observe(permit: Permit, lease: Lease, answer: AnswerHead): boolean;
 }
 
+/** An answer that the edge makes itself. */
+export interface SyntheticAnswer {
+  readonly status: number;
+  /** Name and value, without framing. */
+  readonly fields: readonly (readonly [string, string])[];
+  readonly body: Buffer;
+}
+
+/** Answers in place of an upstream, for destinations that say so. */
+export interface SyntheticPort {
+  /** @param body the whole body of the request. Total: what makes no sense gets the endpoint's own kind of error */
+  answer(permit: Permit, ask: Ask, body: Buffer): SyntheticAnswer;
+}
+
 /** Keeps what was injected from coming back. */
 export interface GuardPort {
   /** Reason phrase with every form of the injected values masked. */

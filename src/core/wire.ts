@@ -160,8 +160,11 @@ export interface UpstreamChannel {
 export interface OutboundRequest {
   body: RequestBody;
   readonly upgrade: "websocket" | null;
-  /** Once the upgrade is answered: what the guest's stream is read and written through; `null` = as it is. */
-  filter: ((guest: RawStream) => RawStream) | null;
+  /**
+   * Once the upgrade is answered: what the guest's stream is read and written through; `null` = as it is. One that ends the
+   * stream tells why, for the account.
+   */
+  filter: ((guest: RawStream, refused: (denial: Denial) => void) => RawStream) | null;
   /** The guest said `TE: trailers`; said anew on this hop. */
   readonly wantsTrailers: boolean;
   /** Cuts what the guest must not say in its trailers. @throws Denial when they must not leave at all */

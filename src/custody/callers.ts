@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { Caller } from "./issuer.ts";
+import type { Caller, CallerRight } from "./issuer.ts";
 
 /** An edge that may ask, by the name that its certificate carries. */
 export interface KnownCaller {
@@ -8,7 +8,11 @@ export interface KnownCaller {
   readonly name: string;
   /** `null` = every tenant. */
   readonly tenants: readonly string[] | null;
+  /** Left out: it may lease and nothing else. */
+  readonly may?: readonly CallerRight[];
 }
+
+const ON_SOCKET: Caller = { name: "unix", tenants: null, may: ["lease"] };
 
 /**
  * Who asks is what the transport says, never what a body claims. Over TLS it is a name in a client certificate that chains to
@@ -20,9 +24,12 @@ export class Callers {
   /** A socket proves its caller once, when it is opened. */
   readonly #proven = new WeakMap<Socket, Caller>();
 
-  constructor(known: readonly KnownCaller[]) {
-    this.#byName = new Map(known.map(({ name, tenants }) => [name.toLowerCase(), { name, tenants }]));
-    this.#unix = { name: "unix", tenants: null };
+  /** @param onSocket who everybody on a unix socket is */
+  constructor(known: readonly KnownCaller[], onSocket: Caller = ON_SOCKET) {
+    this.#byName = new Map(
+      known.map(({ name, tenants, may = ["lease"] }) => [name.toLowerCase(), { name, tenants, may }]),
+    );
+    this.#unix = onSocket;
   }
 
   /** @returns the caller, or `null` when the certificate names nobody that is known */

@@ -1,4 +1,5 @@
-import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, CustodyPort, HeldLease, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { RevocationPage } from "../core/revocation.ts";
 import type { Caller, Issuer } from "./issuer.ts";
 
 const EMBEDDED: Caller = { name: "embedded", tenants: null };
@@ -29,7 +30,21 @@ export class EmbeddedCustody implements CustodyPort {
 
   /** In the same process it is there whenever it can be asked, and a reload of the edge is told by the policy. */
   async health(_signal: AbortSignal): Promise<CustodyHealth> {
+    // Asked every few seconds: nobody else looks after leases that have run out while none is issued.
+    this.#issuer.ledger.tick();
     return { catalogue: this.#catalogue(), problem: null };
+  }
+
+  renew(held: HeldLease, _signal: AbortSignal): Promise<number> {
+    return this.#issuer.renew(EMBEDDED, held);
+  }
+
+  release(held: HeldLease, _signal: AbortSignal): Promise<void> {
+    return this.#issuer.release(EMBEDDED, held);
+  }
+
+  revocations(after: string | null, waitMs: number, signal: AbortSignal): Promise<RevocationPage> {
+    return this.#issuer.revocations.page(after, waitMs, null, signal);
   }
 
   /** Zeroes what sources hold and ends what they run. */

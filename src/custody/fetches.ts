@@ -18,6 +18,8 @@ export interface FetchesOptions {
   readonly maxFlights: number;
   readonly maxFlightsPerSession: number;
   readonly custodyOf: (name: string) => KeptCustody | undefined;
+  /** Whether a lease was revoked while it was on its way. */
+  readonly isRevoked: (custody: string, leaseId: string) => boolean;
 }
 
 /** The way of a lease from custody into its slot: one flight a slot, bounded in all and for each session. */
@@ -93,7 +95,12 @@ export class Fetches {
         if (slot.gone !== null) throw slot.gone;
         return;
       }
-      this.#land(slot, leaseOfGrant(request, grant, sentAtMs, nowMs), grant.maxUses, nowMs);
+      const lease = leaseOfGrant(request, grant, sentAtMs, nowMs);
+      if (this.#options.isRevoked(custody.name, lease.id)) {
+        lease.revoke();
+        throw new Denial("lease_denied", { cause: "the lease was revoked on its way" });
+      }
+      this.#land(slot, lease, grant.maxUses, nowMs);
       events.granted?.(custody.name, nowMs - sentAtMs);
     } catch (thrown) {
       const denial = slot.gone ?? Denial.from(thrown);
@@ -108,19 +115,38 @@ export class Fetches {
   }
 
   #land(slot: Slot, lease: Lease, maxUses: number | null, nowMs: number): void {
-    if (slot.lease !== null) this.#options.retired.add(slot.lease, nowMs);
+    const { retired, shelf } = this.#options;
+    if (slot.lease !== null) retired.add(slot.lease, slot.custody, nowMs);
+    if (lease.methodClass === null) {
+      if (slot.bound) shelf.learn(slot, false);
+    } else this.#makeWay(shelf.bind(slot), nowMs);
     slot.lease = lease;
     slot.handsLeft = maxUses ?? Number.POSITIVE_INFINITY;
     const spread = 0.7 + 0.2 * this.#options.random();
     const isOfNow = lease.grantedAtMs >= slot.askAnewAtMs;
     slot.refreshAtMs = isOfNow ? lease.grantedAtMs + (lease.expiresAtMs - lease.grantedAtMs) * spread : 0;
+    // Somebody said yes to this one: the next one waits until an exchange asks for it.
+    if (lease.methodClass !== null) slot.refreshAtMs = Number.POSITIVE_INFINITY;
     slot.purpose = "request";
     this.#slotOf.set(lease, slot);
+  }
+
+  /** Two fetches for one class met: the newer lease stays. */
+  #makeWay(other: Slot | null, nowMs: number): void {
+    if (other === null) return;
+    if (other.lease !== null) this.#options.retired.add(other.lease, other.custody, nowMs);
+    other.lease = null;
+    this.#options.shelf.remove(other, new Denial("lease_unusable", { cause: "another lease took its place" }));
   }
 
   /** Nothing is kept about a failure. A refusal by custody also ends the lease that is held: its right is gone. */
   #fail(slot: Slot, denial: Denial): void {
     const nowMs = this.#options.clock.monotonicMs();
+    if (denial.code === "approval_pending") {
+      this.#options.shelf.learn(slot, true);
+      // A lease that is held goes on to its end: asking again would only make operators work.
+      slot.refreshAtMs = Number.POSITIVE_INFINITY;
+    }
     const mayGoOn = denial.code !== "lease_denied" && slot.lease?.isLive(nowMs) === true;
     if (mayGoOn) return;
     slot.lease?.revoke();

@@ -1,26 +1,38 @@
+import { randomBytes } from "node:crypto";
 import { Authority } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { hostsCover } from "../core/credential.ts";
 import {
+  type HeldLease,
   type IssueAudit,
   type LeaseGrant,
   LeaseRefusal,
   type LeaseRefusalReason,
   type LeaseRequest,
   type LeaseSession,
+  METHOD_CLASS_BINDING,
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
-import type { Material } from "../core/material.ts";
+import { type Material, zeroMaterial } from "../core/material.ts";
+import type { MethodClass } from "../core/method-class.ts";
 import { narrowableOf } from "../core/mint.ts";
 import { outsideOf } from "../core/narrow.ts";
+import { Approvals, type TakenApproval } from "./approvals.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { IssueRecords } from "./issue-records.ts";
+import { Ledger, type LedgerLease } from "./ledger.ts";
 import { materialFitsWire } from "./material-text.ts";
 import type { Minted } from "./minters/minter.ts";
+import { Operations } from "./operations.ts";
 import { resourceRef } from "./reference.ts";
+import { Revocations } from "./revocations.ts";
 import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
-import { zeroMaterial } from "../core/material.ts";
+
+/** What a caller may do: ask for leases, or operate (revoke, lift, approve, look). */
+export const CALLER_RIGHTS = ["lease", "operate"] as const;
+export type CallerRight = (typeof CALLER_RIGHTS)[number];
 
 /** Who asks for a lease, as the transport proved it. */
 export interface Caller {
@@ -28,6 +40,8 @@ export interface Caller {
   readonly name: string;
   /** Tenants that this caller may lease for; `null` = every tenant. */
   readonly tenants: readonly string[] | null;
+  /** Left out: it may lease and nothing else. */
+  readonly may?: readonly CallerRight[];
 }
 
 /** What custody itself knows about a session. @returns why it gets no lease, or `null` */
@@ -46,6 +60,8 @@ export interface IssuerOptions {
   /** Key of resource references; at least 16 random bytes. */
   readonly salt: Uint8Array;
   readonly sessions?: SessionCheck;
+  /** Left out: nothing is revoked, and what is will not outlive the process. */
+  readonly revocations?: Revocations;
   /** Told the cause of every refusal that an operator can mend. Never secret. */
   readonly warn: (text: string) => void;
 }
@@ -53,16 +69,31 @@ export interface IssuerOptions {
 /** A lease that would be dead on arrival is not issued, `ms`. */
 const SHORTEST_LEASE_MS = 1_000;
 
-/** Issues leases in one fixed order: session, tenant, scope, mint, record, answer. Each step can only refuse. */
+/** No lease lives longer, renewals included, `ms`. */
+const LONGEST_LEASE_MS = 15 * 60_000;
+
+/** Issues leases in one fixed order: session, tenant, scope, approval, mint, record, answer. Each step can only refuse. */
 export class Issuer {
+  readonly ledger: Ledger;
+  readonly revocations: Revocations;
+  readonly approvals: Approvals;
+  readonly operations: Operations;
   readonly #options: IssuerOptions;
+  readonly #records: IssueRecords;
   readonly #signing: SignLeases;
   #catalogue: Catalogue;
 
   constructor(options: IssuerOptions) {
+    const { clock, audit } = options;
     this.#options = options;
     this.#signing = new SignLeases(options.clock, options.warn);
     this.#catalogue = options.catalogue;
+    this.#records = new IssueRecords(options);
+    this.ledger = new Ledger(clock);
+    this.revocations = options.revocations ?? Revocations.inMemory({ clock, randomBytes });
+    this.approvals = new Approvals(clock, () => randomBytes(6).toString("hex"));
+    const { ledger, revocations, approvals } = this;
+    this.operations = new Operations({ ledger, revocations, approvals, audit });
   }
 
   /**
@@ -84,23 +115,74 @@ export class Issuer {
    * @throws LeaseRefusal, recorded like an issue
    */
   async issue(caller: Caller, request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant> {
-    let ref = "";
+    const known = { ref: "", leaseId: "" };
+    let approval: TakenApproval | null = null;
     try {
       const item = this.#entitled(caller, request);
-      ref = resourceRef(this.#options.salt, request.session.tenant, item.reference);
-      const grant = await this.#mint(item, request, ref, signal);
-      await this.#recordIssue(caller, request, grant);
-      return this.#signing.keep(caller.name, item.entry, grant, () => this.#catalogue.find(item.entry.name) === item);
+      known.ref = resourceRef(this.#options.salt, request.session.tenant, item.reference);
+      if (item.entry.approval) approval = this.approvals.take(caller.name, request);
+      const issued = await this.#mint(item, request, known.ref, signal);
+      known.leaseId = issued.grant.leaseId;
+      const grant = await this.#settle(caller, request, item, issued);
+      approval?.spend();
+      return grant;
     } catch (thrown) {
+      approval?.giveBack();
       const refusal = asRefusal(thrown);
       if (refusal.code === "custody_unavailable") this.#options.warn(`${request.credential}: ${refusal.detail}`);
-      await this.#recordRefusal(caller, request, ref, refusal.reason);
+      await this.#records.refused(caller.name, request, known, refusal.reason);
       throw refusal;
     }
   }
 
+  /**
+   * Prolongs a lease, up to 15 minutes from its issue in all and never past what its material is good for.
+   * @returns its life from now on, `ms`
+   * @throws LeaseRefusal when it is not the caller's, not of this session, not live, or not to be had any more
+   */
+  async renew(caller: Caller, held: HeldLease): Promise<number> {
+    const lease = this.#held(caller, held);
+    const { credential, place, session } = lease;
+    const { entry } = this.#entitled(caller, {
+      credential: credential.name,
+      host: place.host,
+      port: place.port,
+      session: { id: session.id, tenant: session.tenant.name, workspace: "", subject: lease.subject },
+    });
+    // A yes was to one lease of the life that it had then.
+    if (entry.approval || place.methodClass !== null) throw new LeaseRefusal("approval_pending");
+    const longestMs = entry.ttlSeconds * 1000;
+    const lifeMs = this.ledger.renewable(lease, longestMs);
+    if (lifeMs < SHORTEST_LEASE_MS || lease.expiresAt === lease.latest) throw new LeaseRefusal("lease_at_its_end");
+    await this.#records.changed("lease_renewed", lease, lifeMs);
+    // It may have ended while the record was written.
+    this.#mustBeLive(lease);
+    return this.ledger.renew(lease, longestMs);
+  }
+
+  /** Ends a lease that its holder needs no longer. @throws LeaseRefusal as `renew` */
+  async release(caller: Caller, held: HeldLease): Promise<void> {
+    const lease = this.#held(caller, held);
+    await this.#records.changed("lease_released", lease, 0);
+    this.#mustBeLive(lease);
+    this.ledger.release(lease);
+  }
+
+  /** A grant that nobody took: its caller was gone. Its material is zeroed by whoever has it. */
+  abandon({ leaseId }: LeaseGrant): void {
+    const lease = this.ledger.find(leaseId);
+    if (lease === undefined) return;
+    this.ledger.release(lease);
+    this.#records.changed("lease_released", lease, 0).catch((error: unknown) => {
+      this.#options.warn(`a lease that nobody took was ended without a record: ${asRefusal(error).detail}`);
+    });
+  }
+
   /** A proof by the key of a lease that is kept here. @throws LeaseRefusal as `SignLeases.sign` */
   sign(caller: Caller, leaseId: string, input: string): string {
+    const lease = this.ledger.find(leaseId);
+    if (lease === undefined || lease.caller !== caller.name || !this.ledger.isLive(lease))
+      throw new LeaseRefusal("lease_unknown");
     return this.#signing.sign(caller.name, leaseId, input);
   }
 
@@ -114,12 +196,13 @@ export class Issuer {
     return this.#catalogue.longestMintMs;
   }
 
-  /** Session, tenant and scope. @throws LeaseRefusal */
-  #entitled(caller: Caller, request: LeaseRequest): CatalogueItem {
+  /** Session, tenant, revocations and scope. @throws LeaseRefusal */
+  #entitled(caller: Caller, request: Entitlement): CatalogueItem {
     const { session, credential, host, port } = request;
     const unknown = (this.#options.sessions ?? edgeVouches)(caller, session);
     if (unknown !== null) throw new LeaseRefusal(unknown);
     if (!allows(caller.tenants, session.tenant)) throw new LeaseRefusal("caller_not_allowed");
+    this.#mustNotBeRevoked(session, credential);
     const item = this.#catalogue.find(credential);
     if (item === undefined) throw new LeaseRefusal("credential_unknown");
     if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
@@ -131,7 +214,34 @@ export class Issuer {
     return item;
   }
 
-  async #mint(item: CatalogueItem, request: LeaseRequest, ref: string, signal: AbortSignal): Promise<LeaseGrant> {
+  #mustNotBeRevoked(
+    { id, tenant }: Pick<LeaseSession, "id" | "tenant">,
+    credential: string,
+    lease: string | null = null,
+  ) {
+    const reason = this.revocations.against({ lease, credential, session: id, tenant });
+    if (reason !== null) throw new LeaseRefusal(reason);
+  }
+
+  /** A lease that the caller holds and that is live. @throws LeaseRefusal */
+  #held(caller: Caller, { leaseId, session, tenant }: HeldLease): LedgerLease {
+    const lease = this.ledger.find(leaseId);
+    // Somebody else's is not told from one that never was.
+    if (lease === undefined || lease.caller !== caller.name) throw new LeaseRefusal("lease_unknown");
+    if (lease.session.id !== session || lease.session.tenant.name !== tenant)
+      throw new LeaseRefusal("session_mismatch");
+    this.#mustBeLive(lease);
+    return lease;
+  }
+
+  #mustBeLive(lease: LedgerLease): void {
+    const { session, credential, id } = lease;
+    this.#mustNotBeRevoked({ id: session.id, tenant: session.tenant.name }, credential.name, id);
+    if (lease.state === "revoked") throw new LeaseRefusal("lease_revoked");
+    if (!this.ledger.isLive(lease)) throw new LeaseRefusal("lease_expired");
+  }
+
+  async #mint(item: CatalogueItem, request: LeaseRequest, ref: string, signal: AbortSignal): Promise<Issued> {
     const { entry, minter } = item;
     const minted = await within(
       minter.timeoutMs,
@@ -141,27 +251,58 @@ export class Issuer {
     );
     try {
       this.#mustBeInForce(item);
-      const ttlMs = this.#lifeMs(item, minted);
+      const longestMs = this.#longestMs(minted);
       const material = usable(minted.material, entry.name);
-      return {
+      const { tenant, id: session } = request.session;
+      const grant: LeaseGrant = {
         leaseId: this.#options.newId(),
         credential: entry.name,
         material,
-        ttlMs,
+        ttlMs: Math.min(entry.ttlSeconds * 1000, longestMs),
         maxUses: entry.maxUses,
-        scope: {
-          tenant: request.session.tenant,
-          session: request.session.id,
-          host: request.host,
-          port: request.port,
-        },
+        scope: { tenant, session, host: request.host, port: request.port },
         resourceRef: ref,
-        binding: null,
+        binding: entry.approval ? { type: METHOD_CLASS_BINDING, value: request.methodClass } : null,
       };
+      return { grant, minted, longestMs, methodClass: entry.approval ? request.methodClass : null };
     } catch (error) {
       giveBack(minted);
       throw error;
     }
+  }
+
+  /** No durable record, no lease, and none of what was revoked meanwhile: the material goes before anybody saw it. */
+  async #settle(
+    caller: Caller,
+    request: LeaseRequest,
+    item: CatalogueItem,
+    { grant: whole, minted, longestMs, methodClass }: Issued,
+  ): Promise<LeaseGrant> {
+    const { leaseId: id, resourceRef, ttlMs } = whole;
+    const { session, credential, destination, host, port } = request;
+    const isInForce = (): boolean => this.#catalogue.find(item.entry.name) === item;
+    let grant = whole;
+    try {
+      grant = this.#signing.keep(caller.name, item.entry, whole, longestMs, isInForce);
+      await this.#records.issued(caller.name, request, grant);
+      this.#mustNotBeRevoked(session, credential, id);
+    } catch (error) {
+      this.#signing.end(id);
+      giveBack(minted);
+      throw error;
+    }
+    const release = grant === whole ? minted.release : this.#endingItsKey(id, minted.release);
+    const terms = { id, caller: caller.name, session, credential, destination, host, port, resourceRef, ttlMs };
+    this.ledger.add({ ...terms, methodClass, longestMs, release });
+    return grant;
+  }
+
+  /** The key of a lease goes when the lease does. */
+  #endingItsKey(leaseId: string, release: Minted["release"]): () => Promise<void> {
+    return async () => {
+      this.#signing.end(leaseId);
+      await release?.();
+    };
   }
 
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */
@@ -175,63 +316,27 @@ export class Issuer {
     );
   }
 
-  /** The credential's own expiry cuts the lease short. */
-  #lifeMs({ entry }: CatalogueItem, { expiresAtMs }: Minted): number {
-    const longestMs = entry.ttlSeconds * 1000;
-    const leftMs = expiresAtMs === null ? longestMs : Math.floor(expiresAtMs - this.#options.clock.monotonicMs());
+  /** The longest life that its own expiry leaves to a lease, `ms`. */
+  #longestMs({ expiresAtMs }: Minted): number {
+    const { clock } = this.#options;
+    const leftMs = expiresAtMs === null ? LONGEST_LEASE_MS : Math.floor(expiresAtMs - clock.monotonicMs());
     if (leftMs < SHORTEST_LEASE_MS) throw new SourceError("what the source gives is about to expire");
-    return Math.min(longestMs, leftMs);
-  }
-
-  /** No durable record, no lease: the material goes before anybody saw it. */
-  async #recordIssue(caller: Caller, request: LeaseRequest, grant: LeaseGrant): Promise<void> {
-    try {
-      await this.#record(caller, request, grant.resourceRef, grant, null);
-    } catch (error) {
-      zeroMaterial(grant.material);
-      throw new LeaseRefusal("audit_unavailable", textOf(error));
-    }
-  }
-
-  async #recordRefusal(caller: Caller, request: LeaseRequest, ref: string, reason: LeaseRefusalReason): Promise<void> {
-    try {
-      await this.#record(caller, request, ref, null, reason);
-    } catch (error) {
-      // Refused is refused, with or without a record; but the gap in the record must be seen.
-      this.#options.warn(`a refusal was not recorded: ${textOf(error)}`);
-    }
-  }
-
-  #record(
-    caller: Caller,
-    { session, credential, destination, host, port, purpose, narrow }: LeaseRequest,
-    ref: string,
-    grant: LeaseGrant | null,
-    reason: LeaseRefusalReason | null,
-  ): Promise<void> {
-    return this.#options.audit.record({
-      type: grant === null ? "lease_refused" : "lease_issued",
-      wallMs: this.#options.clock.wallMs(),
-      caller: caller.name,
-      tenant: session.tenant,
-      session: session.id,
-      subject: session.subject,
-      credential,
-      destination,
-      host,
-      port,
-      purpose,
-      ...(narrow === undefined ? {} : { narrow }),
-      leaseId: grant?.leaseId ?? "",
-      resourceRef: ref,
-      ttlMs: grant?.ttlMs ?? 0,
-      reason,
-    });
+    return Math.min(LONGEST_LEASE_MS, leftMs);
   }
 }
 
+interface Issued {
+  readonly grant: LeaseGrant;
+  readonly minted: Minted;
+  readonly longestMs: number;
+  readonly methodClass: MethodClass | null;
+}
+
+/** What a lease is asked for, or prolonged. */
+type Entitlement = Pick<LeaseRequest, "session" | "credential" | "host" | "port" | "narrow">;
+
 /** Scope never widens: what the catalogue has no list for cannot be narrowed, and what is not in its list is more. */
-function mustBeWithin({ entry }: CatalogueItem, { narrow }: LeaseRequest): void {
+function mustBeWithin({ entry }: CatalogueItem, { narrow }: Entitlement): void {
   const outside = narrow === undefined ? null : outsideOf(narrowableOf(entry.mint), narrow);
   if (outside !== null) throw new LeaseRefusal("scope_not_allowed", `narrow.${outside.name} is not within the entry`);
 }
@@ -251,12 +356,6 @@ function giveBack({ material, release }: Minted): void {
 function usable(material: Material, name: string): Material {
   if (materialFitsWire(material)) return material;
   throw new SourceError(`credential "${name}" holds characters that no field can carry: write it as one plain line`);
-}
-
-/** An audit's own words: they tell of disks, never of material. */
-function textOf(error: unknown): string {
-  if (error instanceof Denial) return error.detail ?? error.code;
-  return error instanceof Error ? error.message : "unknown error";
 }
 
 /** Anything that goes wrong on the way is a refusal; what is not ours keeps its text out of the answer. */

@@ -14,6 +14,8 @@ export interface KeeperEvents {
   evicted(custody: string): void;
   /** The upstream answered 401: `true` when the lease was dropped, `false` when a fresh one was refused as well. */
   rejected(custody: string, dropped: boolean): void;
+  /** Leases were dropped because custody revoked them. */
+  revoked(custody: string, leases: number): void;
 }
 
 export interface KeeperOptions {
@@ -36,6 +38,8 @@ export interface KeeperOptions {
   readonly breakerOpenMs?: number;
   /** How long a replaced lease is kept for an exchange that holds it already, `ms`; default 10,000. */
   readonly graceMs?: number;
+  /** Whether to follow what custodies revoke; default: unless `tickMs` is 0. */
+  readonly follow?: boolean;
   /** How often secrets of the dead are zeroed and health is looked at, `ms`; default 1,000, 0 = only when `tick()` is called. */
   readonly tickMs?: number;
   readonly events?: Partial<KeeperEvents>;

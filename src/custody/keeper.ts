@@ -4,11 +4,14 @@ import { Denial, type DenialCode } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import { LeaseGone } from "../core/lease-denials.ts";
 import type { LeasePort, SigningPort } from "../core/ports.ts";
+import { reaches, type RevocationChange } from "../core/revocation.ts";
 import { Breaker } from "./breaker.ts";
 import { Fetches } from "./fetches.ts";
 import type { KeeperEvents, KeeperOptions } from "./keeper-options.ts";
 import { type CustodyState, KeptCustody } from "./kept-custody.ts";
+import { Releases } from "./releases.ts";
 import { Retired } from "./retired.ts";
+import { RevokedIds } from "./revoked-ids.ts";
 import { Shelf } from "./shelf.ts";
 import { Signatures } from "./signatures.ts";
 import type { Flight, Slot } from "./slot.ts";
@@ -38,6 +41,9 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   readonly #retired: Retired;
   readonly #events: Partial<KeeperEvents>;
   readonly #fetches: Fetches;
+  readonly #releases = new Releases();
+  readonly #revokedIds = new RevokedIds();
+  readonly #follows: boolean;
   readonly #breakerFailures: number;
   readonly #breakerOpenMs: number;
   readonly #closing = new AbortController();
@@ -51,7 +57,9 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     this.#random = options.random;
     this.#events = options.events ?? {};
     this.#shelf = new Shelf(maxEntries, options.maxEntriesPerSession ?? Math.ceil(maxEntries / 4));
-    this.#retired = new Retired(options.graceMs ?? 10_000, maxEntries);
+    this.#retired = new Retired(options.graceMs ?? 10_000, maxEntries, (custody, lease) =>
+      this.#releases.add(this.#custodies.get(custody), lease),
+    );
     this.#fetches = new Fetches({
       shelf: this.#shelf,
       retired: this.#retired,
@@ -61,11 +69,13 @@ export class LeaseKeeper implements LeasePort, SigningPort {
       maxFlights: options.maxFlights ?? 1_024,
       maxFlightsPerSession: options.maxFlightsPerSession ?? 128,
       custodyOf: (name) => this.#custodies.get(name),
+      isRevoked: (custody, leaseId) => this.#revokedIds.has(custody, leaseId),
     });
     this.#breakerFailures = options.breakerFailures ?? 5;
     this.#breakerOpenMs = options.breakerOpenMs ?? 800;
-    this.useCustodies(options.custodies);
     const tickMs = options.tickMs ?? 1_000;
+    this.#follows = options.follow ?? tickMs !== 0;
+    this.useCustodies(options.custodies);
     this.#ticker = tickMs === 0 ? null : setInterval(() => this.tick(), tickMs);
     this.#ticker?.unref();
     if (tickMs !== 0) this.tick();
@@ -88,8 +98,13 @@ export class LeaseKeeper implements LeasePort, SigningPort {
 
   /** Fetches a lease unless a live one is held. @throws Denial as `lease` */
   async fetchAhead(permit: Permit): Promise<void> {
+    const { credential } = permit.destination;
+    // Where somebody has to say yes nothing is asked before there is something to say yes to.
+    if (credential !== null && this.#shelf.isBound(credential.custody, credential.name)) return;
     if (this.#shelf.find(permit)?.hasOne(this.#clock.monotonicMs()) === true) return;
-    await this.#flightTo(this.#slotFor(permit)).landed;
+    const slot = this.#slotFor(permit);
+    if (slot.purpose === "request") slot.purpose = "ahead";
+    await (slot.flight ?? this.#fetches.launch(slot, false)).landed;
   }
 
   /**
@@ -107,7 +122,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     slot.rejectedAtMs = nowMs;
     slot.purpose = "rejected";
     slot.lease = null;
-    this.#retired.add(lease, nowMs);
+    this.#retired.add(lease, slot.custody, nowMs);
     return true;
   }
 
@@ -120,7 +135,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
       const slot = thrown instanceof LeaseGone ? this.#fetches.slotOf(lease) : undefined;
       if (slot !== undefined) {
         slot.lease = null;
-        this.#retired.add(lease, this.#clock.monotonicMs());
+        this.#retired.add(lease, slot.custody, this.#clock.monotonicMs());
       }
       throw thrown;
     }
@@ -129,7 +144,8 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   /** The session ended or was revoked: its leases are zeroed now, and what is being fetched for it is refused. */
   dropSession(id: string, tenant?: string): void {
     const isOfSession = (session: string, of: string) => session === id && (tenant === undefined || of === tenant);
-    this.#dropWhere((slot) => isOfSession(slot.session.id, slot.session.tenant), "lease_denied", "session dropped");
+    const isIts = (slot: Slot): boolean => isOfSession(slot.session.id, slot.session.tenant);
+    this.#dropWhere(isIts, "lease_denied", "session dropped", true);
     this.#retired.revokeWhere((lease) => isOfSession(lease.scope.session, lease.scope.tenant));
   }
 
@@ -151,6 +167,8 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     }
     const before = this.#custodies;
     this.#custodies = next;
+    for (const [name, kept] of before) if (next.get(name) !== kept) kept.stop();
+    if (this.#follows) for (const [name, kept] of next) if (before.get(name) !== kept) kept.follow();
     this.#dropWhere(
       (slot) => before.get(slot.custody) !== next.get(slot.custody),
       "custody_unavailable",
@@ -177,6 +195,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   tick(): void {
     const nowMs = this.#clock.monotonicMs();
     this.#retired.sweep(nowMs);
+    this.#revokedIds.sweep(nowMs);
     for (const slot of this.#shelf.slots()) {
       if (slot.lease?.isLive(nowMs) === false) {
         slot.lease.revoke();
@@ -190,10 +209,19 @@ export class LeaseKeeper implements LeasePort, SigningPort {
       void custody.check(HEALTH_UP_MS, HEALTH_DOWN_MS, this.#closing.signal);
   }
 
+  /** Zeroes everything and tells custodies so, as far as they answer within `ms`. To be closed afterwards. */
+  async handBack(ms: number): Promise<void> {
+    this.#fetches.close();
+    this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down", true);
+    await this.#releases.settle(ms);
+  }
+
   /** Ends the keeper: zeroes everything, cancels every call. Ports are closed by their owner. */
   close(): void {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#closing.abort();
+    for (const custody of this.#custodies.values()) custody.stop();
+    this.#releases.close();
     this.#fetches.close();
     this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down");
     this.#retired.revokeWhere(() => true);
@@ -206,11 +234,28 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   async #fetch(permit: Permit): Promise<Lease> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const slot = this.#slotFor(permit);
-      await this.#flightTo(slot).landed;
+      if (!(await this.#landed(slot, permit))) continue;
       const lease = slot.take(this.#clock.monotonicMs());
       if (lease !== null) return lease;
     }
     throw new Denial("custody_unavailable", { cause: "other exchanges used up every lease that was fetched" });
+  }
+
+  /**
+   * @returns `false` when the fetch was for exchanges of another kind than this one, so that this one has to ask for itself
+   * @throws Denial as `lease`
+   */
+  async #landed(slot: Slot, permit: Permit): Promise<boolean> {
+    const flight = this.#flightTo(slot);
+    const isWaitedFor = slot.purpose === "request" || slot.purpose === "rejected";
+    const isAsItself = isWaitedFor && slot.methodClass === permit.methodClass;
+    try {
+      await flight.landed;
+    } catch (thrown) {
+      if (!isAsItself && thrown instanceof Denial && thrown.code === "approval_pending") return false;
+      throw thrown;
+    }
+    return slot.serves(permit.methodClass);
   }
 
   #slotFor(permit: Permit): Slot {
@@ -225,7 +270,9 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   }
 
   #flightTo(slot: Slot): Flight {
-    return slot.flight ?? this.#fetches.launch(slot, false);
+    if (slot.flight !== null) return slot.flight;
+    if (slot.purpose !== "rejected") slot.purpose = "request";
+    return this.#fetches.launch(slot, false);
   }
 
   /** Replaces a lease that is in use before it runs out. What goes wrong is told to `events`; the live lease goes on. */
@@ -240,26 +287,64 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   }
 
   #evict(slot: Slot): void {
-    if (slot.lease !== null) this.#retired.add(slot.lease, this.#clock.monotonicMs());
+    if (slot.lease !== null) this.#retired.add(slot.lease, slot.custody, this.#clock.monotonicMs(), true);
     slot.lease = null;
     this.#events.evicted?.(slot.custody);
   }
 
-  #dropWhere(matches: (slot: Slot) => boolean, code: DenialCode, cause: string): void {
+  /**
+   * @param handBack custody is told: it does not know yet
+   * @returns how many leases were dropped
+   */
+  #dropWhere(matches: (slot: Slot) => boolean, code: DenialCode, cause: string, handBack = false): number {
+    const nowMs = this.#clock.monotonicMs();
+    let dropped = 0;
     for (const slot of this.#shelf.slots()) {
       if (!matches(slot)) continue;
-      slot.lease?.revoke();
+      const { lease } = slot;
+      if (lease !== null) dropped++;
+      const isOut = lease !== null && !lease.isRevoked && nowMs < lease.expiresAtMs;
+      if (isOut && handBack) this.#releases.add(this.#custodies.get(slot.custody), lease);
+      lease?.revoke();
       slot.lease = null;
       this.#shelf.remove(slot, new Denial(code, { cause }));
       slot.flight?.controller.abort();
     }
+    return dropped;
+  }
+
+  /** What an exchange has attached already goes on to its end; nothing new is attached. */
+  #revoke(custody: string, changes: readonly RevocationChange[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const { scope, value } of changes) if (scope === "lease") this.#revokedIds.add(custody, value, nowMs);
+    const isRevoked = (credential: string, session: string, tenant: string, lease: string | null): boolean =>
+      changes.some((change) => reaches(change, { lease, credential, session, tenant }));
+    const isReached = ({ custody: of, session, credential, lease }: Slot): boolean =>
+      of === custody && isRevoked(credential, session.id, session.tenant, lease?.id ?? null);
+    const dropped = this.#dropWhere(isReached, "lease_denied", "revoked at custody");
+    this.#retired.revokeWhere(
+      ({ id, credential, scope }, of) => of === custody && isRevoked(credential, scope.session, scope.tenant, id),
+    );
+    this.#events.revoked?.(custody, dropped);
+  }
+
+  /** Nobody can tell what was revoked meanwhile: nothing that is held of this custody is used any more. */
+  #dropCustody(custody: string): void {
+    const isIts = (slot: Slot): boolean => slot.custody === custody;
+    const dropped = this.#dropWhere(isIts, "custody_unavailable", "custody cannot tell what it has revoked");
+    this.#retired.revokeWhere((_lease, of) => of === custody);
+    this.#events.revoked?.(custody, dropped);
   }
 
   #keep(name: string, port: CustodyPort): KeptCustody {
     const breaker = new Breaker(this.#breakerFailures, this.#breakerOpenMs * (0.75 + 0.25 * this.#random()));
-    return new KeptCustody(name, port, this.#clock, breaker, {
+    return new KeptCustody(name, port, this.#clock, breaker, this.#random, {
       breaker: (open) => this.#events.breaker?.(name, open),
       catalogueChanged: () => this.#askAnew(name),
+      // Revoked before anybody listened, perhaps: custody says so when it is asked.
+      began: () => this.#askAnew(name),
+      revoked: (changes) => this.#revoke(name, changes),
+      reset: () => this.#dropCustody(name),
     });
   }
 

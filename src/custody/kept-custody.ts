@@ -2,12 +2,14 @@ import type { Clock } from "../core/clock.ts";
 import {
   type CustodyHealth,
   type CustodyPort,
+  type HeldLease,
   type LeaseGrant,
   LeaseRefusal,
   type LeaseRequest,
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { Breaker } from "./breaker.ts";
+import { type FeedEvents, FeedFollower, type FeedState } from "./feed-follower.ts";
 import { within } from "./within.ts";
 import { zeroMaterial } from "../core/material.ts";
 
@@ -22,9 +24,11 @@ export interface CustodyState {
   /** Monotonic ms of the last good contact, or `null`. */
   readonly lastOkMonoMs: number | null;
   readonly liveLeases: number;
+  /** Whether what is revoked there is heard of at once. Without it leases run on to their own end, no longer. */
+  readonly feed: FeedState;
 }
 
-export interface KeptCustodyEvents {
+export interface KeptCustodyEvents extends FeedEvents {
   breaker(open: boolean): void;
   /** What may be leased is not what it was: leases that are held may have lost their right. */
   catalogueChanged(): void;
@@ -37,6 +41,7 @@ export class KeptCustody {
   readonly #clock: Clock;
   readonly #breaker: Breaker;
   readonly #events: KeptCustodyEvents;
+  readonly #feed: FeedFollower;
   #health: CustodyHealth = { catalogue: null, problem: null };
   #reachable = false;
   #lastOkMs: number | null = null;
@@ -44,12 +49,47 @@ export class KeptCustody {
   #checking = false;
   #toldOpen = false;
 
-  constructor(name: string, port: CustodyPort, clock: Clock, breaker: Breaker, events: KeptCustodyEvents) {
+  constructor(
+    name: string,
+    port: CustodyPort,
+    clock: Clock,
+    breaker: Breaker,
+    random: () => number,
+    events: KeptCustodyEvents,
+  ) {
     this.name = name;
     this.port = port;
     this.#clock = clock;
     this.#breaker = breaker;
     this.#events = events;
+    this.#feed = new FeedFollower(port, clock, random, events);
+  }
+
+  /** Follows what is revoked there, until `stop`. */
+  follow(): void {
+    // It owns its outcome and never rejects.
+    void this.#feed.run();
+  }
+
+  stop(): void {
+    this.#feed.stop();
+  }
+
+  /** Gives a lease back. Never rejects. @returns whether custody is there */
+  async release(held: HeldLease): Promise<boolean> {
+    if (this.#breaker.isOpen) return false;
+    try {
+      await within(
+        this.port.timeoutMs,
+        NEVER,
+        (signal) => this.port.release(held, signal),
+        () => undefined,
+      );
+      return true;
+    } catch (thrown) {
+      // Refused by name: it is over there already.
+      return thrown instanceof LeaseRefusal;
+    }
   }
 
   /** Whether a call may start. Each `true` must be followed by one call. */
@@ -66,7 +106,10 @@ export class KeptCustody {
     return this.#call(
       (signal) => this.port.lease(request, signal),
       cancelled,
-      (late) => zeroMaterial(late.material),
+      (late) => {
+        zeroMaterial(late.material);
+        void this.release({ leaseId: late.leaseId, session: request.session.id, tenant: request.session.tenant });
+      },
     );
   }
 
@@ -139,6 +182,7 @@ export class KeptCustody {
       problem: this.#isUp ? this.#health.problem : null,
       lastOkMonoMs: this.#lastOkMs,
       liveLeases,
+      feed: this.#feed.state,
     };
   }
 
@@ -167,9 +211,12 @@ export class KeptCustody {
   }
 }
 
+const NEVER = new AbortController().signal;
+const PROMISED: ReadonlySet<string> = new Set(["lease_denied", "approval_pending", "custody_unavailable"]);
+
 /** A port promises denials; whatever else it throws means that there was no answer. */
 function asCustodyDenial(thrown: unknown): Denial {
-  const isPromised =
-    thrown instanceof Denial && (thrown.code === "lease_denied" || thrown.code === "custody_unavailable");
-  return isPromised ? thrown : new Denial("custody_unavailable", { cause: thrown });
+  return thrown instanceof Denial && PROMISED.has(thrown.code)
+    ? thrown
+    : new Denial("custody_unavailable", { cause: thrown });
 }

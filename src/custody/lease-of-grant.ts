@@ -1,4 +1,4 @@
-import type { LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import { type LeaseGrant, type LeaseRequest, METHOD_CLASS_BINDING } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { Lease } from "../core/exchange.ts";
 import { zeroMaterial } from "../core/material.ts";
@@ -21,7 +21,8 @@ export function leaseOfGrant(request: LeaseRequest, grant: LeaseGrant, sentAtMs:
     throw new Denial("lease_unusable", { cause: `custody granted ${difference}` });
   }
   const { leaseId: id, credential, material, scope, maxUses, resourceRef } = grant;
-  return Lease.grant({ id, credential, material, scope, maxUses, resourceRef, expiresAtMs, grantedAtMs: sentAtMs });
+  const terms = { id, credential, material, scope, maxUses, resourceRef, expiresAtMs, grantedAtMs: sentAtMs };
+  return Lease.grant({ ...terms, methodClass: grant.binding === null ? null : request.methodClass });
 }
 
 function differenceOf(request: LeaseRequest, grant: LeaseGrant): string | null {
@@ -33,7 +34,9 @@ function differenceOf(request: LeaseRequest, grant: LeaseGrant): string | null {
   if (!Number.isSafeInteger(grant.ttlMs) || grant.ttlMs <= 0) return "a lease that is already expired";
   if (grant.ttlMs > MAX_LEASE_MS) return "a lease that lives longer than 15 minutes";
   if (grant.maxUses !== null && (!Number.isSafeInteger(grant.maxUses) || grant.maxUses < 1)) return "a lease of no use";
-  if (grant.binding !== null) return "a binding that this edge does not know";
+  if (grant.binding === null) return null;
+  if (grant.binding.type !== METHOD_CLASS_BINDING) return "a binding that this edge does not know";
+  if (grant.binding.value !== request.methodClass) return "a lease for other methods";
   return null;
 }
 

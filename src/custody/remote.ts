@@ -1,12 +1,14 @@
 import { checkServerIdentity } from "node:tls";
 import { Pool } from "undici";
-import type { CustodyHealth, CustodyPort, LeaseGrant, LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth, CustodyPort, HeldLease, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
+import type { RevocationPage } from "../core/revocation.ts";
 import { decodeProblem } from "./problem.ts";
 import { signatureSchema, signPath } from "./sign-wire.ts";
 import { decodeLeaseGrant, encodeLeaseRequest } from "./wire.ts";
-import { healthSchema, WAIT_HEADER } from "./wire-schema.ts";
+import { decodePage } from "./wire-revocations.ts";
+import { healthSchema, releasedSchema, renewalSchema, WAIT_HEADER } from "./wire-schema.ts";
 
 export interface RemoteOptions {
   readonly address:
@@ -87,14 +89,44 @@ export class RemoteCustody implements CustodyPort {
     return { catalogue, problem: status === "degraded" ? detail : null };
   }
 
+  async renew(held: HeldLease, signal: AbortSignal): Promise<number> {
+    const answer = renewalSchema.safeParse(await this.#change("renew", held, signal));
+    if (!answer.success || answer.data.lease_id !== held.leaseId) throw unreadable("does not follow the lease schema");
+    return answer.data.ttl_ms;
+  }
+
+  async release(held: HeldLease, signal: AbortSignal): Promise<void> {
+    const answer = releasedSchema.safeParse(await this.#change("release", held, signal));
+    if (!answer.success || answer.data.lease_id !== held.leaseId) throw unreadable("does not follow the lease schema");
+  }
+
+  async revocations(after: string | null, waitMs: number, signal: AbortSignal): Promise<RevocationPage> {
+    const query = new URLSearchParams({ ...(after === null ? {} : { after }), wait_ms: String(waitMs) });
+    const path = `/v1/revocations/feed?${query.toString()}`;
+    const page = decodePage(await this.#call("GET", path, null, signal, this.timeoutMs + waitMs));
+    if (page === null) throw unreadable("does not follow the schema of the feed");
+    return page;
+  }
+
   /** Ends every connection; calls that run are refused. */
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
 
+  #change(what: "renew" | "release", { leaseId, session, tenant }: HeldLease, signal: AbortSignal): Promise<unknown> {
+    const path = `/v1/leases/${encodeURIComponent(leaseId)}/${what}`;
+    return this.#call("POST", path, JSON.stringify({ session, tenant }), signal);
+  }
+
   /** @returns the JSON of a 200 */
-  async #call(method: "GET" | "POST", path: string, body: string | null, signal: AbortSignal): Promise<unknown> {
-    const { status, type, text } = await this.#exchange(method, path, body, signal);
+  async #call(
+    method: "GET" | "POST",
+    path: string,
+    body: string | null,
+    signal: AbortSignal,
+    timeoutMs = this.timeoutMs,
+  ): Promise<unknown> {
+    const { status, type, text } = await this.#exchange(method, path, body, signal, timeoutMs);
     const json = parseJson(text);
     if (status === 200 && type === "application/json" && json !== undefined) return json;
     throw decodeProblem(status, json) ?? unreadable(`has status ${status} and is no answer of custody`);
@@ -105,13 +137,15 @@ export class RemoteCustody implements CustodyPort {
     path: string,
     body: string | null,
     signal: AbortSignal,
+    timeoutMs: number,
   ): Promise<{ status: number; type: string; text: string }> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.timeoutMs)]);
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     try {
       // Told ahead of the end, so that a slow source is refused by name and does not look like a custody that is gone.
       const wait = { [WAIT_HEADER]: String(Math.floor(this.timeoutMs * 0.8)) };
       const headers = body === null ? wait : { ...wait, "content-type": "application/json" };
-      const response = await this.#pool.request({ method, path, headers, body, signal: deadline });
+      const limits = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
+      const response = await this.#pool.request({ method, path, headers, body, signal: deadline, ...limits });
       const type = response.headers["content-type"];
       return {
         status: response.statusCode,

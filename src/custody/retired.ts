@@ -7,41 +7,53 @@ import type { Lease } from "../core/exchange.ts";
 export class Retired {
   readonly #graceMs: number;
   readonly #maxLeases: number;
+  readonly #ended: (custody: string, lease: Lease) => void;
   /** Oldest first: the grace is the same for all. */
-  readonly #zeroAtMs = new Map<Lease, number>();
+  readonly #held = new Map<Lease, Kept>();
 
-  constructor(graceMs: number, maxLeases: number) {
+  /** @param ended is told of each lease of which custody wants to know that nobody holds it any more */
+  constructor(graceMs: number, maxLeases: number, ended: (custody: string, lease: Lease) => void) {
     this.#graceMs = graceMs;
     this.#maxLeases = maxLeases;
+    this.#ended = ended;
   }
 
-  add(lease: Lease, nowMs: number): void {
+  /** @param handBack custody is told at its end, unless the lease runs out by itself */
+  add(lease: Lease, custody: string, nowMs: number, handBack = false): void {
     if (!lease.isLive(nowMs)) {
       lease.revoke();
       return;
     }
-    this.#zeroAtMs.set(lease, Math.min(nowMs + this.#graceMs, lease.expiresAtMs));
-    if (this.#zeroAtMs.size <= this.#maxLeases) return;
-    const oldest = this.#zeroAtMs.keys().next();
+    this.#held.set(lease, { custody, zeroAtMs: Math.min(nowMs + this.#graceMs, lease.expiresAtMs), handBack });
+    if (this.#held.size <= this.#maxLeases) return;
+    const oldest = this.#held.keys().next();
     if (oldest.done !== true) this.#revoke(oldest.value);
   }
 
   /** Zeroes what is due. */
   sweep(nowMs: number): void {
-    for (const [lease, dueMs] of this.#zeroAtMs) if (nowMs >= dueMs) this.#revoke(lease);
+    for (const [lease, { zeroAtMs }] of this.#held) if (nowMs >= zeroAtMs) this.#revoke(lease);
   }
 
   /** Zeroes every lease that `matches`, without grace. */
-  revokeWhere(matches: (lease: Lease) => boolean): void {
-    for (const lease of this.#zeroAtMs.keys()) if (matches(lease)) this.#revoke(lease);
+  revokeWhere(matches: (lease: Lease, custody: string) => boolean): void {
+    for (const [lease, { custody }] of this.#held) if (matches(lease, custody)) this.#revoke(lease);
   }
 
   get size(): number {
-    return this.#zeroAtMs.size;
+    return this.#held.size;
   }
 
   #revoke(lease: Lease): void {
-    this.#zeroAtMs.delete(lease);
+    const kept = this.#held.get(lease);
+    this.#held.delete(lease);
     lease.revoke();
+    if (kept?.handBack === true) this.#ended(kept.custody, lease);
   }
+}
+
+interface Kept {
+  readonly custody: string;
+  readonly zeroAtMs: number;
+  readonly handBack: boolean;
 }

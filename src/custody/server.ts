@@ -2,20 +2,21 @@ import { once } from "node:events";
 import type { Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { Server as TlsServer } from "node:tls";
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import fastify, { type FastifyInstance } from "fastify";
 import type { Clock } from "../core/clock.ts";
-import { type CustodyHealth, LeaseRefusal, type LeaseRefusalReason, type LeaseRequest } from "../core/custody.ts";
+import type { CustodyHealth } from "../core/custody.ts";
 import { BadInput } from "./bad-input.ts";
+import { CALLER_LIMITS, CallerLimits, type CallerLimitsOptions } from "./caller-limits.ts";
 import { Callers, type KnownCaller } from "./callers.ts";
 import type { Caller, Issuer } from "./issuer.ts";
-import { encodeProblem, PROBLEM_TYPE } from "./problem.ts";
+import { type AnsweredEvent, Answers } from "./routes/answers.ts";
+import { approvalRoutes } from "./routes/approvals.ts";
+import { leaseRoutes } from "./routes/leases.ts";
+import { signRoute } from "./routes/sign.ts";
+import { revocationRoutes } from "./routes/revocations.ts";
 import { type CustodyServerTls, HANDSHAKE_MS, makeServer, secureContextOf } from "./server-tls.ts";
-import { signRoute } from "./sign-route.ts";
-import { listenOnUnixSocket } from "./unix-socket.ts";
-import { decodeLeaseRequest, encodeHealth, encodeLeaseGrant } from "./wire.ts";
-import { WAIT_HEADER, waitOf } from "./wire-schema.ts";
-import { within } from "./within.ts";
-import { zeroMaterial } from "../core/material.ts";
+import { listenOnUnixSocket, SOCKET_MODE } from "./unix-socket.ts";
+import { encodeHealth } from "./wire.ts";
 
 export interface CustodyServerOptions {
   readonly issuer: Issuer;
@@ -28,48 +29,56 @@ export interface CustodyServerOptions {
   readonly health: () => CustodyHealth;
   /** Edges by certificate name; not looked at on a unix socket without TLS. */
   readonly callers: readonly KnownCaller[];
+  /** Mode of a unix socket; left out: its owner and group may ask. */
+  readonly socketMode?: number;
+  /** Who everybody on a unix socket is; left out: an edge that may lease. */
+  readonly socketCaller?: Caller;
+  readonly limits?: CallerLimitsOptions;
   readonly clock: Clock;
   readonly events: CustodyServerEvents;
 }
 
 /** What happened, for the log. Nothing in it is secret. */
 export interface CustodyServerEvents {
-  /** One request was answered. `reason` is `null` for a lease or a health answer. */
-  answered(answer: {
-    readonly caller: string;
-    readonly status: number;
-    readonly reason: LeaseRefusalReason | null;
-    readonly durationMs: number;
-  }): void;
+  answered(answer: AnsweredEvent): void;
   /** A connection or a request failed below the API. `code` is an error code. */
   broken(code: string): void;
 }
 
 const BODY_BYTES = 16 * 1024;
 const MAX_CONNECTIONS = 1_024;
-const MAX_ISSUES_AT_ONCE = 256;
 
-/** Custody's API for edges: `POST /v1/leases`, `GET /v1/health`, as docs/custody.openapi.yaml says. */
+/** Custody's API as docs/custody.openapi.yaml says: leases and the feed of revocations for edges, the rest for operators. */
 export class CustodyServer {
   readonly #options: CustodyServerOptions;
   readonly #app: FastifyInstance;
   readonly #server: Server;
   readonly #badInput: BadInput;
+  readonly #limits: CallerLimits;
+  readonly #answers: Answers;
   #callers: Callers;
   /** Connections that were opened under the certificates in force. */
   #current = new WeakSet<Socket>();
   #tlsSinceMs = Number.NEGATIVE_INFINITY;
-  #issuing = 0;
   #draining = false;
 
   private constructor(options: CustodyServerOptions) {
     this.#options = options;
-    this.#callers = new Callers(options.callers);
+    this.#callers = new Callers(options.callers, options.socketCaller);
     this.#badInput = new BadInput(options.clock);
+    this.#limits = new CallerLimits(options.clock, options.limits ?? CALLER_LIMITS);
+    this.#answers = new Answers({
+      callers: () => this.#callers,
+      badInput: this.#badInput,
+      limits: this.#limits,
+      answered: (event) => options.events.answered(event),
+    });
     this.#app = fastify({
       logger: false,
       bodyLimit: BODY_BYTES,
       serverFactory: (handler) => makeServer(options.tls, handler),
+      // A path that the router cannot read: its own answer would repeat it.
+      frameworkErrors: (_error, request, reply) => this.#answers.malformed(request, reply),
       // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
       clientErrorHandler: ({ code }, socket) => {
         options.events.broken(code ?? "unknown");
@@ -90,7 +99,8 @@ export class CustodyServer {
     if (tls === null && address.kind !== "unix") throw new TypeError("custody over TCP needs mutual TLS");
     const custody = new CustodyServer(options);
     await custody.#app.ready();
-    if (address.kind === "unix") await listenOnUnixSocket(custody.#server, address.path);
+    if (address.kind === "unix")
+      await listenOnUnixSocket(custody.#server, address.path, options.socketMode ?? SOCKET_MODE);
     else {
       custody.#server.listen({ host: address.host, port: address.port });
       await once(custody.#server, "listening").catch((error: NodeJS.ErrnoException) => {
@@ -110,7 +120,7 @@ export class CustodyServer {
 
   /** Who may ask from now on, on connections that are open as well. */
   useCallers(known: readonly KnownCaller[]): void {
-    this.#callers = new Callers(known);
+    this.#callers = new Callers(known, this.#options.socketCaller);
   }
 
   /**
@@ -129,6 +139,8 @@ export class CustodyServer {
   /** Accepts nothing more, lets running requests end for up to `drainMs`, then closes every connection. */
   async close(drainMs: number): Promise<void> {
     this.#draining = true;
+    // Who waits for news is answered now.
+    this.#options.issuer.revocations.feed.close();
     const closed = once(this.#server, "close");
     this.#server.close();
     this.#server.closeIdleConnections();
@@ -139,96 +151,36 @@ export class CustodyServer {
   }
 
   #routes(): void {
-    this.#app.post("/v1/leases", (request, reply) => this.#lease(request, reply));
-    signRoute(this.#app, {
-      issuer: this.#options.issuer,
-      callerOf: ({ raw }) => this.#callers.of(raw.socket),
-      malformed: (request, reply) => this.#malformed(request, reply),
-      refuse: (reply, caller, reason) => this.#refuse(reply, caller, reason),
-      answered: (reply, caller) => this.#answered(reply, caller, 200, null),
-    });
-    this.#app.get("/v1/health", (request, reply) => this.#health(request, reply));
-    this.#app.setNotFoundHandler((request, reply) => this.#malformed(request, reply));
-    this.#app.setErrorHandler<{ readonly statusCode?: number; readonly code?: string }>((error, request, reply) => {
+    const { issuer, clock, health } = this.#options;
+    const app = this.#app;
+    const answers = this.#answers;
+    leaseRoutes(app, answers, issuer, this.#limits);
+    signRoute(app, answers, issuer);
+    revocationRoutes(app, answers, issuer);
+    approvalRoutes(app, answers, issuer, clock);
+    app.get(
+      "/v1/health",
+      answers.route(null, () => encodeHealth(health())),
+    );
+    app.setNotFoundHandler((request, reply) => answers.malformed(request, reply));
+    app.setErrorHandler<{ readonly statusCode?: number; readonly code?: string }>((error, request, reply) => {
       const isTheirs = error.statusCode !== undefined && error.statusCode < 500;
-      if (isTheirs) return this.#malformed(request, reply);
+      if (isTheirs) return answers.malformed(request, reply);
       this.#options.events.broken(error.code ?? "internal");
       return reply.code(500).send();
     });
     // Before a body is read: who is unknown, shut out or too late is not listened to.
-    this.#app.addHook("onRequest", async (request, reply) => {
-      const caller = this.#callers.of(request.raw.socket);
-      if (this.#draining) return this.#refuse(reply, caller, "draining");
-      if (caller === null) return this.#refuse(reply, caller, "caller_not_allowed");
-      if (this.#badInput.isShut(caller.name)) return this.#refuse(reply, caller, "overloaded");
+    app.addHook("onRequest", async (request, reply) => {
+      const caller = answers.callerOf(request);
+      if (this.#draining) return answers.refuse(reply, caller, "draining");
+      if (caller === null) return answers.refuse(reply, caller, "caller_not_allowed");
+      if (this.#badInput.isShut(caller.name)) return answers.refuse(reply, caller, "overloaded");
       return undefined;
     });
     // A connection that finishes its request during a drain would else stay open until the hard end.
-    this.#app.addHook("onSend", async ({ raw }, reply) => {
+    app.addHook("onSend", async ({ raw }, reply) => {
       if (this.#draining || !this.#current.has(raw.socket)) reply.header("connection", "close");
     });
-  }
-
-  async #lease(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const caller = this.#callers.of(request.raw.socket);
-    const asked = decodeLeaseRequest(request.body);
-    if (caller === null || asked === null) return this.#malformed(request, reply);
-    if (this.#issuing >= MAX_ISSUES_AT_ONCE) return this.#refuse(reply, caller, "overloaded");
-    this.#issuing++;
-    try {
-      return await this.#issue(caller, asked, waitOf(request.headers[WAIT_HEADER]), reply);
-    } catch (thrown) {
-      const reason = thrown instanceof LeaseRefusal ? thrown.reason : "source_unavailable";
-      return this.#refuse(reply, caller, reason);
-    } finally {
-      this.#issuing--;
-    }
-  }
-
-  async #issue(caller: Caller, asked: LeaseRequest, waitMs: number | null, reply: FastifyReply): Promise<FastifyReply> {
-    const gone = new AbortController();
-    const onClose = () => gone.abort();
-    reply.raw.once("close", onClose);
-    const limitMs = this.#options.issuer.longestIssueMs + 2_000;
-    const grant = await within(
-      Math.min(waitMs ?? limitMs, limitMs),
-      gone.signal,
-      (signal) => this.#options.issuer.issue(caller, asked, signal),
-      (late) => zeroMaterial(late.material),
-    );
-    const body = JSON.stringify(encodeLeaseGrant(grant));
-    zeroMaterial(grant.material);
-    this.#answered(reply, caller, 200, null);
-    return reply.code(200).header("cache-control", "no-store").type("application/json").send(body);
-  }
-
-  async #health({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const caller = this.#callers.of(raw.socket);
-    this.#answered(reply, caller, 200, null);
-    return reply
-      .code(200)
-      .type("application/json")
-      .send(JSON.stringify(encodeHealth(this.#options.health())));
-  }
-
-  async #malformed({ raw }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const caller = this.#callers.of(raw.socket);
-    if (caller !== null) this.#badInput.count(caller.name);
-    return this.#refuse(reply, caller, "request_malformed");
-  }
-
-  #refuse(reply: FastifyReply, caller: Caller | null, reason: LeaseRefusalReason): FastifyReply {
-    const problem = encodeProblem(reason);
-    this.#answered(reply, caller, problem.status, reason);
-    // A caller that is told to go away does not keep its connection.
-    if (reason === "draining" || reason === "caller_not_allowed" || reason === "overloaded")
-      reply.header("connection", "close");
-    return reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
-  }
-
-  #answered(reply: FastifyReply, caller: Caller | null, status: number, reason: LeaseRefusalReason | null): void {
-    const durationMs = Math.round(reply.elapsedTime);
-    this.#options.events.answered({ caller: caller?.name ?? "unknown", status, reason, durationMs });
   }
 
   #watchSockets(): void {

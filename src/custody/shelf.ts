@@ -22,6 +22,8 @@ export class Shelf {
   readonly #order = new Set<Slot>();
   /** Straight from the proofs to the slot: two lookups by identity, no key is built. */
   readonly #shortcuts = new WeakMap<Session, WeakMap<Destination, Slot>>();
+  /** Credentials, as `custody/name`, whose leases turned out to be bound to a class of methods: their slots are kept by class. */
+  readonly #bound = new Set<string>();
 
   constructor(maxSlots: number, maxSlotsPerSession: number) {
     this.#maxSlots = maxSlots;
@@ -31,8 +33,9 @@ export class Shelf {
   find(permit: Permit): Slot | undefined {
     const near = this.#shortcuts.get(permit.session)?.get(permit.destination);
     // A wildcard destination has many authorities: the shortcut holds the one that was used last.
-    if (near !== undefined && near.gone === null && near.authority === permit.authority.text) return near;
-    const slot = this.#sessions.get(sessionKey(permit.session))?.slots.get(slotKey(permit));
+    const isNear = near !== undefined && near.gone === null && near.authority === permit.authority.text;
+    if (isNear && near.serves(permit.methodClass)) return near;
+    const slot = this.#sessions.get(sessionKey(permit.session))?.slots.get(this.#keyOf(permit));
     if (slot !== undefined) this.#remember(permit, slot);
     return slot;
   }
@@ -47,10 +50,10 @@ export class Shelf {
     const shelf = this.#sessions.get(key) ?? { key, slots: new Map(), order: new Set(), flights: 0 };
     if (shelf.order.size >= this.#maxSlotsPerSession) this.#evict(shelf.order, evicted);
     else if (this.#order.size >= this.#maxSlots) this.#evict(this.#order, evicted);
-    const slot = new Slot(permit, custody, credential);
+    const slot = new Slot(permit, custody, credential, this.isBound(custody, credential));
     // Eviction may have emptied and removed this very session.
     this.#sessions.set(key, shelf);
-    shelf.slots.set(slotKey(permit), slot);
+    shelf.slots.set(keyOfSlot(slot), slot);
     shelf.order.add(slot);
     this.#order.add(slot);
     this.#remember(permit, slot);
@@ -64,8 +67,31 @@ export class Shelf {
     const shelf = this.#sessions.get(sessionKey(slot.session));
     if (shelf === undefined) return;
     shelf.order.delete(slot);
-    shelf.slots.delete(keyOfSlot(slot));
+    if (shelf.slots.get(keyOfSlot(slot)) === slot) shelf.slots.delete(keyOfSlot(slot));
     this.#forgetIfEmpty(shelf);
+  }
+
+  /** Whether the leases of a credential are known to be bound to a class of methods. */
+  isBound(custody: string, credential: string): boolean {
+    return this.#bound.size > 0 && this.#bound.has(`${custody}/${credential}`);
+  }
+
+  /** What custody's answer told of a credential: how its slots are kept from now on. */
+  learn({ custody, credential }: Slot, isBound: boolean): void {
+    if (isBound) this.#bound.add(`${custody}/${credential}`);
+    else this.#bound.delete(`${custody}/${credential}`);
+  }
+
+  /** A slot was answered with a bound lease: it serves its class alone. @returns the slot that had to make way, or `null` */
+  bind(slot: Slot): Slot | null {
+    this.learn(slot, true);
+    const slots = this.#sessions.get(sessionKey(slot.session))?.slots;
+    if (slot.bound || slots === undefined) return null;
+    if (slots.get(keyOfSlot(slot)) === slot) slots.delete(keyOfSlot(slot));
+    slot.bound = true;
+    const other = slots.get(keyOfSlot(slot)) ?? null;
+    slots.set(keyOfSlot(slot), slot);
+    return other;
   }
 
   /** Counts a fetch against its session. `false` when the session has `maxFlights` of them already. */
@@ -89,6 +115,12 @@ export class Shelf {
 
   get size(): number {
     return this.#order.size;
+  }
+
+  #keyOf({ destination, authority, methodClass }: Permit): string {
+    const { custody, name, narrow } = destination.credential ?? { custody: "", name: "" };
+    const bound = this.isBound(custody, name) ? methodClass : "";
+    return slotKey(custody, name, destination.name, authority.text, narrowKey(narrow), bound);
   }
 
   #forgetIfEmpty(shelf: SessionShelf): void {
@@ -127,11 +159,20 @@ function sessionKey(session: { readonly tenant: string; readonly id: string }): 
   return `${session.tenant.length}:${session.tenant}${session.id}`;
 }
 
-function slotKey({ destination, authority }: Permit): string {
-  const { custody, name, narrow } = destination.credential ?? { custody: "", name: "" };
-  return JSON.stringify([custody, name, destination.name, authority.text, narrowKey(narrow)]);
+function keyOfSlot({ custody, credential, destination, authority, narrow, bound, methodClass }: Slot): string {
+  return slotKey(custody, credential, destination, authority, narrowKey(narrow), bound ? methodClass : "");
 }
 
-function keyOfSlot({ custody, credential, destination, authority, narrow }: Slot): string {
-  return JSON.stringify([custody, credential, destination, authority, narrowKey(narrow)]);
+/** @param methodClass "" where it makes no difference */
+function slotKey(
+  ...parts: [
+    custody: string,
+    name: string,
+    destination: string,
+    authority: string,
+    narrowing: string,
+    methodClass: string,
+  ]
+) {
+  return JSON.stringify(parts);
 }

@@ -55,11 +55,18 @@ export class SignLeases {
 
   /**
    * Takes the key out of a grant that is about to be answered, where the entry says that it stays here.
+   * @param longestMs how long the lease may live, renewals included
    * @returns the grant as it may leave
    * @throws LeaseRefusal when there is no key to keep, or no room; the material is zeroed
    */
-  keep(caller: string, entry: CredentialEntry, grant: LeaseGrant, isInForce: () => boolean): LeaseGrant {
-    const { material, leaseId, scope, ttlMs } = grant;
+  keep(
+    caller: string,
+    entry: CredentialEntry,
+    grant: LeaseGrant,
+    longestMs: number,
+    isInForce: () => boolean,
+  ): LeaseGrant {
+    const { material, leaseId, scope } = grant;
     if (material.kind !== "dpop" || entry.keyAt === "edge") return grant;
     const nowMs = this.#clock.monotonicMs();
     this.#forgetDead(nowMs);
@@ -72,7 +79,7 @@ export class SignLeases {
     }
     const ath = createHash("sha256").update(material.token.reveal()).digest("base64url");
     material.key?.zero();
-    const endsAtMs = nowMs + ttlMs;
+    const endsAtMs = nowMs + longestMs;
     const bucket = { left: BURST, filledAtMs: nowMs, warned: false };
     this.#leases.set(leaseId, { caller, scope, key, ath, endsAtMs, isInForce, ...bucket });
     return { ...grant, material: { ...material, key: null } };

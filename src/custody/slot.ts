@@ -1,6 +1,7 @@
 import type { LeasePurpose, LeaseRequest, LeaseSession } from "../core/custody.ts";
 import type { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
+import type { MethodClass } from "../core/method-class.ts";
 import type { Narrowing } from "../core/narrow.ts";
 
 /** One fetch in flight: everybody who needs the same lease waits for it. */
@@ -22,6 +23,10 @@ export class Slot {
   readonly port: number;
   readonly authority: string;
   readonly narrow: Narrowing | undefined;
+  /** Of the exchange that it was opened for. */
+  readonly methodClass: MethodClass;
+  /** It serves exchanges of its class alone: its credential is known to be approved by class. */
+  bound: boolean;
   lease: Lease | null = null;
   /** From here on (monotonic ms) a use starts a refresh in the background. */
   refreshAtMs = 0;
@@ -39,7 +44,7 @@ export class Slot {
   /** Set once the slot left the shelf: what a flight still waits for is this. */
   gone: Denial | null = null;
 
-  constructor(permit: Permit, custody: string, credential: string) {
+  constructor(permit: Permit, custody: string, credential: string, bound: boolean) {
     const { id, tenant, workspace, subject } = permit.session;
     this.session = { id, tenant, workspace, subject };
     this.custody = custody;
@@ -49,6 +54,13 @@ export class Slot {
     this.port = permit.authority.port;
     this.authority = permit.authority.text;
     this.narrow = permit.destination.credential?.narrow;
+    this.methodClass = permit.methodClass;
+    this.bound = bound;
+  }
+
+  /** Whether what it holds may be used for such an exchange. */
+  serves(methodClass: MethodClass): boolean {
+    return !this.bound || this.methodClass === methodClass;
   }
 
   /**
@@ -67,8 +79,8 @@ export class Slot {
   }
 
   request(): LeaseRequest {
-    const { session, credential, host, port, destination, purpose, narrow } = this;
-    const request = { session, credential, host, port, destination, purpose };
+    const { session, credential, host, port, destination, purpose, methodClass, narrow } = this;
+    const request = { session, credential, host, port, destination, purpose, methodClass };
     return narrow === undefined ? request : { ...request, narrow };
   }
 }

@@ -3,15 +3,15 @@ import { chmod, lstat, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 
 /** Owner and group may connect, nobody else: who is in the group may lease. */
-const SOCKET_MODE = 0o660;
+export const SOCKET_MODE = 0o660;
 
 /**
  * Listens on a unix socket that is never open to others, not even between bind and chmod.
  * @throws Error with a next step when the path is taken by something that is alive or no socket
  */
-export async function listenOnUnixSocket(server: Server, path: string): Promise<void> {
+export async function listenOnUnixSocket(server: Server, path: string, mode = SOCKET_MODE): Promise<void> {
   await clearStaleSocket(path);
-  const before = process.umask(0o777 & ~SOCKET_MODE);
+  const before = process.umask(0o777 & ~mode);
   try {
     // The bind happens inside this call, under the mask.
     server.listen({ path });
@@ -19,7 +19,7 @@ export async function listenOnUnixSocket(server: Server, path: string): Promise<
     process.umask(before);
   }
   await once(server, "listening");
-  await chmod(path, SOCKET_MODE);
+  await chmod(path, mode);
 }
 
 /**

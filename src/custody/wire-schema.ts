@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { METHOD_CLASSES } from "../core/method-class.ts";
 import { LEASE_PURPOSES, LEASE_REFUSALS, type LeaseRefusalReason } from "../core/custody.ts";
 import {
   MOST_NARROW_CHARS,
@@ -28,26 +29,26 @@ import {
 export const WIRE_SCHEMAS = z.registry<{ readonly id: string; readonly description?: string }>();
 
 /** One line of visible text, so that nothing can break a log line or a field apart. */
-const line = (max: number) => z.string().min(1).max(max).regex(VISIBLE_LINE);
+export const line = (max: number) => z.string().min(1).max(max).regex(VISIBLE_LINE);
 
 const fieldText = z.string().min(1).max(MOST_FIELD_CHARS).regex(FIELD_TEXT);
 const username = line(MOST_USERNAME_CHARS).regex(NO_COLON);
 const password = line(MOST_PASSWORD_CHARS);
 
-const printable = z
+export const printable = z
   .string()
   .min(1)
   .max(128)
   .regex(/^[\x21-\x7e]*$/);
-const name = line(128);
-const tenant = line(128);
-const sessionId = line(256);
-const host = z
+export const name = line(128);
+export const tenant = line(128);
+export const sessionId = line(256);
+export const host = z
   .string()
   .min(1)
   .max(253)
   .regex(/^[0-9a-z._:-]*$/);
-const port = z.int().min(1).max(65_535);
+export const port = z.int().min(1).max(65_535);
 
 const sessionSchema = z
   .strictObject({ id: sessionId, tenant, workspace: line(128), subject: line(512) })
@@ -90,7 +91,12 @@ export const leaseRequestSchema = z
     destination: name.describe("Name of the edge's destination, for the record."),
     purpose: z
       .enum(LEASE_PURPOSES)
-      .describe("`rejected`: the upstream answered 401 to the last lease; nothing that is cached will do."),
+      .describe(
+        "`ahead`: no exchange waits yet. `rejected`: the upstream answered 401 to the last lease; nothing that is cached will do.",
+      ),
+    method_class: z
+      .enum(METHOD_CLASSES)
+      .describe("Of the exchange that asks: `read` is GET, HEAD and OPTIONS. Looked at where an approval is required."),
     narrow: narrowSchema.optional(),
   })
   .register(WIRE_SCHEMAS, { id: "LeaseRequest" });
@@ -176,6 +182,19 @@ export const leaseGrantSchema = z
   ])
   .register(WIRE_SCHEMAS, { id: "LeaseGrant", description: "One scoped, short lease. Never to be stored." });
 
+export const leaseHolderSchema = z.strictObject({ session: sessionId, tenant }).register(WIRE_SCHEMAS, {
+  id: "LeaseHolder",
+  description: "Whose lease it is: refused where the lease says otherwise.",
+});
+
+export const renewalSchema = z
+  .strictObject({ lease_id: printable, ttl_ms: z.int().describe("Life from the moment of the answer, ms.") })
+  .register(WIRE_SCHEMAS, { id: "Renewal", description: "The same lease, the same material, a longer life." });
+
+export const releasedSchema = z
+  .strictObject({ lease_id: printable })
+  .register(WIRE_SCHEMAS, { id: "Released", description: "The lease is over." });
+
 export const MOST_DETAIL_CHARS = 400;
 
 export const healthSchema = z
@@ -197,7 +216,9 @@ export const problemSchema = z
     type: z.literal("about:blank"),
     title: line(200),
     status: z.int().min(400).max(599),
-    code: z.enum(["lease_denied", "custody_unavailable"]).describe("What the guest is told by the edge."),
+    code: z
+      .enum(["lease_denied", "approval_pending", "custody_unavailable"])
+      .describe("What the guest is told by the edge."),
     reason: z.enum(Object.keys(LEASE_REFUSALS) as [LeaseRefusalReason, ...LeaseRefusalReason[]]),
   })
   .register(WIRE_SCHEMAS, { id: "Problem", description: "RFC 9457 problem details with the reason as a closed word." });

@@ -16,14 +16,15 @@ import {
 export function decodeLeaseRequest(json: unknown): LeaseRequest | null {
   const parsed = leaseRequestSchema.safeParse(json);
   if (!parsed.success) return null;
-  const { narrow, ...rest } = parsed.data;
-  return narrow === undefined ? rest : { ...rest, narrow };
+  const { narrow, method_class: methodClass, ...rest } = parsed.data;
+  const request = { ...rest, methodClass };
+  return narrow === undefined ? request : { ...request, narrow };
 }
 
 /** @returns the body for the wire, or `null` when a value of the request is out of the wire's bounds */
 export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | null {
-  const { session, credential, host, port, destination, purpose, narrow } = request;
-  const { id, tenant, workspace, subject } = session;
+  const { credential, host, port, destination, purpose, methodClass, narrow } = request;
+  const { id, tenant, workspace, subject } = request.session;
   const body = {
     session: { id, tenant, workspace, subject },
     credential,
@@ -31,6 +32,7 @@ export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | nu
     port,
     destination,
     purpose,
+    method_class: methodClass,
     ...(narrow === undefined ? {} : { narrow: narrowJson(narrow) }),
   };
   return leaseRequestSchema.safeParse(body).success ? body : null;

@@ -76,7 +76,9 @@ function makeParts(code: DenialCode): FixedParts {
     ["Proxy-Status", `postern; error=${proxyStatus}; details="${code}"`],
   ];
   if (status === 407) lines.push(["Proxy-Authenticate", 'Basic realm="postern"']);
-  if (status === 503) lines.push(["Retry-After", "5"]);
+  // An operator takes longer than a process that comes back.
+  if (status === 503 || code === "approval_pending")
+    lines.push(["Retry-After", code === "approval_pending" ? "30" : "5"]);
   lines.push(["Cache-Control", "no-store"], ["Content-Type", "application/problem+json"]);
   return {
     statusLine: `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}\r\n`,

@@ -13,6 +13,8 @@ export function askAhead(line: Line, permit: Permit): void {
 }
 
 async function prepare(line: Line, permit: Permit): Promise<void> {
+  // Nothing is asked for: the edge answers itself.
+  if (permit.destination.synthetic !== null) return;
   const pinning = line.addresses.pin(permit);
   if (pinning instanceof Promise) await pinning;
   if (permit.needsCredential) await line.leases.fetchAhead(permit);

@@ -1,6 +1,7 @@
 import { Denial } from "../core/denial.ts";
 import { type Lease, NoLease, type Permit, type Pinned } from "../core/exchange.ts";
 import type { GuestExchange } from "../core/wire.ts";
+import { answerItself } from "./answer-itself.ts";
 import { type Held, holdBody } from "./hold-body.ts";
 import type { WholeBody } from "../core/whole-body.ts";
 import type { Line } from "./line.ts";
@@ -19,6 +20,10 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
     record.session = session.id;
     const permit = line.policy.decide(session, guest);
     notePermit(guest, permit);
+    if (permit.destination.synthetic !== null) {
+      await answerItself(line, guest, permit);
+      return;
+    }
     const pinning = line.addresses.pin(permit);
     // An await costs a turn even for a value that is there; the warm path takes none.
     const pinned = pinning instanceof Promise ? await pinning : pinning;
@@ -33,9 +38,9 @@ export async function runExchange(line: Line, guest: GuestExchange): Promise<voi
   }
 }
 
-/** Where what is attached depends on the whole body; held before a lease is asked for, since the guest may be slow. */
+/** Where what is attached depends on the whole body, and there is one; held before a lease is asked for, since the guest may be slow. */
 function holdIfAsked(line: Line, guest: GuestExchange, permit: Permit): Promise<Held> | null {
-  if (!line.attach.demands(permit).body) return null;
+  if (guest.body.length === "none" || !line.attach.demands(permit).body) return null;
   const mostBytes = line.attach.wholeBodyBytes(permit, guest, guest.body);
   if (mostBytes === null) return null;
   return holdBody(guest, mostBytes, line.heldBodies, `${permit.session.tenant} ${permit.session.id}`);

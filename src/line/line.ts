@@ -8,6 +8,7 @@ import type {
   LeasePort,
   PolicyPort,
   SessionPort,
+  SyntheticPort,
 } from "../core/ports.ts";
 import type { UpstreamPort } from "../core/wire.ts";
 
@@ -22,6 +23,7 @@ export interface Line {
   readonly addresses: AddressPort;
   readonly leases: LeasePort;
   readonly attach: AttachPort;
+  readonly synthetic: SyntheticPort;
   readonly guard: GuardPort;
   readonly upstream: UpstreamPort;
   readonly account: AccountPort;

@@ -136,8 +136,17 @@ export class Relay implements AnswerSink {
     record.status = 101;
     record.outcome = "completed";
     const raw = this.#guest.switchProtocols(head);
-    const guestStream = this.#request.filter === null ? raw : this.#request.filter(raw);
+    const guestStream =
+      this.#request.filter === null ? raw : this.#request.filter(raw, (denial) => this.#refused(denial));
     void joinStreams(guestStream, stream, record).then(() => this.#settle("settled"));
+  }
+
+  /** What a guest said after the upgrade must not leave. */
+  #refused(denial: Denial): void {
+    const { record } = this.#guest;
+    record.outcome = "denied";
+    record.denial = denial.code;
+    record.detail = denial.detail;
   }
 
   failed(denial: Denial, stale: boolean, resetCode: number | null): void {

@@ -6,6 +6,7 @@ import type { Fields } from "../core/fields.ts";
 import type { PolicyPort } from "../core/ports.ts";
 import { type AllowEntry, methodFits, type Refusal, refusalOf } from "./allow.ts";
 import type { HostIndex, Scheme } from "./host-index.ts";
+import { classOf } from "./method-class.ts";
 import { isNeverForwarded } from "./override.ts";
 import { readTarget, type TargetReading } from "./path.ts";
 
@@ -55,7 +56,7 @@ export class CompiledPolicy implements PolicyPort {
     for (const allow of entry.allow) {
       // The method first: it costs least, and which part refuses is of no interest here.
       if (methodFits(allow, method) && refusalOf(allow, method, target, fields) === null) {
-        return Permit.grant(session, authority, destination, allow.rule);
+        return Permit.grant(session, authority, destination, allow.rule, null, classOf(ask, destination));
       }
     }
     const refusal = plainestRefusal(entry.allow, method, target, fields);

@@ -33,6 +33,16 @@ export function readsAnother(entry: Narrowing, fields: Fields): boolean {
   return false;
 }
 
+/** Whether a field asks for another method than the request line, whatever it is. */
+export function namesAnotherMethod(fields: Fields): boolean {
+  const { names } = fields;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    if (name.charCodeAt(0) === LETTER_X && OVERRIDES.get(name) === "method" && !fields.isDropped(i)) return true;
+  }
+  return false;
+}
+
 const LETTER_X = 0x78;
 
 /** TRACE would reflect the injected credential, by whatever name it is asked for. */

@@ -12,6 +12,7 @@ export class LeaseMetrics {
   readonly #fetches = new Map<string, Map<string, number>>();
   readonly #breakers = new Map<string, boolean>();
   readonly #rejected = new Map<string, number>();
+  readonly #revoked = new Map<string, number>();
   readonly #waits: DurationHistogram;
 
   readonly keeper = {
@@ -25,6 +26,9 @@ export class LeaseMetrics {
     breaker: (custody: string, open: boolean): void => {
       this.#breakers.set(custody, open);
     },
+    revoked: (custody: string, leases: number): void => {
+      this.#revoked.set(custody, (this.#revoked.get(custody) ?? 0) + leases);
+    },
     rejected: (custody: string): void => {
       this.#rejected.set(custody, (this.#rejected.get(custody) ?? 0) + 1);
     },
@@ -35,6 +39,7 @@ export class LeaseMetrics {
       this.#fetches.set(custody, new Map(RESULTS.map((result) => [result, 0])));
       this.#breakers.set(custody, false);
       this.#rejected.set(custody, 0);
+      this.#revoked.set(custody, 0);
     }
     counterFamily(registry, {
       name: "postern_lease_fetches_total",
@@ -47,6 +52,12 @@ export class LeaseMetrics {
       help: "Leases whose credential an upstream answered with 401, or a parent with 407.",
       labels: ["custody"],
       read: () => [...this.#rejected].map(([custody, count]) => [{ custody }, count]),
+    });
+    counterFamily(registry, {
+      name: "postern_leases_revoked_total",
+      help: "Leases that were dropped because their custody revoked them, or could not tell what it had revoked.",
+      labels: ["custody"],
+      read: () => [...this.#revoked].map(([custody, count]) => [{ custody }, count]),
     });
     gaugeFamily(registry, {
       name: "postern_custody_breaker_open",

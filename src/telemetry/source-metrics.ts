@@ -9,7 +9,7 @@ export interface MetricSources {
   /** Leases held right now. */
   readonly leases?: () => number;
   /** Whether each custody answered last. */
-  readonly custodies?: () => Iterable<{ readonly custody: string; readonly up: boolean }>;
+  readonly custodies?: () => Iterable<{ readonly custody: string; readonly up: boolean; readonly feed?: string }>;
   readonly policy?: () => {
     readonly version: string | null;
     readonly loadedWallMs: number | null;
@@ -37,13 +37,7 @@ export function registerSources(registry: Registry, sources: MetricSources): voi
   const gauge = (family: Family): void => gaugeFamily(registry, family);
   const counter = (family: Family): void => counterFamily(registry, family);
   if (leases) gauge({ name: "postern_leases", help: "Leases held in memory.", read: () => only(leases()) });
-  if (custodies)
-    gauge({
-      name: "postern_custody_up",
-      help: "1 while custody answers.",
-      labels: ["custody"],
-      read: () => Array.from(custodies(), ({ custody, up }) => [{ custody }, up ? 1 : 0]),
-    });
+  if (custodies) registerCustodies(gauge, custodies);
   if (policy) registerPolicy(gauge, policy);
   if (leaves) registerLeaves(gauge, counter, leaves);
   if (audit) registerAudit(gauge, counter, audit);
@@ -68,6 +62,21 @@ export function registerSources(registry: Registry, sources: MetricSources): voi
 }
 
 type Register = (family: Family) => void;
+
+function registerCustodies(gauge: Register, custodies: NonNullable<MetricSources["custodies"]>): void {
+  gauge({
+    name: "postern_custody_up",
+    help: "1 while custody answers.",
+    labels: ["custody"],
+    read: () => Array.from(custodies(), ({ custody, up }) => [{ custody }, up ? 1 : 0]),
+  });
+  gauge({
+    name: "postern_custody_feed_up",
+    help: "1 while what custody revokes is heard of at once; 0: leases run on to their own end.",
+    labels: ["custody"],
+    read: () => Array.from(custodies(), ({ custody, feed }) => [{ custody }, feed === "following" ? 1 : 0]),
+  });
+}
 
 function registerPolicy(gauge: Register, policy: NonNullable<MetricSources["policy"]>): void {
   gauge({

@@ -15,7 +15,7 @@ import { Secret } from "../../src/core/secret.ts";
 
 export const NOW_MS = 1000;
 
-const authority = Authority.parse("api.example.com:443", null) as Authority;
+const API = Authority.parse("api.example.com:443", null) as Authority;
 const session = Session.prove({ id: "s1", tenant: "t1", workspace: "w1", subject: "u1", roles: [] });
 
 export function destination(attachments: readonly AttachmentSpec[], more: Partial<Destination> = {}): Destination {
@@ -30,12 +30,13 @@ export function destination(attachments: readonly AttachmentSpec[], more: Partia
     dropHeaders: [],
     addresses: [],
     trust: null,
+    synthetic: null,
     parent: null,
     ...more,
   });
 }
 
-export function permitFor(to: Destination, wouldDeny: DenialCode | null = null): Permit {
+export function permitFor(to: Destination, wouldDeny: DenialCode | null = null, authority = API): Permit {
   return Permit.grant(session, authority, to, wouldDeny === null ? "allow[0]" : "report", wouldDeny);
 }
 

@@ -83,6 +83,13 @@ describe("the table", () => {
     expect(JAVA_VARIABLE.roots).toBe("replaces");
   });
 
+  const git = isPresent("git");
+  test.skipIf(!git)(`keeps git from HTTP/2${git ? "" : " (skipped: git is absent)"}`, async () => {
+    const { env } = await asJson();
+    const told = await run("git", ["config", "http.version"], { env: { ...env, ...bareEnv(directory) } });
+    expect(told).toMatchObject({ code: 0, stdout: "HTTP/1.1\n" });
+  });
+
   test("says who needs each", () => {
     for (const { neededBy } of GUEST_VARIABLES) expect(neededBy.length).toBeGreaterThan(2);
   });

@@ -84,6 +84,7 @@ describe("what a config becomes", () => {
             kind: "token",
             username: "u",
             keyId: null,
+            approval: false,
             keyAt: null,
             source: { from: "exec", command: ["/etc/postern/mint", "a"], timeoutMs: 700 },
             mint: null,
@@ -297,8 +298,8 @@ describe("a custody's config", () => {
       tls: { certificate: join(dir, "c.crt"), key: join(dir, "c.key"), clientCa: join(dir, "edges.crt") },
     });
     expect(loaded.config.clients).toEqual([
-      { name: "edge-1", tenants: null },
-      { name: "edge-2", tenants: ["acme"] },
+      { name: "edge-1", tenants: null, may: ["lease"] },
+      { name: "edge-2", tenants: ["acme"], may: ["lease"] },
     ]);
     expect(loaded.config.credentials).toHaveLength(1);
     expect(loaded.files).toContain(join(dir, "edges.crt"));

@@ -60,6 +60,7 @@ test("what is left out is strict: by checked address, no further range, no crede
       attachments: [],
       addresses: [],
       trust: null,
+      synthetic: null,
       parent: null,
     },
   });

@@ -637,7 +637,7 @@ describe("attachments", () => {
     [
       "{ as: placeholder, value: sk-postern-openai, in: [authorization] }",
       "key",
-      'attach.in[0]: "authorization": write "header:<name>" or "query:<key>"',
+      'attach.in[0]: "authorization": write "header:<name>", "query:<key>" or "websocket:first"',
     ],
     [
       "{ as: placeholder, value: sk-postern-openai, in: [header:host] }",

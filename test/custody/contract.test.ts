@@ -186,6 +186,46 @@ describe.each(adapters)("%s", (_name, open) => {
     expect(custody.timeoutMs).toBeGreaterThan(0);
   });
 
+  test("renews and releases what it granted, and refuses by name what it did not", async () => {
+    const { custody, audit } = await make({ entries: [entryOf({ ttlSeconds: 60 })] });
+    const { leaseId } = await custody.lease(requestOf(), calm());
+    const held = { leaseId, session: "s1", tenant: "acme" };
+    expect(await custody.renew(held, calm())).toBeGreaterThan(0);
+    expect(await denialOf(() => custody.renew({ ...held, session: "s2" }, calm()))).toMatchObject({
+      reason: "session_mismatch",
+    });
+    await custody.release(held, calm());
+    for (const what of ["renew", "release"] as const)
+      expect(await denialOf(() => custody[what](held, calm()))).toMatchObject({ reason: "lease_unknown" });
+    expect(audit.events.map(({ type }) => type)).toEqual(["lease_issued", "lease_renewed", "lease_released"]);
+  });
+
+  test("tells what is revoked from a cursor on, and resets an unknown one", async () => {
+    const { custody, issuer } = await make({});
+    const first = await custody.revocations(null, 0, calm());
+    expect(first).toMatchObject({ reset: false, changes: [] });
+    const waiting = custody.revocations(first.cursor, 20_000, calm());
+    const target = { scope: "session", value: "сессия-1", tenant: "株式会社" } as const;
+    const { made } = await issuer.operations.revoke("operator", target, "test");
+    const page = await waiting;
+    expect(page).toEqual({ cursor: page.cursor, reset: false, changes: [{ type: "revoked", id: made.id, ...target }] });
+    await issuer.operations.lift("operator", made.id);
+    expect((await custody.revocations(page.cursor, 0, calm())).changes).toEqual([
+      { type: "lifted", id: made.id, ...target },
+    ]);
+    expect(await custody.revocations("unknown.1", 0, calm())).toMatchObject({ reset: true, changes: [] });
+  });
+
+  test("asks for an approval, and binds the lease to what was approved", async () => {
+    const { custody, issuer } = await make({ entries: [entryOf({ approval: true })] });
+    const ask = () => custody.lease(requestOf({ methodClass: "write" }), calm());
+    expect(await denialOf(ask)).toMatchObject({ code: "approval_pending", reason: "approval_pending" });
+    const [waiting] = issuer.approvals.list();
+    await issuer.operations.decide("operator", waiting?.id ?? "", true);
+    expect((await ask()).binding).toEqual({ type: "method_class", value: "write" });
+    expect(await denialOf(ask)).toMatchObject({ reason: "approval_pending" });
+  });
+
   test("many at once each get their own", async () => {
     const { custody } = await make({ entries: [entryOf({ hosts: ["*.example.com:443"] })] });
     const hosts = Array.from({ length: 100 }, (_, i) => `h${i}.example.com`);

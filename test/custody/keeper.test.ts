@@ -58,6 +58,7 @@ describe("what is held", () => {
       port: 443,
       destination: "api",
       purpose: "request",
+      methodClass: "read",
     });
   });
 

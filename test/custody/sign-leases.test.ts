@@ -37,7 +37,7 @@ function keep(keyAt: "custody" | "edge" = "custody", change: object = {}) {
     ...change,
   } as const;
   const grant = grantOf(requestOf(), { leaseId: "lease-a", material, ttlMs: 60_000 });
-  return { material, kept: signing.keep("edge-1", { ...entry, keyAt }, grant, () => isInForce) };
+  return { material, kept: signing.keep("edge-1", { ...entry, keyAt }, grant, grant.ttlMs, () => isInForce) };
 }
 
 function reasonOf(sign: () => unknown): string | null {
@@ -74,7 +74,7 @@ describe("a grant", () => {
 
   test("of another kind is as it was", () => {
     const grant = grantOf(requestOf());
-    expect(signing.keep("edge-1", entryOf(), grant, () => true)).toBe(grant);
+    expect(signing.keep("edge-1", entryOf(), grant, grant.ttlMs, () => true)).toBe(grant);
   });
 
   test.each([
@@ -177,7 +177,9 @@ test("leases that are over make room, and where there is none a lease is refused
       key: bound.key.pem(),
       publicJwk: bound.key.publicJwk,
     } as const;
-    return reasonOf(() => three.keep("edge-1", entry, grantOf(requestOf(), { leaseId, material, ttlMs }), () => true));
+    return reasonOf(() =>
+      three.keep("edge-1", entry, grantOf(requestOf(), { leaseId, material, ttlMs }), ttlMs, () => true),
+    );
   };
   expect(["a", "b", "c"].map((id, i) => reason(id, 60_000 - i * 10_000))).toEqual([null, null, null]);
   expect(reason("d", 60_000)).toBe("overloaded");

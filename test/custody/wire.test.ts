@@ -72,7 +72,8 @@ const requests: fc.Arbitrary<LeaseRequest> = fc
     host,
     port,
     destination: visible(64),
-    purpose: fc.constantFrom("request", "refresh", "rejected"),
+    purpose: fc.constantFrom("request", "ahead", "refresh", "rejected"),
+    methodClass: fc.constantFrom("read", "write"),
     narrow: fc.option(narrow),
   })
   .map(({ narrow, ...request }) => (narrow === null ? request : { ...request, narrow }));
@@ -146,8 +147,9 @@ describe("what is not the wire", () => {
     { scopes: Array.from({ length: 20 }, () => "x".repeat(500)) },
     Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`n${i}`, ["a"]])),
   ])("a narrowing that is none or too large makes no request: %j", (narrow) => {
-    const { narrow: _, ...request } = { ...fc.sample(requests, 1)[0] };
-    const body = { ...request, narrow };
+    const [request] = fc.sample(requests, 1);
+    const { narrow: _, ...wide } = request as LeaseRequest;
+    const body = { ...encodeLeaseRequest(wide), narrow };
     // An empty one says nothing, and is refused by no one.
     expect(decodeLeaseRequest(travel(body)) === null).toBe(Object.keys(narrow).length > 0);
   });

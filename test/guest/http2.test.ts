@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type ClientHttp2Session, constants } from "node:http2";
 import { tmpdir } from "node:os";
@@ -97,6 +98,55 @@ describe("a request", () => {
     const known = await ask(guest, { ":method": "PUT", ":path": "/", "content-length": 5 }, "known");
     expect(known.status).toBe(201);
     expect(upstream.received[0]).toMatch(/content-length: 5\r\nAuthorization: [^\r]*\r\n\r\nknown$/);
+  });
+
+  test("that is answered while it comes is handed on whole before its guest ends it, and ends with it", async () => {
+    let content = 0;
+    let last = "";
+    const guest = await start((socket) => {
+      if (socket.listenerCount("data") > 1) return;
+      socket.on("data", (segment: Buffer) => {
+        for (const byte of segment) if (byte === 0x78) content++;
+        last = segment.toString("latin1");
+      });
+      // As git's server: the head of the answer at once, and for a while nothing is read.
+      socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      socket.pause();
+    });
+    const stream = guest.request({ ":method": "POST", ":path": "/" });
+    const answer = answerOf(stream);
+    const began = once(stream, "response");
+    const piece = Buffer.alloc(65_521, "x");
+    const pieces = 320;
+    let begun = 0;
+    const more = (): void => {
+      while (begun < pieces) {
+        begun++;
+        if (!stream.write(piece)) {
+          stream.once("drain", more);
+          return;
+        }
+      }
+    };
+    more();
+    await began;
+    let before = -1;
+    let still = 0;
+    await eventually(() => {
+      still = begun === before ? still + 1 : 0;
+      before = begun;
+      return still === 20;
+    }, "a guest that is held back");
+    expect(begun).toBeLessThan(pieces);
+    content = upstream.received[0]?.match(/x/g)?.length ?? 0;
+    const [socket] = upstream.sockets;
+    socket?.resume();
+    await eventually(() => content === pieces * piece.length, "all of the body");
+    expect(last).toMatch(/x\r\n$/);
+    stream.end();
+    await eventually(() => last.endsWith("0\r\n\r\n"), "the end of the body");
+    socket?.write("2\r\nok\r\n0\r\n\r\n");
+    expect(await answer).toMatchObject({ status: 200, whole: true, body: Buffer.from("ok") });
   });
 
   test("POST without content says so to an HTTP/1.1 upstream", async () => {

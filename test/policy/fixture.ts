@@ -23,6 +23,7 @@ export function destination(changes: Partial<Destination> = {}): Destination {
     dropHeaders: [],
     addresses: [],
     trust: null,
+    synthetic: null,
     parent: null,
     ...changes,
   };

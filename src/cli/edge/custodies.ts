@@ -64,7 +64,7 @@ export class Custodies {
         catalogue: Catalogue.open(binding.credentials, { clock, environment, uid, warn: this.#warn, randomBytes }),
         audit: issueAudit(this.#audit),
         clock,
-        newId: () => randomBytes(16).toString("base64url"),
+        newId: () => randomBytes(16).toString("hex"),
         salt: this.#salt,
         warn: this.#warn,
       }),

@@ -9,6 +9,7 @@ import type { Line } from "../../line/line.ts";
 import { AddressGuard } from "../../policy/guard.ts";
 import { PolicyHolder } from "../../policy/holder.ts";
 import { permitForParent } from "../../policy/parent-permit.ts";
+import { createSyntheticPort } from "../../synthetic/synthetic.ts";
 import { createResponseGuard } from "../../scrub/guard.ts";
 import { ListenerSessions } from "../../session/listener-sessions.ts";
 import { Account } from "../../telemetry/account.ts";
@@ -32,6 +33,8 @@ import type { EdgeSystem } from "./system.ts";
 
 /** How often deadlines are looked at, `ms`: the precision of every timeout. */
 const SWEEP_MS = 250;
+/** How long custodies are told of leases that an edge leaves behind, `ms`; what is left runs out by itself. */
+const HAND_BACK_MS = 1_000;
 /** Fields of a trailer section; its bytes have a limit of their own in the config. */
 const TRAILER_FIELDS = 64;
 
@@ -168,6 +171,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
     leases: keeper,
     attach,
     guard: createResponseGuard(),
+    synthetic: createSyntheticPort({ wallMs: () => clock.wallMs(), newId: () => randomBytes(16).toString("hex") }),
     heldBodies: new ByteBudget(limits.heldBodyBytes),
     account,
     upstream: new UpstreamPools(
@@ -232,6 +236,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
       await Promise.all(listeners.map((listener) => listener.drain()));
       account.flush();
       clearInterval(sweeper);
+      await keeper.handBack(HAND_BACK_MS);
       keeper.close();
       custodies.close();
       await admin?.close();

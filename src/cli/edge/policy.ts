@@ -132,6 +132,8 @@ function standInsOf(config: PosternConfig): string[] {
   const found: string[] = [];
   for (const { destination } of config.destinations) {
     for (const attachment of destination.attachments) if (attachment.as === "placeholder") found.push(attachment.value);
+    const { synthetic } = destination;
+    if (synthetic !== null) found.push(synthetic.as === "aws_sts" ? synthetic.sessionToken : synthetic.token);
   }
   return found;
 }

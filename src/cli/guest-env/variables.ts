@@ -32,6 +32,9 @@ export interface GuestVariable {
   readonly neededBy: string;
 }
 
+/** Over HTTP/2 libcurl 7.84 to 8.1 may ask for more of a body that has ended; git then waits for itself, whatever the server does. */
+const GIT_OVER_HTTP1 = "git, whose large pushes over HTTP/2 hang now and then with the libcurl of Debian 12";
+
 export const GUEST_VARIABLES: readonly GuestVariable[] = [
   proxy("HTTP_PROXY", "Go, Node, Python and .NET for http://"),
   proxy("http_proxy", "curl and wget for http:// (lower case only), Ruby for https:// too"),
@@ -52,6 +55,9 @@ export const GUEST_VARIABLES: readonly GuestVariable[] = [
   proxy("YARN_HTTPS_PROXY", "Yarn 2 and later, which ignore HTTPS_PROXY"),
   fixed("NODE_USE_ENV_PROXY", "1", "Node's own fetch and http(s), which go direct without it"),
   fixed("AWS_EC2_METADATA_DISABLED", "true", "AWS tools, which otherwise wait for the metadata address"),
+  fixed("GIT_CONFIG_COUNT", "1", GIT_OVER_HTTP1),
+  fixed("GIT_CONFIG_KEY_0", "http.version", GIT_OVER_HTTP1),
+  fixed("GIT_CONFIG_VALUE_0", "HTTP/1.1", GIT_OVER_HTTP1),
 
   adds("NODE_EXTRA_CA_CERTS", "Node, npm, pnpm, Yarn, Bun, Electron"),
   adds("DENO_CERT", "Deno, which does not read the system store"),

@@ -28,6 +28,11 @@ export interface AttachConfig<As extends AttachmentSpec["as"], Schema extends At
   readonly alone?: string;
   /** The names that it writes to, such as `header authorization` or `query key`: each belongs to one attachment. */
   places(spec: SpecOf<As>): readonly string[];
+  /**
+   * The places that it reads, for one that signs what others wrote; left out: it does not look at them. It stands behind
+   * everything that writes, and nothing that it reads is written behind it.
+   */
+  readonly signs?: (spec: SpecOf<As>) => readonly string[];
 }
 
 /** Ties a kind to its own schema, so that `spec` knows what it is given. */

@@ -17,7 +17,13 @@ export const placeholder = attachConfig({
       value: boundedText(1000).describe(
         "Harmless stand-in that the guest sends; it holds `postern-` and has 16 to 200 characters.",
       ),
-      in: z.array(boundedText(220)).min(1).max(16).describe("Where it is replaced: `header:<name>` or `query:<key>`."),
+      in: z
+        .array(boundedText(220))
+        .min(1)
+        .max(16)
+        .describe(
+          "Where it is replaced: `header:<name>`, `query:<key>`, or `websocket:first` for the first message of a WebSocket.",
+        ),
     })
     .describe("The guest's stand-in is replaced where it stands."),
   spec(raw, _entry, path, report) {
@@ -57,12 +63,13 @@ function spotOf(text: string, path: Path, report: Report): PlaceholderSpot | nul
   const colon = text.indexOf(":");
   const [where, name] = [text.slice(0, Math.max(colon, 0)), text.slice(colon + 1)];
   if (where === "query" && name !== "") return { in: "query", name };
+  if (where === "websocket" && name === "first") return { in: "websocket", name };
   if (where === "header") {
     const fault = fieldNameFault(name);
     if (fault === null) return { in: "header", name: name.toLowerCase() };
     report.add(path, fault);
     return null;
   }
-  report.add(path, `${quoted(text)}: write "header:<name>" or "query:<key>"`);
+  report.add(path, `${quoted(text)}: write "header:<name>", "query:<key>" or "websocket:first"`);
   return null;
 }

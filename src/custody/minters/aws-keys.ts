@@ -1,3 +1,4 @@
+import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import type { Minted } from "./minter.ts";
@@ -7,13 +8,20 @@ const NAMES = {
   accessKeyId: ["AccessKeyId", "access_key_id", "access_key"],
   secretAccessKey: ["SecretAccessKey", "secret_access_key", "secret_key"],
   sessionToken: ["SessionToken", "session_token", "security_token"],
+  expiration: ["Expiration", "expiration"],
 } as const;
 
 /**
- * AWS keys from a root: the secret access key alone, where the entry names its `key_id`; else a JSON object with all parts.
+ * AWS keys from a root: the secret access key alone, where the entry names its `key_id`; else a JSON object with all parts. Keys
+ * that say when they end are good until then.
  * @throws SourceError; its text holds nothing of the root
  */
-export function awsKeys(name: string, keyId: string | null, { secret, expiresAtMs }: SourceReading): Minted {
+export function awsKeys(
+  name: string,
+  keyId: string | null,
+  { secret, expiresAtMs }: SourceReading,
+  clock: Clock,
+): Minted {
   if (keyId !== null) return minted(keyId, secret, null, expiresAtMs);
   const parts = partsOf(secret.reveal());
   secret.zero();
@@ -22,9 +30,26 @@ export function awsKeys(name: string, keyId: string | null, { secret, expiresAtM
     throw new SourceError(
       `credential "${name}": the source yields no AWS keys: let it yield {"access_key_id": "...", "secret_access_key": "..."}, or write "key_id:" into its entry`,
     );
+  const endMs = endOf(name, parts.expiration, clock);
   const token = sessionToken === null ? null : Secret.of(sessionToken);
-  return minted(accessKeyId, Secret.of(secretAccessKey), token, expiresAtMs);
+  const soonerMs = Math.min(endMs ?? Number.POSITIVE_INFINITY, expiresAtMs ?? Number.POSITIVE_INFINITY);
+  const dead = Number.isFinite(soonerMs) ? soonerMs : null;
+  return minted(accessKeyId, Secret.of(secretAccessKey), token, dead);
 }
+
+/** @returns monotonic ms, or `null` when the keys do not say */
+function endOf(name: string, expiration: string | null, clock: Clock): number | null {
+  if (expiration === null) return null;
+  const endMs = ISO_TIME.test(expiration) ? Date.parse(expiration) : Number.NaN;
+  if (Number.isNaN(endMs))
+    throw new SourceError(
+      `credential "${name}": the AWS keys end at no time: let "Expiration" be such as "2030-01-01T00:00:00Z"`,
+    );
+  return endMs - clock.wallMs() + clock.monotonicMs();
+}
+
+/** RFC 3339, zone included: a time without one would mean another moment on another machine. */
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 
 function minted(
   accessKeyId: string,
@@ -48,6 +73,7 @@ function partsOf(text: string): Record<keyof typeof NAMES, string | null> {
     accessKeyId: one("accessKeyId"),
     secretAccessKey: one("secretAccessKey"),
     sessionToken: one("sessionToken"),
+    expiration: one("expiration"),
   };
 }
 

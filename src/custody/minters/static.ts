@@ -55,7 +55,7 @@ function mintedOf(entry: CredentialEntry, reading: SourceReading, clock: Clock):
     case "signing_key":
       return whole({ kind: "signing_key", keyId: entry.keyId, key: secret });
     case "aws":
-      return awsKeys(entry.name, entry.keyId, reading);
+      return awsKeys(entry.name, entry.keyId, reading, clock);
     case "client_certificate":
       return clientCertificate(entry.name, reading, clock);
     case "dpop":

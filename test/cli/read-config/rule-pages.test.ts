@@ -37,6 +37,12 @@ const bodies = fc.record({
     .subarray(["10.0.0.0/8", "10.0.0.0/9", "fc00::/7"])
     .map((ranges) => ranges.map(host).flatMap((pattern) => (pattern.kind === "ip" ? [pattern.range] : []))),
   trust: fc.option(texts),
+  synthetic: fc.option(
+    fc.record(
+      { as: fc.constant("oauth2_token" as const), token: texts, expiresInSeconds: fc.constant(60) },
+      { noNullPrototype: true },
+    ),
+  ),
   parent: fc.option(fc.constantFrom("corp", "names").map(parentCalled)),
   mode: fc.constantFrom("enforce" as const, "report" as const),
   tls: fc.constantFrom("inspect" as const, "passthrough" as const),
@@ -75,6 +81,7 @@ const OTHERS: Omit<Destination, "name"> = {
   dropHeaders: ["x"],
   addresses: [{ base: Uint8Array.of(10, 0, 0, 5), prefix: 32 }],
   trust: "PEM",
+  synthetic: { as: "oauth2_token", token: "postern-guest-token", expiresInSeconds: 60 },
   parent: parentCalled("corp"),
 };
 

@@ -3,14 +3,19 @@ import type { Clock } from "../../../src/core/clock.ts";
 /** Time that moves only when it is told to. */
 export class ManualClock implements Clock {
   #nowMs = 1_000_000;
-  readonly #wallStartMs = Date.UTC(2030, 0, 1) - 1_000_000;
+  #wallMs = Date.UTC(2030, 0, 1) - 1_000_000;
 
   monotonicMs(): number {
     return this.#nowMs;
   }
 
   wallMs(): number {
-    return this.#wallStartMs + this.#nowMs;
+    return this.#wallMs + this.#nowMs;
+  }
+
+  /** The wall clock alone: somebody set it, forward or back. */
+  setWall(byMs: number): void {
+    this.#wallMs += byMs;
   }
 
   advance(ms: number): void {

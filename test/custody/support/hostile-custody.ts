@@ -132,12 +132,16 @@ export function honestGrant({ json }: Asked, token: string): Record<string, unkn
   };
 }
 
-/** Honest but for what `twist` changes. Health is always well. */
+/** Honest but for what `twist` changes. Health is always well, and nothing is ever revoked. */
 export function grantHonestly(
   token = "honest-token",
   twist: (grant: Record<string, unknown>) => unknown = (grant) => grant,
 ): Behaviour {
   return (asked, socket) => {
+    if (asked.path.startsWith("/v1/revocations/feed")) {
+      answer(200, '{"cursor":"e.0","reset":false,"changes":[]}')(asked, socket);
+      return;
+    }
     const body = asked.path === "/v1/health" ? { status: "ok" } : twist(honestGrant(asked, token));
     answer(200, JSON.stringify(body))(asked, socket);
   };

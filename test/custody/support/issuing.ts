@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../../src/core/credential.ts";
-import type { IssueAudit, IssueEvent } from "../../../src/core/custody.ts";
+import type { IssueAudit, IssueEvent, OperatorEvent } from "../../../src/core/custody.ts";
 import type { Clock } from "../../../src/core/clock.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
+import type { Revocations } from "../../../src/custody/revocations.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
 
 /** The root of the test credential `key`; nothing that is written anywhere may hold it. */
@@ -11,11 +12,17 @@ export const ROOT = "root-of-the-test-0f3a9c";
 /** An audit in memory that fails when it is told to. */
 export class MemoryAudit implements IssueAudit {
   readonly events: IssueEvent[] = [];
+  readonly operations: OperatorEvent[] = [];
   failing = false;
 
   async record(event: IssueEvent): Promise<void> {
     if (this.failing) throw new Error("no space left on device");
     this.events.push(event);
+  }
+
+  async operated(event: OperatorEvent): Promise<void> {
+    if (this.failing) throw new Error("no space left on device");
+    this.operations.push(event);
   }
 }
 
@@ -24,6 +31,7 @@ export interface IssuingOptions {
   readonly environment?: Record<string, string | undefined>;
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
+  readonly revocations?: Revocations;
 }
 
 export interface Issuing {
@@ -46,6 +54,7 @@ export function entryOf(change: Partial<CredentialEntry> = {}): CredentialEntry 
     tenants: null,
     ttlSeconds: 900,
     maxUses: null,
+    approval: false,
     ...change,
   };
 }
@@ -67,6 +76,7 @@ export function issuing(options: IssuingOptions): Issuing {
     salt: Buffer.alloc(32, 7),
     warn,
     ...(options.sessions === undefined ? {} : { sessions: options.sessions }),
+    ...(options.revocations === undefined ? {} : { revocations: options.revocations }),
   });
   return { issuer, audit, warnings, environment };
 }

@@ -2,6 +2,7 @@ import { Authority } from "../../../src/core/authority.ts";
 import type { LeaseGrant, LeaseRequest } from "../../../src/core/custody.ts";
 import type { Destination } from "../../../src/core/destination.ts";
 import { Permit, Session } from "../../../src/core/exchange.ts";
+import type { MethodClass } from "../../../src/core/method-class.ts";
 import { Secret } from "../../../src/core/secret.ts";
 
 export interface PermitChoice {
@@ -11,6 +12,7 @@ export interface PermitChoice {
   readonly destination?: Destination;
   readonly custody?: string;
   readonly credential?: string;
+  readonly methodClass?: MethodClass;
 }
 
 export function sessionOf(id = "s1", tenant = "acme"): Session {
@@ -29,6 +31,7 @@ export function destinationOf(name = "api", credential = "key", custody = "main"
     dropHeaders: [],
     addresses: [],
     trust: null,
+    synthetic: null,
     parent: null,
   });
 }
@@ -39,7 +42,7 @@ export function permitOf(choice: PermitChoice = {}): Permit {
   const authority = Authority.parse(choice.authority ?? "api.example.com:443", null);
   if (authority === null) throw new Error("test authority is malformed");
   const destination = choice.destination ?? destinationOf("api", choice.credential ?? "key", choice.custody ?? "main");
-  return Permit.grant(session, authority, destination, "allow[0]");
+  return Permit.grant(session, authority, destination, "allow[0]", null, choice.methodClass ?? "read");
 }
 
 export function requestOf(change: Partial<LeaseRequest> = {}): LeaseRequest {
@@ -50,6 +53,7 @@ export function requestOf(change: Partial<LeaseRequest> = {}): LeaseRequest {
     port: 443,
     destination: "api",
     purpose: "request",
+    methodClass: "read",
     ...change,
   };
 }

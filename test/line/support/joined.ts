@@ -14,6 +14,7 @@ import { GuestListener, type ListenerOptions } from "../../../src/guest/listener
 import type { GuestLimits } from "../../../src/guest/environment.ts";
 import type { GuestTimeouts } from "../../../src/guest/states.ts";
 import type { Line } from "../../../src/line/line.ts";
+import { createSyntheticPort } from "../../../src/synthetic/synthetic.ts";
 import { createResponseGuard } from "../../../src/scrub/guard.ts";
 import type { AnswerLimits } from "../../../src/upstream/answer-reader.ts";
 import { UpstreamPools } from "../../../src/upstream/pools.ts";
@@ -82,6 +83,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
     clock,
     attach: createAttachPort({ clock, randomBytes }),
     guard: createResponseGuard(),
+    synthetic: createSyntheticPort({ wallMs: () => clock.wallMs(), newId: () => "id" }),
     heldBodies: new ByteBudget(64 * 1024 * 1024),
     upstream: new UpstreamPools(new UpstreamTrust([]), {
       clock,
@@ -188,6 +190,7 @@ export const DESTINATION: Destination = {
   dropHeaders: [],
   addresses: [],
   trust: null,
+  synthetic: null,
   parent: null,
 };
 
