@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
-import { link, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -46,8 +47,8 @@ describe("a rotating file", () => {
     const again = openFile(path);
     expect([await currentOf(again), (await again.previous())?.reveal()]).toEqual(["two", "one"]);
     await again.close();
-    // Neither a half-written file nor a lock stays behind.
-    expect(await readdir(folder)).toEqual(["state"]);
+    // No half-written file stays behind; what is locked does.
+    expect((await readdir(folder)).toSorted()).toEqual([".state.lock", "state"]);
   });
 
   test("takes a newer file whole or not at all, whatever a crash made of it", async () => {
@@ -81,26 +82,38 @@ describe("a rotating file", () => {
 });
 
 describe("the lock of an owner", () => {
-  test("has one holder of many who find a dead one, and is free once it is given up", async () => {
+  test("has one holder of many in one process, and is free once it is given up", async () => {
     const path = join(folder, "state");
-    // What a process that was killed leaves: a socket that nobody listens on.
-    const dead = createServer();
-    await new Promise<void>((resolve) => {
-      dead.listen(join(folder, "dead"), resolve);
-    });
-    await link(join(folder, "dead"), join(folder, ".state.lock"));
-    await new Promise((resolve) => {
-      dead.close(resolve);
-    });
     const taken = await Promise.allSettled(Array.from({ length: 12 }, () => OwnerLock.take(path)));
     const held = taken.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     expect(held).toHaveLength(1);
     expect(await held[0]?.isHeld()).toBe(true);
-    await held[0]?.release();
+    held[0]?.release();
     const next = await OwnerLock.take(path);
     expect(await next.isHeld()).toBe(true);
-    await next.release();
-    expect(await readdir(folder)).toEqual([]);
+    next.release();
+  });
+
+  test("has one holder of many processes, and is free once that one is killed", { timeout: 120_000 }, async () => {
+    const path = join(folder, "state");
+    const module = new URL("../../src/custody/owner-lock.ts", import.meta.url).href;
+    const script = `const { OwnerLock } = await import(${JSON.stringify(module)});
+      await OwnerLock.take(${JSON.stringify(path)}).then(() => console.log("held"), () => console.log("refused"));
+      setInterval(() => undefined, 1000);`;
+    for (let rounds = 0; rounds < 2; rounds++) {
+      const children = Array.from({ length: 5 }, () =>
+        spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["ignore", "pipe", "ignore"] }),
+      );
+      const said = await Promise.all(
+        children.map(async ({ stdout }) => String((await once(stdout, "data"))[0]).trim()),
+      );
+      expect(said.toSorted()).toEqual(["held", "refused", "refused", "refused", "refused"]);
+      const gone = children.map((child) => once(child, "exit"));
+      for (const child of children) child.kill("SIGKILL");
+      await Promise.all(gone);
+    }
+    const next = await OwnerLock.take(path);
+    next.release();
   });
 
   test("that somebody takes away is seen to be gone", async () => {
