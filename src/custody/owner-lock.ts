@@ -10,13 +10,11 @@ const WAIT_MS = 2_000;
 const LOOK_EVERY_MS = 50;
 const SQLITE_BUSY = 5;
 
-/** Within one process owners are told apart here: record locks do not. */
-const held = new Set<string>();
-
 /**
  * One owner a file, across the processes of one machine. What is locked is an empty file beside it, which stays. The lock is a record lock of
  * the kernel (fcntl): it goes with its process however that dies, so there is nothing stale to take over, which is where
- * locks made of names let two in. Of what Node brings only `node:sqlite` reaches it: an exclusive transaction that writes nothing.
+ * locks made of names let two in. Of what Node brings only `node:sqlite` reaches it, which also
+ * tells owners in one process apart, as record locks by themselves do not: an exclusive transaction that writes nothing.
  */
 export class OwnerLock {
   readonly #path: string;
@@ -36,15 +34,8 @@ export class OwnerLock {
   static async take(file: string): Promise<OwnerLock> {
     const path = join(dirname(file), `.${basename(file)}.lock`);
     for (let leftMs = WAIT_MS; ; leftMs -= LOOK_EVERY_MS) {
-      if (!held.has(path)) {
-        held.add(path);
-        const lock = await tryTake(path, file).catch((error: unknown) => {
-          held.delete(path);
-          throw error;
-        });
-        if (lock !== null) return new OwnerLock(path, lock.database, lock.inode);
-        held.delete(path);
-      }
+      const lock = await tryTake(path, file);
+      if (lock !== null) return new OwnerLock(path, lock.database, lock.inode);
       if (leftMs <= 0)
         throw new SourceError(`"${file}" is owned by another custody: stop it, or give each a file of its own`);
       await sleep(LOOK_EVERY_MS);
@@ -59,7 +50,6 @@ export class OwnerLock {
   release(): void {
     // Ends the transaction, and with it the lock.
     this.#database.close();
-    held.delete(this.#path);
   }
 }
 
