@@ -15,11 +15,11 @@ export interface IssuerEndpoint {
 export const SIGNING_ALGORITHMS = ["EdDSA", "ES256", "RS256", "PS256"] as const;
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 
-/** How a client proves itself to a token endpoint (RFC 6749 §2.3, RFC 7523 §2.2). */
+/** How a client proves itself to a token endpoint (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2). */
 export interface OAuth2Client {
   readonly id: string;
-  readonly auth: "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "none";
-  /** Its secret or private key; `null`: the root of the entry is that, or `auth` needs none. */
+  readonly auth: "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "tls" | "none";
+  /** Its secret, private key or certificate with key; `null`: the root of the entry is that, or `auth` needs none. */
   readonly secret: SourceSpec | null;
   /** Of `private_key_jwt`. */
   readonly algorithm: SigningAlgorithm;

@@ -114,6 +114,11 @@ export class Outbound {
     this.#pool.destroy().catch(() => undefined);
   }
 
+  /** Ends once the calls that run have ended; nothing new is called. */
+  retire(): void {
+    this.#pool.close().catch(() => undefined);
+  }
+
   async #exchange(
     request: Parameters<Pool["request"]>[0],
     signal: AbortSignal,

@@ -1,114 +1,92 @@
-import { randomBytes } from "node:crypto";
-import { link, lstat, rename, rm } from "node:fs/promises";
-import { connect, createServer, type Server } from "node:net";
-import { basename, dirname, join, relative } from "node:path";
+import { constants } from "node:fs";
+import { lstat, open } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SourceError } from "./sources/source.ts";
 
-/** Longest path of a unix socket on macOS; on Linux it is 107 bytes. */
-const MAX_SOCKET_PATH = 103;
 /** One that is being closed is waited for: a reload hands a file over within one process. */
 const WAIT_MS = 2_000;
 const LOOK_EVERY_MS = 50;
+const SQLITE_BUSY = 5;
 
 /**
- * One owner a file, across processes of one machine. The lock is a listening unix socket beside the file: the kernel gives it
- * up when the process dies however it dies, and a stale one is told from a live one by connecting. It is made under a name of
- * its own and linked into place, which is atomic; a name that was taken away by mistake is noticed by `isHeld`.
+ * One owner a file, across the processes of one machine. What is locked is an empty file beside it, which stays. The lock is a record lock of
+ * the kernel (fcntl): it goes with its process however that dies, so there is nothing stale to take over, which is where
+ * locks made of names let two in. Of what Node brings only `node:sqlite` reaches it, which also
+ * tells owners in one process apart, as record locks by themselves do not: an exclusive transaction that writes nothing.
  */
 export class OwnerLock {
   readonly #path: string;
-  readonly #server: Server;
+  readonly #database: DatabaseSync;
   readonly #inode: bigint;
 
-  private constructor(path: string, server: Server, inode: bigint) {
+  private constructor(path: string, database: DatabaseSync, inode: bigint) {
     this.#path = path;
-    this.#server = server;
+    this.#database = database;
     this.#inode = inode;
   }
 
   /**
    * @param file absolute
-   * @throws SourceError when another one owns it, or when the file system has no such locks
+   * @throws SourceError when another one owns it, or when it cannot be locked
    */
   static async take(file: string): Promise<OwnerLock> {
-    const path = shortest(join(dirname(file), `.${basename(file)}.lock`));
-    const own = `${path}.${randomBytes(4).toString("hex")}`;
-    if (Buffer.byteLength(own) > MAX_SOCKET_PATH)
-      throw new SourceError(`"${file}" has too long a path for its lock: use a shorter directory`);
-    const server = await listen(own, file);
-    const { ino } = await lstat(own, { bigint: true });
-    try {
-      for (let leftMs = WAIT_MS; ; leftMs -= LOOK_EVERY_MS) {
-        if (await linked(own, path)) return new OwnerLock(path, server, ino);
-        if (!(await answers(path))) await clear(path, own);
-        else if (leftMs <= 0)
-          throw new SourceError(`"${file}" is owned by another custody: stop it, or give each a file of its own`);
-        else await sleep(LOOK_EVERY_MS);
-      }
-    } catch (error) {
-      server.close();
-      throw error;
-    } finally {
-      await rm(own, { force: true });
+    const path = join(dirname(file), `.${basename(file)}.lock`);
+    for (let leftMs = WAIT_MS; ; leftMs -= LOOK_EVERY_MS) {
+      const lock = await tryTake(path, file);
+      if (lock !== null) return new OwnerLock(path, lock.database, lock.inode);
+      if (leftMs <= 0)
+        throw new SourceError(`"${file}" is owned by another custody: stop it, or give each a file of its own`);
+      await sleep(LOOK_EVERY_MS);
     }
   }
 
-  /** Whether the name is still ours. */
+  /** Whether what is locked is still what others would lock. */
   async isHeld(): Promise<boolean> {
     return (await inodeAt(this.#path)) === this.#inode;
   }
 
-  async release(): Promise<void> {
-    if (await this.isHeld()) await rm(this.#path, { force: true });
-    await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-    });
+  release(): void {
+    // Ends the transaction, and with it the lock.
+    this.#database.close();
   }
 }
 
-function shortest(absolute: string): string {
-  const near = relative(process.cwd(), absolute);
-  return near.length < absolute.length ? near : absolute;
-}
-
-function listen(path: string, file: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(new SourceError(`"${file}" cannot be locked (${error.code ?? "unknown"}): check its directory`)),
-    );
-    server.listen(path, () => {
-      // Owning a file is no reason for a process to live.
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
-/** @returns `false` when the name is taken */
-async function linked(own: string, path: string): Promise<boolean> {
+/** @returns `null` while another process has it */
+async function tryTake(path: string, file: string): Promise<{ database: DatabaseSync; inode: bigint } | null> {
+  let database: DatabaseSync | null = null;
   try {
-    await link(own, path);
-    return true;
+    await makeOnce(path);
+    const { DatabaseSync } = await import("node:sqlite");
+    database = new DatabaseSync(path, { timeout: 0 });
+    database.exec("BEGIN EXCLUSIVE");
+    const inode = await inodeAt(path);
+    if (inode !== null) return { database, inode };
+    database.close();
+    return null;
   } catch (error) {
+    database?.close();
+    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return null;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    if (code === "EEXIST") return false;
-    throw new SourceError(`"${path}" cannot be made (${code}): use a file system that has hard links and sockets`);
+    throw new SourceError(
+      `"${file}" cannot be locked (${code}): check its directory, and whether it may be written to`,
+    );
   }
 }
 
-/** Takes a dead owner's name away. Should it have come to life meanwhile, it gets its name back. */
-async function clear(path: string, own: string): Promise<void> {
-  const aside = `${own}.old`;
+/**
+ * SQLite would make it open to others. A file that is there is not opened otherwise: to close it again would end the lock of
+ * this process (fcntl(2) gives up all of them with the first descriptor that is closed).
+ */
+async function makeOnce(path: string): Promise<void> {
+  if ((await inodeAt(path)) !== null) return;
   try {
-    await rename(path, aside);
+    const made = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    await made.close();
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
-    throw error;
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   }
-  if (await answers(aside)) await linked(aside, path);
-  await rm(aside, { force: true });
 }
 
 async function inodeAt(path: string): Promise<bigint | null> {
@@ -118,18 +96,4 @@ async function inodeAt(path: string): Promise<bigint | null> {
     // Whatever keeps it from being seen: it is not known to be ours.
     return null;
   }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      // Refused or gone: nobody listens. Anything else (a full backlog) means that somebody does.
-      resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT");
-    });
-  });
 }

@@ -86,8 +86,7 @@ export class RotatingFile implements RotatingRoot {
     this.#become(null, true);
     const lock = this.#lock;
     this.#lock = null;
-    // What is left of a lock is found dead by the next owner.
-    await lock?.release().catch(() => undefined);
+    lock?.release();
   }
 
   get #held(): State {

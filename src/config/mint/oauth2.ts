@@ -70,10 +70,10 @@ const clientKeys = {
     .regex(/^[ -~]{1,512}$/, "write printable ASCII characters")
     .describe("Client id at the issuer."),
   auth: z
-    .enum(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"])
+    .enum(["client_secret_basic", "client_secret_post", "private_key_jwt", "tls", "none"])
     .default("client_secret_basic")
     .describe(
-      "How the client proves itself: a secret in the header or in the form, a signed assertion, or not at all.",
+      "How the client proves itself: a secret in the header or in the form, a signed assertion, a TLS client certificate (PEM with its key), or not at all.",
     ),
   algorithm: algorithmSchema.optional().describe("Of `private_key_jwt`; left out: ES256."),
   key_id: boundedText(512).optional().describe("`kid` of `private_key_jwt`."),

@@ -8,7 +8,7 @@ import { jwtClaims } from "./jwt-claims.ts";
 import { MintFailure } from "./mint-failure.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minted, Minter } from "./minter.ts";
-import type { MintedToken, Sent, TokenRequests } from "./oauth2-token-request.ts";
+import type { Sent, TokenRequests } from "./oauth2-token-request.ts";
 import { JwtKey } from "./sign-jwt.ts";
 
 const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -45,10 +45,7 @@ export class AssertionMinter implements Minter {
     try {
       const grant = [...this.#grant(secret, ask), ...(await this.#actorFields(fresh))];
       const sent = await this.#requests.send(grant, ask.narrow, null, fresh, signal);
-      const { minted, refreshToken } = this.#tokenOf(sent);
-      // What would outlive the lease is not kept.
-      refreshToken?.zero();
-      return minted;
+      return this.#tokenOf(sent);
     } finally {
       secret.zero();
     }
@@ -90,17 +87,16 @@ export class AssertionMinter implements Minter {
     ];
   }
 
-  #tokenOf(sent: Sent): MintedToken {
+  #tokenOf(sent: Sent): Minted {
     const isExchange = this.#mint.as === "oauth2_token_exchange";
     // RFC 8693 §2.2.1: what is no access token is of type N_A.
-    const token = this.#requests.tokenOf(sent, isExchange ? ["bearer", "n_a"] : ["bearer"]);
+    const minted = this.#requests.tokenOf(sent, isExchange ? ["bearer", "n_a"] : ["bearer"]);
     if (isExchange && typeof sent.answer.json?.["issued_token_type"] !== "string") {
-      zeroMaterial(token.minted.material);
-      token.refreshToken?.zero();
+      zeroMaterial(minted.material);
       throw new MintFailure(`${this.#requests.where} answers without an issued_token_type: check its URL`, {
         isWide: true,
       });
     }
-    return token;
+    return minted;
   }
 }

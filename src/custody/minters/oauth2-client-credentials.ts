@@ -19,10 +19,7 @@ export class ClientCredentialsMinter implements Minter {
     const { secret } = await this.#source.read(fresh);
     try {
       const sent = await this.#requests.send([["grant_type", "client_credentials"]], narrow, secret, fresh, signal);
-      const { minted, refreshToken } = this.#requests.tokenOf(sent);
-      // RFC 6749 §4.4.3: there should be none. Nothing here would ever use it.
-      refreshToken?.zero();
-      return minted;
+      return this.#requests.tokenOf(sent);
     } finally {
       secret.zero();
     }

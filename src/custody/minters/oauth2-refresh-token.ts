@@ -5,7 +5,7 @@ import type { RotatingRoot } from "../rotating-root.ts";
 import { SourceError } from "../sources/source.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minted, Minter } from "./minter.ts";
-import { isInvalidGrant } from "./oauth2-token-answer.ts";
+import { isInvalidGrant, refreshTokenIn } from "./oauth2-token-answer.ts";
 import type { Sent, TokenRequests } from "./oauth2-token-request.ts";
 
 /**
@@ -90,22 +90,31 @@ export class RefreshTokenMinter implements Minter {
   }
 
   /**
+   * The successor first: it counts even where the access token beside it is of no use.
    * @param isCurrent what was sent is the root as it is now
    * @throws SourceError when the successor is not durable: the access token is then not used
    */
   async #take(sent: Sent, root: Secret, isCurrent: boolean): Promise<Minted> {
-    const { minted, refreshToken } = this.#requests.tokenOf(sent);
+    const successor = refreshTokenIn(sent.answer);
     try {
-      const next = refreshToken ?? root;
-      if (!isCurrent || next.reveal() !== root.reveal()) await this.#root.rotate(next);
-      else await this.#root.worked();
+      if (successor !== null && successor.reveal() !== root.reveal()) await this.#root.rotate(successor);
+      const minted = this.#requests.tokenOf(sent);
+      return await this.#settled(minted, root, isCurrent, successor === null || successor.reveal() === root.reveal());
+    } finally {
+      successor?.zero();
+    }
+  }
+
+  /** A root that goes on has worked. */
+  async #settled(minted: Minted, root: Secret, isCurrent: boolean, goesOn: boolean): Promise<Minted> {
+    try {
+      if (goesOn && isCurrent) await this.#root.worked();
+      else if (goesOn) await this.#root.rotate(root);
+      return minted;
     } catch (error) {
       zeroMaterial(minted.material);
       throw error;
-    } finally {
-      refreshToken?.zero();
     }
-    return minted;
   }
 }
 

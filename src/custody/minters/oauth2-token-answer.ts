@@ -7,8 +7,6 @@ import { MintFailure } from "./mint-failure.ts";
 export interface TokenAnswer {
   readonly accessToken: Secret;
   readonly lifeMs: number;
-  /** Comes with refreshing; `null` when the one that was sent goes on. */
-  readonly refreshToken: Secret | null;
 }
 
 /** An answer without `expires_in`: nobody knows, so not long, `ms`. */
@@ -33,17 +31,23 @@ const ERRORS: Readonly<Record<string, { readonly advice: string; readonly isWide
   temporarily_unavailable: { advice: "look at the issuer", isWide: true },
 };
 
+export interface TokenWanted {
+  /** `token_type`s that will do, lower case. */
+  readonly types: readonly string[];
+  /** What the scope was narrowed to, or `null` where it was not. */
+  readonly scopes: readonly string[] | null;
+}
+
 /**
  * @param where names the issuer in errors
- * @param types `token_type`s that will do, lower case
  * @throws MintFailure; nothing that the issuer wrote is quoted, its `error_description` least of all
  */
-export function tokenAnswer(answer: IssuerAnswer, where: string, types: readonly string[] = ["bearer"]): TokenAnswer {
+export function tokenAnswer(answer: IssuerAnswer, where: string, { types, scopes }: TokenWanted): TokenAnswer {
   const { status, json } = answer;
   if (status !== 200) throw refusalOf(answer, where);
   const unusable = (what: string): MintFailure => new MintFailure(`${where} ${what}: check its URL`, { isWide: true });
   if (json === null) throw unusable("answers with something that is no JSON object");
-  const { access_token: token, token_type: type, expires_in: expiresIn, refresh_token: refresh } = json;
+  const { access_token: token, token_type: type, expires_in: expiresIn, scope } = json;
   if (typeof token !== "string" || token === "") throw unusable("answers without an access_token");
   // RFC 6749 §7.1: what is of an unknown type must not be used.
   if (typeof type !== "string" || !types.includes(type.toLowerCase()))
@@ -51,11 +55,26 @@ export function tokenAnswer(answer: IssuerAnswer, where: string, types: readonly
   const lifeMs = expiresIn === undefined || expiresIn === null ? UNTOLD_LIFE_MS : lifeOfSeconds(expiresIn);
   if (lifeMs === null) throw unusable("answers with an expires_in that is no number of seconds");
   if (lifeMs <= 0) throw unusable("answers with a token that has expired");
+  // RFC 6749 §5.1: what is granted is said where it differs. An issuer that does not narrow must not widen a lease in silence.
+  if (
+    scopes !== null &&
+    typeof scope === "string" &&
+    scope.split(" ").some((one) => one !== "" && !scopes.includes(one))
+  )
+    throw new MintFailure(`${where} grants more scope than it was asked for: take \`narrow\` out, or have it narrow`);
   return {
     accessToken: Secret.of(token),
     lifeMs,
-    refreshToken: typeof refresh === "string" && refresh !== "" ? Secret.of(refresh) : null,
   };
+}
+
+/**
+ * The refresh token of an answer, whatever else is wrong with it: once it is there, the one before is used up.
+ * @returns `null` when the one that was sent goes on
+ */
+export function refreshTokenIn({ status, json }: IssuerAnswer): Secret | null {
+  const token = json?.["refresh_token"];
+  return status === 200 && typeof token === "string" && token !== "" ? Secret.of(token) : null;
 }
 
 /** Whether an answer says that the grant itself is no good. */

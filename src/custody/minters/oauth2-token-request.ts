@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import type { IssuerEndpoint, OAuth2Client, OAuth2Target } from "../../core/mint.ts";
 import type { Narrowing } from "../../core/narrow.ts";
 import type { Secret } from "../../core/secret.ts";
-import { type FormField, type IssuerAnswer, Outbound } from "../outbound.ts";
+import { type FormField, type IssuerAnswer, Outbound, type OutboundIdentity } from "../outbound.ts";
 import type { CredentialSource } from "../sources/source.ts";
 import type { DpopKey } from "./dpop-key.ts";
 import type { MintTools } from "./mint-tools.ts";
@@ -28,14 +29,10 @@ export interface Sent {
   readonly answer: IssuerAnswer;
   /** What a token in it is bound to, or `null`. */
   readonly key: DpopKey | null;
+  /** What the scope was narrowed to, or `null` where it was not. */
+  readonly scopes: readonly string[] | null;
   /** Monotonic ms before it was sent: a slow answer shortens a life, never the other way round. */
   readonly startedAtMs: number;
-}
-
-export interface MintedToken {
-  readonly minted: Minted;
-  /** `null` when there is none. */
-  readonly refreshToken: Secret | null;
 }
 
 /** One client at one token endpoint (RFC 6749 §3.2), whatever the grant. */
@@ -44,7 +41,10 @@ export class TokenRequests {
   /** Names the endpoint in errors. */
   readonly where: string;
   readonly #options: TokenRequestOptions;
-  readonly #outbound: Outbound;
+  /** Connections show one certificate: another one gets connections of its own. */
+  #outbound: Outbound;
+  #shown: OutboundIdentity | null = null;
+  #closed = false;
 
   constructor(options: TokenRequestOptions) {
     const { endpoint, clientSource, tools } = options;
@@ -73,30 +73,40 @@ export class TokenRequests {
       // Anew for each: an assertion counts once.
       const proof = await this.#proof(root, fresh);
       const headers = { ...proof.headers, ...more };
-      return await this.#outbound.postForm([...grant, ...target, ...proof.fields], headers, signal);
+      return await this.#outboundWith(proof.identity).postForm([...grant, ...target, ...proof.fields], headers, signal);
     };
+    const scopes = narrow?.["scopes"] ?? null;
     const startedAtMs = this.#options.tools.clock.monotonicMs();
-    if (bound === null) return { answer: await post({}), key: null, startedAtMs };
-    return { ...(await bound.post((proof) => post({ dpop: proof }))), startedAtMs };
+    if (bound === null) return { answer: await post({}), key: null, scopes, startedAtMs };
+    return { ...(await bound.post((proof) => post({ dpop: proof }))), scopes, startedAtMs };
   }
 
-  /** What an answer brings. @throws MintFailure; @param types of tokens that are not bound, lower case */
-  tokenOf({ answer, key, startedAtMs }: Sent, types?: readonly string[]): MintedToken {
-    const token = tokenAnswer(answer, this.where, key === null ? types : ["dpop"]);
-    const { accessToken, lifeMs, refreshToken } = token;
-    return {
-      minted: { material: tokenMaterial(accessToken, key), expiresAtMs: startedAtMs + lifeMs, release: null },
-      refreshToken,
-    };
+  /** What an answer brings. @param types of tokens that are not bound, lower case @throws MintFailure */
+  tokenOf({ answer, key, scopes, startedAtMs }: Sent, types: readonly string[] = ["bearer"]): Minted {
+    const wanted = { types: key === null ? types : ["dpop"], scopes };
+    const { accessToken, lifeMs } = tokenAnswer(answer, this.where, wanted);
+    return { material: tokenMaterial(accessToken, key), expiresAtMs: startedAtMs + lifeMs, release: null };
   }
 
   close(): void {
+    this.#closed = true;
     this.#outbound.close();
+  }
+
+  #outboundWith(identity: OutboundIdentity | null): Outbound {
+    if (isDeepStrictEqual(identity, this.#shown)) return this.#outbound;
+    const before = this.#outbound;
+    this.#shown = identity;
+    this.#outbound = new Outbound(this.#options.endpoint, this.where, identity);
+    if (this.#closed) this.#outbound.close();
+    // What runs on it has an end of its own.
+    before.retire();
+    return this.#outbound;
   }
 
   async #proof(root: Secret | null, fresh: boolean): Promise<ClientProof> {
     const { client, clientSource, endpoint, tools } = this.#options;
-    if (client === null) return { headers: {}, fields: [] };
+    if (client === null) return { headers: {}, fields: [], identity: null };
     if (clientSource === null) return clientProof(client, root, endpoint.url, tools);
     const { secret } = await clientSource.read(fresh);
     try {

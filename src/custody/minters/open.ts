@@ -36,7 +36,7 @@ export interface OpenMinter {
 /** The place that chooses. */
 function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
   const { clock, randomBytes = systemRandomBytes } = context;
-  const tools: MintTools = { clock, randomBytes, where: `credential "${name}"` };
+  const tools: MintTools = { clock, randomBytes, name, where: `credential "${name}"` };
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
   switch (mint.as) {
     case "signed_jwt":

@@ -266,6 +266,19 @@ describe.each([...CASES, SIGNED])("$name", (one) => {
     }
   });
 
+  test("an issuer that grants a narrowed lease more than it was asked for gives none", async () => {
+    if (isSigned) return;
+    const parts = start(one);
+    server.twist = { scope: "read write" };
+    await expect(leaseOf(parts, { narrow: { scopes: ["read"] } })).rejects.toMatchObject({
+      code: "custody_unavailable",
+    });
+    expect(parts.warnings.join("\n")).toContain("grants more scope than it was asked for");
+    // What was not narrowed is as wide as the issuer makes it.
+    server.twist = { scope: "read write everything" };
+    expect(server.isIssued(await tokenOf(parts))).toBe(true);
+  });
+
   test.each(OUTSIDE)(
     "what is not within the entry is refused, and the issuer hears nothing of it: %o",
     async (narrow) => {

@@ -52,7 +52,7 @@ async function serve(rotation: "strict" | "grace"): Promise<void> {
 }
 
 /** @returns a call for one lease, which rejects when custody dies */
-async function start(): Promise<() => Promise<string>> {
+async function start(timeoutMs = 20_000): Promise<() => Promise<string>> {
   const path = join(folder, "c.sock");
   const accepts = (): Promise<boolean> =>
     new Promise((done) => {
@@ -65,7 +65,7 @@ async function start(): Promise<() => Promise<string>> {
     });
   custody = await startPostern(["custody", "--config", join(folder, "custody.yaml")], { ready: accepts });
   return async () => {
-    const remote = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 20_000 });
+    const remote = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs });
     try {
       const { material } = await remote.lease(requestOf(), new AbortController().signal);
       return secretOf(material).reveal();
@@ -90,26 +90,51 @@ function stateText(): string {
   }
 }
 
-describe("a custody that is killed", () => {
-  test("once the successor is durable has lost nothing, however strict the issuer is", async () => {
+describe("a custody that is stopped", () => {
+  test("in the middle of an exchange that nobody waits for any more lets it finish", { timeout: 120_000 }, async () => {
     await serve("strict");
-    for (let rounds = 0; rounds < 4; rounds++) {
-      const lease = await start();
-      const before = stateText();
-      const leased = lease().catch(() => "killed");
-      // No turn of the loop between the rename and the kill.
-      while (server.issued.length === rounds) await sleep(1);
-      while (stateText() === before) await sleep(0);
-      await kill();
-      await leased;
-      expect(stateText()).toContain(server.families[0]?.current ?? "none");
-    }
-    const lease = await start();
-    expect(server.isIssued(await lease())).toBe(true);
+    const lease = await start(300);
+    let answer = (): void => undefined;
+    server.mood = (request, response) => {
+      server.mood = "well";
+      answer = () => server.again(request, response);
+    };
+    expect(await lease().catch(() => "left")).toBe("left");
+    custody?.signal("SIGTERM");
+    while (custody?.output().includes('"msg":"stopped"') === false) await sleep(5);
+    expect(custody?.exit).toBeNull();
+    answer();
+    expect(await custody?.exited(20_000)).toBe(0);
+    expect(stateText()).toContain(server.families[0]?.current ?? "none");
+    expect(server.isIssued(await (await start())())).toBe(true);
     expect(server.refused).toEqual([]);
   });
+});
 
-  test("before the issuer has answered has lost nothing", async () => {
+describe("a custody that is killed", () => {
+  test(
+    "once the successor is durable has lost nothing, however strict the issuer is",
+    { timeout: 120_000 },
+    async () => {
+      await serve("strict");
+      for (let rounds = 0; rounds < 3; rounds++) {
+        const lease = await start();
+        const before = stateText();
+        const leased = lease().catch(() => "killed");
+        // No turn of the loop between the rename and the kill.
+        while (server.issued.length === rounds) await sleep(1);
+        while (stateText() === before) await sleep(0);
+        await kill();
+        await leased;
+        expect(stateText()).toContain(server.families[0]?.current ?? "none");
+      }
+      const lease = await start();
+      expect(server.isIssued(await lease())).toBe(true);
+      expect(server.refused).toEqual([]);
+    },
+  );
+
+  test("before the issuer has answered has lost nothing", { timeout: 120_000 }, async () => {
     await serve("strict");
     const lease = await start();
     server.mood = () => undefined;
@@ -121,18 +146,22 @@ describe("a custody that is killed", () => {
     expect(server.isIssued(await (await start())())).toBe(true);
   });
 
-  test("at any moment has lost nothing where the issuer bears a repeat until the successor was used", async () => {
-    await serve("grace");
-    for (let rounds = 0; rounds < 8; rounds++) {
-      const lease = await start();
-      const leased = lease().catch(() => "killed");
-      while (server.issued.length === rounds) await sleep(1);
-      await sleep(rounds);
-      await kill();
-      await leased;
-      expect(server.refused).toEqual([]);
-    }
-    expect(server.isIssued(await (await start())())).toBe(true);
-    expect(server.families[0]?.revoked).toBe(false);
-  });
+  test(
+    "at any moment has lost nothing where the issuer bears a repeat until the successor was used",
+    { timeout: 120_000 },
+    async () => {
+      await serve("grace");
+      for (let rounds = 0; rounds < 5; rounds++) {
+        const lease = await start();
+        const leased = lease().catch(() => "killed");
+        while (server.issued.length === rounds) await sleep(1);
+        await sleep(rounds);
+        await kill();
+        await leased;
+        expect(server.refused).toEqual([]);
+      }
+      expect(server.isIssued(await (await start())())).toBe(true);
+      expect(server.families[0]?.revoked).toBe(false);
+    },
+  );
 });

@@ -111,6 +111,20 @@ describe("a rotated root", () => {
     expect(family().revoked).toBe(false);
   });
 
+  test.each([{ token_type: "other" }, { access_token: 5 }, { expires_in: -1 }, { scope: "read admin" }])(
+    "counts even where what came with it is of no use: %j",
+    async (twist) => {
+      const parts = start();
+      server.twist = twist;
+      await expect(leaseOf(parts, { narrow: { scopes: ["read"] } })).rejects.toThrow();
+      expect(readFileSync(state(), "utf8")).toContain(family().current);
+      server.twist = {};
+      later();
+      expect(server.isIssued(await tokenOf(parts))).toBe(true);
+      expect(family().revoked).toBe(false);
+    },
+  );
+
   test("that an issuer does not replace stays what it is", async () => {
     await server.stop();
     await serve("none");
@@ -250,6 +264,22 @@ describe("after a crash", () => {
     later();
     expect(server.isIssued(await tokenOf(parts))).toBe(true);
     expect(server.refused).toEqual(["invalid_grant"]);
+  });
+
+  test("of the issuer, that rotates no more, the root that works is the root from then on", async () => {
+    const parts = start();
+    await tokenOf(parts);
+    const before = family().current;
+    later();
+    await tokenOf(parts);
+    server.forgetLastRotation(family(), before);
+    server.rotation = "none";
+    for (let uses = 0; uses < 3; uses++) {
+      later();
+      expect(server.isIssued(await tokenOf(parts))).toBe(true);
+    }
+    expect(server.refused).toEqual(["invalid_grant"]);
+    expect(readFileSync(state(), "utf8")).toContain('"previous":null');
   });
 
   test("of trust the operator hears that a new root is needed, and the issuer is not asked over and over", async () => {

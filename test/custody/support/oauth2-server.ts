@@ -1,6 +1,8 @@
 import { createHash, createPublicKey, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { TLSSocket } from "node:tls";
 import { calculateJwkThumbprint, EmbeddedJWK, type JWTPayload, jwtVerify } from "jose";
 
 /** A client that the server knows. */
@@ -9,7 +11,7 @@ export interface KnownClient {
   readonly secret?: string;
   /** PEM of its public key, for `private_key_jwt`. */
   readonly publicKey?: string;
-  readonly auth: "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "none";
+  readonly auth: "client_secret_basic" | "client_secret_post" | "private_key_jwt" | "tls" | "none";
   readonly scopes: readonly string[];
 }
 
@@ -22,6 +24,8 @@ export interface OAuth2ServerOptions {
   readonly rotation?: "strict" | "grace" | "none";
   /** A DPoP proof needs a nonce, which changes with each answer (RFC 9449 §8). */
   readonly nonces?: boolean;
+  /** Over TLS, where clients may show a certificate of this CA: its name is then the client. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa: string };
 }
 
 /** One token that was issued. */
@@ -74,8 +78,13 @@ export class OAuth2Server {
   readonly refused: string[] = [];
   requests = 0;
   mood: Mood = "well";
+  /** Put over each good answer. */
+  twist: Readonly<Record<string, unknown>> = {};
   expiresInS: number | string | null;
   readonly families: Family[] = [];
+  /** Serial numbers of the client certificates that were shown, in order. */
+  readonly serials: string[] = [];
+  rotation: OAuth2ServerOptions["rotation"];
   readonly #server: Server;
   readonly #options: OAuth2ServerOptions;
   readonly #jtis = new Set<string>();
@@ -85,13 +94,25 @@ export class OAuth2Server {
   private constructor(server: Server, options: OAuth2ServerOptions) {
     this.#server = server;
     this.#options = options;
+    this.rotation = options.rotation;
     this.expiresInS = options.expiresInS === undefined ? 3600 : options.expiresInS;
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/oauth2/token`;
+    const origin = options.tls === undefined ? "http://127.0.0.1" : "https://localhost";
+    this.url = `${origin}:${(server.address() as AddressInfo).port}/oauth2/token`;
     server.on("request", (request, response) => void this.#serve(request, response));
   }
 
   static async start(options: OAuth2ServerOptions): Promise<OAuth2Server> {
-    const server = createServer();
+    const { tls } = options;
+    const server =
+      tls === undefined
+        ? createServer()
+        : createTlsServer({
+            cert: tls.certificate,
+            key: tls.key,
+            ca: tls.clientCa,
+            requestCert: true,
+            rejectUnauthorized: false,
+          });
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", resolve);
     });
@@ -125,6 +146,8 @@ export class OAuth2Server {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
+    if (request.socket instanceof TLSSocket && shown(request) !== null)
+      this.serials.push(request.socket.getPeerCertificate().serialNumber);
     if (this.mood !== "well") return this.mood(request, response);
     await this.#serveWell(request, response);
   }
@@ -136,7 +159,7 @@ export class OAuth2Server {
 
   async #serveWell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const answer = await this.#answer(request);
+      const answer = { ...(await this.#answer(request)), ...this.twist };
       response.writeHead(200, {
         "content-type": "application/json",
         "cache-control": "no-store",
@@ -186,11 +209,12 @@ export class OAuth2Server {
           ? [form.get("client_id") ?? "", "private_key_jwt", assertion]
           : form.has("client_secret")
             ? [form.get("client_id") ?? "", "client_secret_post", form.get("client_secret") ?? ""]
-            : [form.get("client_id") ?? "", "none", ""];
+            : [form.get("client_id") ?? "", shown(request) === null ? "none" : "tls", ""];
     const client = this.#options.clients.find((one) => one.id === id);
     if (client === undefined || client.auth !== used) throw new Refusal("invalid_client", 401);
     if (used === "private_key_jwt") await this.#clientAssertion(client, secret ?? "", form);
-    else if (used !== "none" && secret !== client.secret) throw new Refusal("invalid_client", 401);
+    else if (used === "tls" && shown(request) !== client.id) throw new Refusal("invalid_client", 401);
+    else if (used !== "none" && used !== "tls" && secret !== client.secret) throw new Refusal("invalid_client", 401);
     return client;
   }
 
@@ -244,10 +268,10 @@ export class OAuth2Server {
     if (isForeign) throw new Refusal("invalid_grant");
     family.boundTo ??= boundTo;
     const answer = this.#issue("refresh_token", client, form, null, boundTo);
-    if (this.#options.rotation === "none") return answer;
+    if (this.rotation === "none") return answer;
     const next = `rt-${randomBytes(12).toString("hex")}`;
     // With grace, what was used stays good until its successor was used.
-    family.live = new Set(this.#options.rotation === "grace" ? [sent, next] : [next]);
+    family.live = new Set(this.rotation === "grace" ? [sent, next] : [next]);
     family.known.add(next);
     family.current = next;
     return { ...answer, refresh_token: next };
@@ -318,6 +342,12 @@ export class OAuth2Server {
       scope,
     };
   }
+}
+
+/** The name in a client certificate that verifies, or `null`. */
+function shown({ socket }: IncomingMessage): string | null {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
+  return /^DNS:([a-z0-9.-]+)$/.exec(socket.getPeerCertificate().subjectaltname ?? "")?.[1] ?? null;
 }
 
 /** RFC 6749 §2.3.1. */
