@@ -21,13 +21,21 @@ export function catalogue(
 ): readonly CredentialEntry[] {
   const entries: CredentialEntry[] = [];
   const seen = new Set<string>();
+  /** A rotated root has one owner. */
+  const states = new Map<string, string>();
   for (const [i, raw] of raws.entries()) {
     if (raw === null) continue;
     const here = [...path, i];
     if (seen.has(raw.name))
       report.add([...here, "name"], `${quoted(raw.name)}: another credential has this name: write a different one`);
     seen.add(raw.name);
-    entries.push(credentialEntry(raw, here, files, report));
+    const entry = credentialEntry(raw, here, files, report);
+    entries.push(entry);
+    const state = entry.mint?.as === "oauth2_refresh_token" ? entry.mint.state : null;
+    const owner = state === null ? undefined : states.get(state);
+    if (owner !== undefined)
+      report.add([...here, "mint", "state"], `credential ${quoted(owner)} has this file: write a different one`, true);
+    else if (state !== null) states.set(state, entry.name);
   }
   return Object.freeze(entries);
 }

@@ -37,6 +37,20 @@ export interface OAuth2Target {
   readonly resources: readonly string[];
 }
 
+/** What custody says in a JWT that it signs itself. */
+export interface JwtTemplate {
+  readonly issuer: string | null;
+  readonly audiences: readonly string[];
+  readonly algorithm: SigningAlgorithm;
+  readonly keyId: string | null;
+  /** Life, `s`. */
+  readonly ttlSeconds: number;
+  /** Further claims; `{session}`, `{tenant}`, `{workspace}` and `{subject}` in their texts stand for those of the session. */
+  readonly claims: Readonly<Record<string, ClaimTemplate>>;
+}
+
+export type ClaimTemplate = string | number | boolean | readonly string[];
+
 /** RFC 6749 §4.4. The root is what the client proves itself with. */
 export interface ClientCredentialsMint extends OAuth2Target {
   readonly as: "oauth2_client_credentials";
@@ -44,14 +58,60 @@ export interface ClientCredentialsMint extends OAuth2Target {
   readonly client: OAuth2Client;
 }
 
+/** RFC 6749 §6. The root is the first refresh token; where the issuer rotates it, `state` holds its successor. */
+export interface RefreshTokenMint extends OAuth2Target {
+  readonly as: "oauth2_refresh_token";
+  readonly endpoint: IssuerEndpoint;
+  readonly client: OAuth2Client;
+  /** Absolute path of the file that successors are kept in. */
+  readonly state: string;
+}
+
+/** RFC 8693. */
+export interface TokenExchangeMint extends OAuth2Target {
+  readonly as: "oauth2_token_exchange";
+  readonly endpoint: IssuerEndpoint;
+  readonly client: OAuth2Client | null;
+  readonly subject:
+    /** The root is the subject token, of this type (a URN). */
+    | { readonly from: "root"; readonly tokenType: string }
+    /** The root is a key, which signs who the session is. */
+    | { readonly from: "session"; readonly template: JwtTemplate };
+  readonly actor: { readonly source: SourceSpec; readonly tokenType: string } | null;
+}
+
+/** RFC 7523 §2.1. The root is the key that signs the assertion. */
+export interface JwtBearerMint extends OAuth2Target {
+  readonly as: "oauth2_jwt_bearer";
+  readonly endpoint: IssuerEndpoint;
+  readonly client: OAuth2Client | null;
+  readonly template: JwtTemplate;
+}
+
+/** A JWT of custody's own making. The root is the key. */
+export interface SignedJwtMint {
+  readonly as: "signed_jwt";
+  readonly template: JwtTemplate;
+  /** `typ` of its header. */
+  readonly type: string;
+  /** Claim `scope`; none when it is empty. */
+  readonly scopes: readonly string[];
+}
+
 /** How a root becomes something smaller. One member a file in `src/custody/minters/` and in `src/config/mint/`. */
-export type MintSpec = ClientCredentialsMint;
+export type MintSpec = ClientCredentialsMint | RefreshTokenMint | TokenExchangeMint | JwtBearerMint | SignedJwtMint;
 
 /** The sources that a minter reads beside the root of its entry. */
 export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
   switch (mint.as) {
     case "oauth2_client_credentials":
-      return mint.client.secret === null ? [] : [mint.client.secret];
+    case "oauth2_refresh_token":
+    case "oauth2_jwt_bearer":
+      return secretOf(mint.client);
+    case "oauth2_token_exchange":
+      return [...secretOf(mint.client), ...(mint.actor === null ? [] : [mint.actor.source])];
+    case "signed_jwt":
+      return [];
   }
 }
 
@@ -61,10 +121,28 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
     case undefined:
       return {};
     case "oauth2_client_credentials":
-      return targetLists(mint);
+    case "oauth2_refresh_token":
+    case "oauth2_token_exchange":
+    case "oauth2_jwt_bearer":
+      return { scopes: mint.scopes, audiences: mint.audiences, resources: mint.resources };
+    case "signed_jwt":
+      return { scopes: mint.scopes, audiences: mint.template.audiences };
   }
 }
 
-function targetLists({ scopes, audiences, resources }: OAuth2Target): Narrowable {
-  return { scopes, audiences, resources };
+/** Names in braces that a claim may use. */
+export const CLAIM_NAMES = ["session", "tenant", "workspace", "subject"] as const;
+export type ClaimName = (typeof CLAIM_NAMES)[number];
+/** What looks like one of them. */
+export const CLAIM_PLACE = /\{([a-z_]+)\}/g;
+
+/** Whether what is signed tells one session from another. */
+export function namesSession({ claims }: JwtTemplate): boolean {
+  return Object.values(claims)
+    .flat()
+    .some((text) => typeof text === "string" && text.search(CLAIM_PLACE) >= 0);
+}
+
+function secretOf(client: OAuth2Client | null): readonly SourceSpec[] {
+  return client === null || client.secret === null ? [] : [client.secret];
 }

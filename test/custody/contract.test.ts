@@ -1,6 +1,9 @@
+import { createPublicKey } from "node:crypto";
 import { join } from "node:path";
+import { jwtVerify } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { CustodyPort } from "../../src/core/custody.ts";
+import type { MintSpec } from "../../src/core/mint.ts";
 import { EmbeddedCustody } from "../../src/custody/embedded.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { secretOf } from "./support/secret-of.ts";
@@ -8,6 +11,7 @@ import { realClock } from "./support/clocks.ts";
 import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";
 import { entryOf, type Issuing, issuing, type IssuingOptions, ROOT } from "./support/issuing.ts";
+import { keyPair, templateOf } from "./support/minting.ts";
 import { requestOf } from "./support/permits.ts";
 import { serving } from "./support/serving.ts";
 
@@ -75,6 +79,25 @@ const adapters: [string, (options: Partial<IssuingOptions>) => Promise<Bench>][]
 const calm = () => new AbortController().signal;
 
 describe.each(adapters)("%s", (_name, open) => {
+  test("a narrowing is what is minted and what is on record, and more than the entry is refused", async () => {
+    const { publicKey, privateKey } = keyPair("ES256");
+    const mint: MintSpec = { as: "signed_jwt", type: "JWT", scopes: ["read", "write"], template: templateOf() };
+    const environment = { ROOT: privateKey };
+    const { custody, audit } = await make({ environment, entries: [entryOf({ mint })] });
+    const { material } = await custody.lease(requestOf({ narrow: { scopes: ["read"] } }), calm());
+    const { payload } = await jwtVerify(secretOf(material).reveal(), createPublicKey(publicKey));
+    expect(payload["scope"]).toBe("read");
+    expect(audit.events[0]?.narrow).toEqual({ scopes: ["read"] });
+    const denial = await denialOf(() => custody.lease(requestOf({ narrow: { scopes: ["read", "admin"] } }), calm()));
+    expect(denial).toMatchObject({ code: "lease_denied", reason: "scope_not_allowed" });
+  });
+
+  test("what is leased as it is cannot be narrowed", async () => {
+    const { custody } = await make({});
+    const denial = await denialOf(() => custody.lease(requestOf({ narrow: { scopes: ["read"] } }), calm()));
+    expect(denial).toMatchObject({ code: "lease_denied", reason: "scope_not_allowed" });
+  });
+
   const make = async (options: Partial<IssuingOptions>): Promise<Bench> => {
     const bench = await open(options);
     benches.push(bench);

@@ -61,6 +61,24 @@ describe("what is held", () => {
     });
   });
 
+  test("a lease of one narrowing is never handed out for another, also when a reload narrows a destination", async () => {
+    const custody = new FakeCustody();
+    const { keeper } = keep(custody);
+    const session = sessionOf();
+    const narrowed = (scopes: readonly string[] | null) => {
+      const { credential, ...destination } = destinationOf();
+      if (credential === null) throw new Error("the destination has a credential");
+      const ref = scopes === null ? credential : { ...credential, narrow: { scopes } };
+      return permitOf({ session, destination: Object.freeze({ ...destination, credential: ref }) });
+    };
+    const wide = await leaseOf(keeper, narrowed(null));
+    const narrow = await leaseOf(keeper, narrowed(["read", "write"]));
+    expect(narrow).not.toBe(wide);
+    expect(await leaseOf(keeper, narrowed(["write", "read"]))).toBe(narrow);
+    expect(await leaseOf(keeper, narrowed(null))).toBe(wide);
+    expect(custody.requests.map(({ narrow }) => narrow)).toEqual([undefined, { scopes: ["read", "write"] }]);
+  });
+
   test("exchanges that come while it is fetched share one fetch", async () => {
     const custody = new FakeCustody();
     const door = gate();

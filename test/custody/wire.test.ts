@@ -5,6 +5,7 @@ import { load } from "js-yaml";
 import { beforeAll, describe, expect, test } from "vitest";
 import { LEASE_REFUSALS, type LeaseGrant, type LeaseRefusalReason, type LeaseRequest } from "../../src/core/custody.ts";
 import type { Material } from "../../src/core/material.ts";
+import type { Narrowing } from "../../src/core/narrow.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { materialFitsWire } from "../../src/custody/material-text.ts";
 import { decodeProblem, encodeProblem } from "../../src/custody/problem.ts";
@@ -58,14 +59,23 @@ const grants: fc.Arbitrary<LeaseGrant> = fc.record({
   binding: fc.option(fc.record({ type: visible(20), value: visible(20) })),
 });
 
-const requests: fc.Arbitrary<LeaseRequest> = fc.record({
-  session: fc.record({ id: visible(64), tenant: visible(64), workspace: visible(64), subject: visible(64) }),
-  credential: visible(64),
-  host,
-  port,
-  destination: visible(64),
-  purpose: fc.constantFrom("request", "refresh", "rejected"),
-});
+const narrow: fc.Arbitrary<Narrowing> = fc.dictionary(
+  fc.constantFrom("scopes", "repositories", "a_1", "constructor"),
+  fc.array(visible(64), { minLength: 1, maxLength: 5 }),
+  { minKeys: 1 },
+);
+
+const requests: fc.Arbitrary<LeaseRequest> = fc
+  .record({
+    session: fc.record({ id: visible(64), tenant: visible(64), workspace: visible(64), subject: visible(64) }),
+    credential: visible(64),
+    host,
+    port,
+    destination: visible(64),
+    purpose: fc.constantFrom("request", "refresh", "rejected"),
+    narrow: fc.option(narrow),
+  })
+  .map(({ narrow, ...request }) => (narrow === null ? request : { ...request, narrow }));
 
 /** Over the wire and back. */
 const travel = (value: unknown): unknown => JSON.parse(Buffer.from(JSON.stringify(value), "utf8").toString("utf8"));
@@ -126,6 +136,22 @@ describe("round trips", () => {
 });
 
 describe("what is not the wire", () => {
+  test.each([
+    {},
+    { scopes: [] },
+    { Scopes: ["a"] },
+    { scopes: ["a\nb"] },
+    { scopes: "a" },
+    { scopes: Array.from({ length: 101 }, () => "a") },
+    { scopes: Array.from({ length: 20 }, () => "x".repeat(500)) },
+    Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`n${i}`, ["a"]])),
+  ])("a narrowing that is none or too large makes no request: %j", (narrow) => {
+    const { narrow: _, ...request } = { ...fc.sample(requests, 1)[0] };
+    const body = { ...request, narrow };
+    // An empty one says nothing, and is refused by no one.
+    expect(decodeLeaseRequest(travel(body)) === null).toBe(Object.keys(narrow).length > 0);
+  });
+
   test("no JSON value at random is a message", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {

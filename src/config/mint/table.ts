@@ -2,15 +2,31 @@ import { z } from "zod";
 import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { clientCredentials } from "./client-credentials.ts";
+import { jwtBearer } from "./jwt-bearer.ts";
 import type { MintConfig, MintContext } from "./mint-config.ts";
+import { refreshToken } from "./refresh-token.ts";
+import { signedJwt } from "./signed-jwt.ts";
+import { tokenExchange } from "./token-exchange.ts";
 
 /** One line a kind, in the order of the documentation: a kind in the vocabulary without a line here does not compile. */
-const TABLE = { oauth2_client_credentials: clientCredentials } satisfies {
+const TABLE = {
+  oauth2_client_credentials: clientCredentials,
+  oauth2_refresh_token: refreshToken,
+  oauth2_token_exchange: tokenExchange,
+  oauth2_jwt_bearer: jwtBearer,
+  signed_jwt: signedJwt,
+} satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
 
 /** `mint:` of a catalogue entry. */
-export const mintSchema = z.discriminatedUnion("as", [TABLE.oauth2_client_credentials.schema]);
+export const mintSchema = z.discriminatedUnion("as", [
+  TABLE.oauth2_client_credentials.schema,
+  TABLE.oauth2_refresh_token.schema,
+  TABLE.oauth2_token_exchange.schema,
+  TABLE.oauth2_jwt_bearer.schema,
+  TABLE.signed_jwt.schema,
+]);
 
 export type RawMint = z.output<typeof mintSchema>;
 

@@ -3,6 +3,7 @@ import { LeaseRefusal, type LeaseRequest } from "../../core/custody.ts";
 import { zeroMaterial } from "../../core/material.ts";
 import { narrowKey } from "../../core/narrow.ts";
 import { SourceError } from "../sources/source.ts";
+import { materialFitsWire } from "../material-text.ts";
 import { within } from "../within.ts";
 import { BackOff } from "./back-off.ts";
 import { copyOfMaterial } from "./copy-material.ts";
@@ -165,6 +166,7 @@ export class KeptMint implements Minter {
         discard(minted);
         throw this.#closed();
       }
+      mustBeUsable(minted, this.#options.name);
       line.backOff.succeeded();
       this.#wide.succeeded();
       return this.#land(line, minted, startedAtMs);
@@ -214,6 +216,15 @@ export class KeptMint implements Minter {
   #closed(): SourceError {
     return new SourceError(`credential "${this.#options.name}" is no longer served: ask again`);
   }
+}
+
+/** What no lease could ever carry is not kept for the leases to come. */
+function mustBeUsable(minted: Minted, name: string): void {
+  if (materialFitsWire(minted.material)) return;
+  discard(minted);
+  throw new MintFailure(`credential "${name}": its issuer gives what no field can carry: check its URL`, {
+    isWide: true,
+  });
 }
 
 function discard({ material, release }: Minted): void {

@@ -1,15 +1,22 @@
 import type { LeaseRequest } from "../../core/custody.ts";
+import type { CredentialSource } from "../sources/source.ts";
 import type { Minted, Minter } from "./minter.ts";
 
 /** A minter whose code is loaded with its first mint: an edge without such entries has no use for its HTTP client (docs/decisions/0013). */
 export class LazyMinter implements Minter {
   readonly timeoutMs: number;
+  readonly #sources: readonly CredentialSource[];
   readonly #load: () => Promise<Minter>;
   #loaded: Promise<Minter> | null = null;
   #closed = false;
 
-  constructor(timeoutMs: number, load: () => Promise<Minter>) {
+  /**
+   * @param sources that the minter reads: they are closed here, whether or not it was ever loaded
+   * @param load makes the minter, once
+   */
+  constructor(timeoutMs: number, sources: readonly CredentialSource[], load: () => Promise<Minter>) {
     this.timeoutMs = timeoutMs;
+    this.#sources = sources;
     this.#load = load;
   }
 
@@ -27,5 +34,6 @@ export class LazyMinter implements Minter {
       (minter) => minter.close(),
       () => undefined,
     );
+    for (const source of this.#sources) source.close();
   }
 }

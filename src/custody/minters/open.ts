@@ -7,20 +7,19 @@ import { KeptMint } from "./kept-mint.ts";
 import { LazyMinter } from "./lazy-minter.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minter } from "./minter.ts";
+import { allOf, isPerSession, longestMintMs, type OAuth2Mint, oauth2Sources } from "./oauth2-sources.ts";
+import { SignedJwtMinter } from "./signed-jwt.ts";
 import { StaticMinter } from "./static.ts";
 
 /** The minter of a catalogue entry, over its source. Nothing is read yet. */
 export function openMinter(entry: CredentialEntry, context: SourceContext): OpenMinter {
-  const { name, kind, source: spec, mint } = entry;
+  const { kind, source: spec, mint } = entry;
   // What is exchanged for something else is one text, whatever a lease of it brings.
   const source = openSource({ source: spec, kind: mint === null ? kind : "token" }, context);
   const { reference } = source;
-  if (mint === null) return { minter: new StaticMinter(entry, source, context.clock), reference };
-  const { clock, randomBytes = systemRandomBytes } = context;
-  const tools = { clock, randomBytes, where: `credential "${name}"` };
-  const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
-  const { inner, perSession } = openMint(mint, source, tools);
-  return { minter: new KeptMint(inner, { name, perSession, clock, random }), reference };
+  const minter =
+    mint === null ? new StaticMinter(entry, source, context.clock) : openMint(entry, mint, source, context);
+  return { minter, reference };
 }
 
 export interface OpenMinter {
@@ -29,22 +28,33 @@ export interface OpenMinter {
   readonly reference: string;
 }
 
-interface OpenMint {
-  readonly inner: Minter;
-  /** What is minted says which session it is for. */
-  readonly perSession: boolean;
+/** The place that chooses. */
+function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
+  const { clock, randomBytes = systemRandomBytes } = context;
+  const tools: MintTools = { clock, randomBytes, where: `credential "${name}"` };
+  const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
+  switch (mint.as) {
+    case "signed_jwt":
+      // Each lease gets one of its own: signing asks nobody.
+      return new SignedJwtMinter(mint, source, tools);
+    case "oauth2_client_credentials":
+    case "oauth2_refresh_token":
+    case "oauth2_token_exchange":
+    case "oauth2_jwt_bearer":
+      return new KeptMint(oauth2Minter(mint, source, tools, context), {
+        name,
+        perSession: isPerSession(mint),
+        clock,
+        random,
+      });
+  }
 }
 
-/** The place that chooses. What a minter needs beyond the standard library is loaded with its first mint. */
-function openMint(mint: MintSpec, source: CredentialSource, tools: MintTools): OpenMint {
-  switch (mint.as) {
-    case "oauth2_client_credentials":
-      return {
-        perSession: false,
-        inner: new LazyMinter(source.timeoutMs + mint.endpoint.timeoutMs, async () => {
-          const { ClientCredentialsMinter } = await import("./oauth2-client-credentials.ts");
-          return new ClientCredentialsMinter(mint, source, tools);
-        }),
-      };
-  }
+/** Its HTTP client is loaded with the first mint. */
+function oauth2Minter(mint: OAuth2Mint, root: CredentialSource, tools: MintTools, context: SourceContext): Minter {
+  const sources = oauth2Sources(mint, root, context);
+  return new LazyMinter(longestMintMs(mint, sources), allOf(sources), async () => {
+    const { openOAuth2 } = await import("./oauth2-open.ts");
+    return openOAuth2(mint, sources, tools, context.uid);
+  });
 }

@@ -32,9 +32,13 @@ export interface Issued {
   readonly claims: JWTPayload | null;
 }
 
-interface Family {
+/** The refresh tokens that came of one grant. */
+export interface Family {
   current: string;
-  readonly spent: Set<string>;
+  /** Every one that was ever given. */
+  readonly known: Set<string>;
+  /** Those that may be used. */
+  live: Set<string>;
   revoked: boolean;
   readonly client: string;
 }
@@ -89,7 +93,7 @@ export class OAuth2Server {
   /** A refresh token of a new family. */
   grantRefresh(client: string): string {
     const token = `rt-${randomBytes(12).toString("hex")}`;
-    this.families.push({ current: token, spent: new Set(), revoked: false, client });
+    this.families.push({ current: token, known: new Set([token]), live: new Set([token]), revoked: false, client });
     return token;
   }
 
@@ -107,6 +111,15 @@ export class OAuth2Server {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests++;
     if (this.mood !== "well") return this.mood(request, response);
+    await this.#serveWell(request, response);
+  }
+
+  /** Answers a request that a mood took, after all. */
+  again(request: IncomingMessage, response: ServerResponse): void {
+    void this.#serveWell(request, response);
+  }
+
+  async #serveWell(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const answer = await this.#answer(request);
       response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
@@ -200,18 +213,28 @@ export class OAuth2Server {
 
   #refresh(client: KnownClient, form: URLSearchParams): Record<string, unknown> {
     const sent = form.get("refresh_token") ?? "";
-    const family = this.families.find((one) => one.current === sent || one.spent.has(sent));
+    const family = this.families.find((one) => one.known.has(sent));
     if (family === undefined || family.client !== client.id || family.revoked) throw new Refusal("invalid_grant");
-    if (family.spent.has(sent)) {
+    if (!family.live.has(sent)) {
       // Reuse: somebody has a copy (RFC 9700 §4.14.2).
       family.revoked = true;
       throw new Refusal("invalid_grant");
     }
     const answer = this.#issue("refresh_token", client, form, null);
     if (this.#options.rotation === "none") return answer;
-    family.spent.add(sent);
-    family.current = `rt-${randomBytes(12).toString("hex")}`;
-    return { ...answer, refresh_token: family.current };
+    const next = `rt-${randomBytes(12).toString("hex")}`;
+    // With grace, what was used stays good until its successor was used.
+    family.live = new Set(this.#options.rotation === "grace" ? [sent, next] : [next]);
+    family.known.add(next);
+    family.current = next;
+    return { ...answer, refresh_token: next };
+  }
+
+  /** What a crash of the issuer does that had not yet written its last rotation. */
+  forgetLastRotation(family: Family, before: string): void {
+    family.known.delete(family.current);
+    family.current = before;
+    family.live = new Set([before]);
   }
 
   async #exchange(grant: string, client: KnownClient, form: URLSearchParams): Promise<Record<string, unknown>> {
