@@ -1,4 +1,5 @@
 import type { SourceSpec } from "./credential.ts";
+import { type CloudMint, cloudNarrowable } from "./mint-cloud.ts";
 import type { Narrowable } from "./narrow.ts";
 
 /** How an issuer is reached. */
@@ -99,7 +100,13 @@ export interface SignedJwtMint {
 }
 
 /** How a root becomes something smaller. One member a file in `src/custody/minters/` and in `src/config/mint/`. */
-export type MintSpec = ClientCredentialsMint | RefreshTokenMint | TokenExchangeMint | JwtBearerMint | SignedJwtMint;
+export type MintSpec =
+  | ClientCredentialsMint
+  | RefreshTokenMint
+  | TokenExchangeMint
+  | JwtBearerMint
+  | SignedJwtMint
+  | CloudMint;
 
 /** The sources that a minter reads beside the root of its entry. */
 export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
@@ -111,6 +118,7 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
     case "oauth2_token_exchange":
       return [...secretOf(mint.client), ...(mint.actor === null ? [] : [mint.actor.source])];
     case "signed_jwt":
+    case "github_app":
       return [];
   }
 }
@@ -127,6 +135,8 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
       return { scopes: mint.scopes, audiences: mint.audiences, resources: mint.resources };
     case "signed_jwt":
       return { scopes: mint.scopes, audiences: mint.template.audiences };
+    case "github_app":
+      return cloudNarrowable(mint);
   }
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { clientCredentials } from "./client-credentials.ts";
+import { githubApp } from "./github-app.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import type { MintConfig, MintContext } from "./mint-config.ts";
 import { refreshToken } from "./refresh-token.ts";
@@ -15,6 +16,7 @@ const TABLE = {
   oauth2_token_exchange: tokenExchange,
   oauth2_jwt_bearer: jwtBearer,
   signed_jwt: signedJwt,
+  github_app: githubApp,
 } satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
@@ -26,6 +28,7 @@ export const mintSchema = z.discriminatedUnion("as", [
   TABLE.oauth2_token_exchange.schema,
   TABLE.oauth2_jwt_bearer.schema,
   TABLE.signed_jwt.schema,
+  TABLE.github_app.schema,
 ]);
 
 export type RawMint = z.output<typeof mintSchema>;

@@ -1,6 +1,7 @@
 import { randomBytes as systemRandomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
+import { type CloudMint, longestIssuerMs } from "../../core/mint-cloud.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
 import { KeptMint } from "./kept-mint.ts";
@@ -47,7 +48,17 @@ function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialS
         clock,
         random,
       });
+    case "github_app":
+      return new KeptMint(cloudMinter(mint, source, tools), { name, perSession: false, clock, random });
   }
+}
+
+/** Its HTTP client is loaded with the first mint. */
+function cloudMinter(mint: CloudMint, source: CredentialSource, tools: MintTools): Minter {
+  return new LazyMinter(source.timeoutMs + longestIssuerMs(mint), [source], async () => {
+    const { openCloud } = await import("./cloud-open.ts");
+    return openCloud(mint, source, tools);
+  });
 }
 
 /** Its HTTP client is loaded with the first mint. */
