@@ -18,7 +18,40 @@ export interface GithubAppMint {
   readonly permissions: readonly string[] | null;
 }
 
-export type CloudMint = GithubAppMint;
+interface AwsRole {
+  readonly endpoint: IssuerEndpoint;
+  /** ARN */
+  readonly role: string;
+  /** Life of the keys, `s`, at least 900. */
+  readonly durationSeconds: number;
+  /** Session policy as JSON text, or `null`. The keys can do what the role and one of the session policies allow. */
+  readonly policy: string | null;
+  /** ARNs of managed session policies. */
+  readonly policyArns: readonly string[];
+}
+
+/** Keys of a role. The root is an access key. */
+export interface AwsAssumeRoleMint extends AwsRole {
+  readonly as: "aws_sts_assume_role";
+  readonly region: string;
+  readonly externalId: string | null;
+  /** With places such as `{subject}`, as in the claims of a JWT. */
+  readonly sourceIdentity: string | null;
+  /** Values with places. */
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** Keys of a role. The root is a token of an identity provider that the account trusts. */
+export interface AwsWebIdentityMint extends AwsRole {
+  readonly as: "aws_sts_web_identity";
+}
+
+export type CloudMint = GithubAppMint | AwsAssumeRoleMint | AwsWebIdentityMint;
+
+/** What is minted names the session: no two of them share it. */
+export function isCloudPerSession({ as }: CloudMint): boolean {
+  return as === "aws_sts_assume_role" || as === "aws_sts_web_identity";
+}
 
 /** What a lease of it may be narrowed within; nothing where there is no list to be within. */
 export function cloudNarrowable(mint: CloudMint): Narrowable {
@@ -28,6 +61,9 @@ export function cloudNarrowable(mint: CloudMint): Narrowable {
         ...(mint.repositories === null ? {} : { repositories: mint.repositories }),
         ...(mint.permissions === null ? {} : { permissions: mint.permissions }),
       };
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
+      return { policy_arns: mint.policyArns };
   }
 }
 
@@ -35,6 +71,8 @@ export function cloudNarrowable(mint: CloudMint): Narrowable {
 export function longestIssuerMs(mint: CloudMint): number {
   switch (mint.as) {
     case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
       return mint.endpoint.timeoutMs;
   }
 }

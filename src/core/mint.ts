@@ -119,6 +119,8 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
       return [...secretOf(mint.client), ...(mint.actor === null ? [] : [mint.actor.source])];
     case "signed_jwt":
     case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
       return [];
   }
 }
@@ -136,6 +138,8 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
     case "signed_jwt":
       return { scopes: mint.scopes, audiences: mint.template.audiences };
     case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
       return cloudNarrowable(mint);
   }
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
+import { assumeRole, webIdentity } from "./aws-sts.ts";
 import { clientCredentials } from "./client-credentials.ts";
 import { githubApp } from "./github-app.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
@@ -17,6 +18,8 @@ const TABLE = {
   oauth2_jwt_bearer: jwtBearer,
   signed_jwt: signedJwt,
   github_app: githubApp,
+  aws_sts_assume_role: assumeRole,
+  aws_sts_web_identity: webIdentity,
 } satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
@@ -29,6 +32,8 @@ export const mintSchema = z.discriminatedUnion("as", [
   TABLE.oauth2_jwt_bearer.schema,
   TABLE.signed_jwt.schema,
   TABLE.github_app.schema,
+  TABLE.aws_sts_assume_role.schema,
+  TABLE.aws_sts_web_identity.schema,
 ]);
 
 export type RawMint = z.output<typeof mintSchema>;

@@ -1,7 +1,7 @@
 import { randomBytes as systemRandomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
-import { type CloudMint, longestIssuerMs } from "../../core/mint-cloud.ts";
+import { type CloudMint, isCloudPerSession, longestIssuerMs } from "../../core/mint-cloud.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
 import { KeptMint } from "./kept-mint.ts";
@@ -30,7 +30,8 @@ export interface OpenMinter {
 }
 
 /** The place that chooses. */
-function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
+function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
+  const { name } = entry;
   const { clock, randomBytes = systemRandomBytes } = context;
   const tools: MintTools = { clock, randomBytes, where: `credential "${name}"` };
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
@@ -49,15 +50,22 @@ function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialS
         random,
       });
     case "github_app":
-      return new KeptMint(cloudMinter(mint, source, tools), { name, perSession: false, clock, random });
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
+      return new KeptMint(cloudMinter(entry, mint, source, tools), {
+        name,
+        perSession: isCloudPerSession(mint),
+        clock,
+        random,
+      });
   }
 }
 
 /** Its HTTP client is loaded with the first mint. */
-function cloudMinter(mint: CloudMint, source: CredentialSource, tools: MintTools): Minter {
+function cloudMinter(entry: CredentialEntry, mint: CloudMint, source: CredentialSource, tools: MintTools): Minter {
   return new LazyMinter(source.timeoutMs + longestIssuerMs(mint), [source], async () => {
     const { openCloud } = await import("./cloud-open.ts");
-    return openCloud(mint, source, tools);
+    return openCloud(mint, entry, source, tools);
   });
 }
 

@@ -193,9 +193,9 @@ function json(status: number, body: unknown, headers: Record<string, string> = {
 
 const MOODS: readonly (readonly [name: string, mood: Misbehaviour, says: RegExp])[] = [
   ["dies before it answers", (request) => request.socket.destroy(), /broke off/],
-  ["answers garbage", (_, response) => response.writeHead(201).end(LEAK), /status 201|no JSON|no answer/],
-  ["answers a list", json(200, [LEAK]), /status 200|no JSON|no answer/],
-  ["answers nothing", (_, response) => response.writeHead(200).end(), /status 200|no JSON|no answer/],
+  ["answers garbage", (_, response) => response.writeHead(201).end(LEAK), /status 201|no JSON|no answer of STS/],
+  ["answers a list", json(200, [LEAK]), /status 200|no JSON|no answer of STS/],
+  ["answers nothing", (_, response) => response.writeHead(200).end(), /status 200|no JSON|no answer of STS/],
   ["speaks no HTTP", (request) => request.socket.end(`${LEAK}\r\n\r\n`), /broke off/],
   ["redirects", json(302, {}, { location: "http://127.0.0.1:1/" }), /redirect \(302\)/],
   ["is broken", json(503, { message: LEAK, error: LEAK }), /status 503/],

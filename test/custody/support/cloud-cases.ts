@@ -4,6 +4,7 @@ import type { Narrowing } from "../../../src/core/narrow.ts";
 import { GithubServer } from "./github-server.ts";
 import type { LoopbackIssuer } from "./loopback-issuer.ts";
 import { endpointOf, keyPair } from "./minting.ts";
+import { StsServer } from "./sts-server.ts";
 
 /** One minter of a cloud or registry over an issuer that verifies for real. */
 export interface CloudCase {
@@ -108,4 +109,75 @@ const GITHUB: CloudCase = {
   ],
 };
 
-export const CLOUD_CASES: readonly CloudCase[] = [GITHUB];
+const ROLE = "arn:aws:iam::123456789012:role/agents";
+const READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+const OBJECTS = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess";
+const AWS_SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+function stsAnswer(change: Record<string, unknown>): unknown {
+  const Credentials = {
+    AccessKeyId: "ASIAEXAMPLEEXAMPLE",
+    SecretAccessKey: LEAK,
+    SessionToken: LEAK,
+    Expiration: Math.floor(Date.now() / 1000) + 3600,
+    ...change,
+  };
+  return { AssumeRoleResponse: { AssumeRoleResult: { Credentials } } };
+}
+const stsError = (Code: string): unknown => ({ Error: { Code, Message: LEAK, Type: "Sender" } });
+
+const AWS: CloudCase = {
+  name: "AWS STS",
+  server: () =>
+    new StsServer({
+      region: "eu-central-1",
+      keys: { AKIDEXAMPLEEXAMPLE: { secret: AWS_SECRET } },
+      role: ROLE,
+      externalId: "ext-1",
+    }),
+  root: JSON.stringify({ access_key_id: "AKIDEXAMPLEEXAMPLE", secret_access_key: AWS_SECRET }),
+  hidden: /wJalr/,
+  mint: (origin, timeoutMs) => ({
+    as: "aws_sts_assume_role",
+    endpoint: endpointOf(`${origin}/`, timeoutMs),
+    region: "eu-central-1",
+    role: ROLE,
+    durationSeconds: 3600,
+    policy: '{"Version":"2012-10-17","Statement":[]}',
+    policyArns: [READ_ONLY, OBJECTS],
+    externalId: "ext-1",
+    sourceIdentity: "{tenant}",
+    tags: { tenant: "{tenant}" },
+  }),
+  kind: "aws",
+  perSession: true,
+  narrow: { policy_arns: [OBJECTS] },
+  narrowed: { arns: [OBJECTS], policy: '{"Version":"2012-10-17","Statement":[]}', name: "s1" },
+  outside: [
+    { policy_arns: ["arn:aws:iam::aws:policy/AdministratorAccess"] },
+    { policy_arns: [] },
+    { scopes: ["x"] },
+    { constructor: ["x"] },
+  ],
+  calls: 1,
+  lies: [
+    ["answers something else", 200, { AssumeRoleResponse: { LEAK } }, /no answer of STS/],
+    ["answers another action", 200, { GetCallerIdentityResponse: { LEAK } }, /no answer of STS/],
+    ["gives no session token", 200, stsAnswer({ SessionToken: null }), /without keys/],
+    ["gives keys of two lines", 200, stsAnswer({ SecretAccessKey: `${LEAK}\r\nx: y` }), /without keys/],
+    ["gives a key id of words", 200, stsAnswer({ AccessKeyId: `a/${LEAK}` }), /without keys/],
+    ["tells no end", 200, stsAnswer({ Expiration: null }), /without an Expiration/],
+    ["tells an end of words", 200, stsAnswer({ Expiration: LEAK }), /without an Expiration/],
+    ["gives what has expired", 200, stsAnswer({ Expiration: 1_500_000_000 }), /expire/],
+    ["denies", 403, stsError("AccessDenied"), /\(AccessDenied\): allow sts:AssumeRole/],
+    ["says that the root has expired", 403, stsError("ExpiredToken"), /\(ExpiredToken\): the root has expired/],
+    ["is not active", 403, stsError("RegionDisabledException"), /\(RegionDisabledException\): STS is not active/],
+    ["finds the policy too large", 400, stsError("PackedPolicyTooLarge"), /\(PackedPolicyTooLarge\): shorten/],
+    ["is asked too often", 400, stsError("Throttling"), /too often \(throttled, 400\)/],
+    ["has another clock", 403, stsError("RequestExpired"), /compare the clocks/],
+    ["says a word of its own", 403, stsError(LEAK), /status 403/],
+    ["says a word of every object", 403, stsError("constructor"), /status 403/],
+  ],
+};
+
+export const CLOUD_CASES: readonly CloudCase[] = [GITHUB, AWS];
