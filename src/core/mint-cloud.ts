@@ -46,7 +46,34 @@ export interface AwsWebIdentityMint extends AwsRole {
   readonly as: "aws_sts_web_identity";
 }
 
-export type CloudMint = GithubAppMint | AwsAssumeRoleMint | AwsWebIdentityMint;
+/** An account that the root's one may act for. */
+export interface GcpImpersonation {
+  /** Root of the IAM credentials API. */
+  readonly endpoint: IssuerEndpoint;
+  readonly account: string;
+  readonly delegates: readonly string[];
+  readonly lifetimeSeconds: number;
+}
+
+/** An access token of a Google service account. The root is its key, as JSON. */
+export interface GcpServiceAccountMint {
+  readonly as: "gcp_service_account";
+  readonly endpoint: IssuerEndpoint;
+  /** Never empty. */
+  readonly scopes: readonly string[];
+  readonly impersonate: GcpImpersonation | null;
+}
+
+/** A JWT that a Google service account signs for itself. */
+export interface GcpSelfSignedMint {
+  readonly as: "gcp_self_signed_jwt";
+  /** The one API that it is good for; `null`: what `scopes` say. */
+  readonly audience: string | null;
+  readonly scopes: readonly string[];
+}
+
+/** Those that ask an issuer. */
+export type CloudMint = GithubAppMint | AwsAssumeRoleMint | AwsWebIdentityMint | GcpServiceAccountMint;
 
 /** What is minted names the session: no two of them share it. */
 export function isCloudPerSession({ as }: CloudMint): boolean {
@@ -54,7 +81,7 @@ export function isCloudPerSession({ as }: CloudMint): boolean {
 }
 
 /** What a lease of it may be narrowed within; nothing where there is no list to be within. */
-export function cloudNarrowable(mint: CloudMint): Narrowable {
+export function cloudNarrowable(mint: CloudMint | GcpSelfSignedMint): Narrowable {
   switch (mint.as) {
     case "github_app":
       return {
@@ -64,6 +91,9 @@ export function cloudNarrowable(mint: CloudMint): Narrowable {
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
       return { policy_arns: mint.policyArns };
+    case "gcp_service_account":
+    case "gcp_self_signed_jwt":
+      return { scopes: mint.scopes };
   }
 }
 
@@ -74,5 +104,7 @@ export function longestIssuerMs(mint: CloudMint): number {
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
       return mint.endpoint.timeoutMs;
+    case "gcp_service_account":
+      return mint.endpoint.timeoutMs + (mint.impersonate?.endpoint.timeoutMs ?? 0);
   }
 }

@@ -1,5 +1,5 @@
 import type { SourceSpec } from "./credential.ts";
-import { type CloudMint, cloudNarrowable } from "./mint-cloud.ts";
+import { type CloudMint, cloudNarrowable, type GcpSelfSignedMint } from "./mint-cloud.ts";
 import type { Narrowable } from "./narrow.ts";
 
 /** How an issuer is reached. */
@@ -106,6 +106,7 @@ export type MintSpec =
   | TokenExchangeMint
   | JwtBearerMint
   | SignedJwtMint
+  | GcpSelfSignedMint
   | CloudMint;
 
 /** The sources that a minter reads beside the root of its entry. */
@@ -121,6 +122,8 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
     case "github_app":
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
+    case "gcp_service_account":
+    case "gcp_self_signed_jwt":
       return [];
   }
 }
@@ -140,6 +143,8 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
     case "github_app":
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
+    case "gcp_service_account":
+    case "gcp_self_signed_jwt":
       return cloudNarrowable(mint);
   }
 }

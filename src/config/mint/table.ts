@@ -3,6 +3,7 @@ import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { assumeRole, webIdentity } from "./aws-sts.ts";
 import { clientCredentials } from "./client-credentials.ts";
+import { gcpSelfSigned, gcpServiceAccount } from "./gcp-service-account.ts";
 import { githubApp } from "./github-app.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import type { MintConfig, MintContext } from "./mint-config.ts";
@@ -20,6 +21,8 @@ const TABLE = {
   github_app: githubApp,
   aws_sts_assume_role: assumeRole,
   aws_sts_web_identity: webIdentity,
+  gcp_service_account: gcpServiceAccount,
+  gcp_self_signed_jwt: gcpSelfSigned,
 } satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
@@ -34,6 +37,8 @@ export const mintSchema = z.discriminatedUnion("as", [
   TABLE.github_app.schema,
   TABLE.aws_sts_assume_role.schema,
   TABLE.aws_sts_web_identity.schema,
+  TABLE.gcp_service_account.schema,
+  TABLE.gcp_self_signed_jwt.schema,
 ]);
 
 export type RawMint = z.output<typeof mintSchema>;

@@ -2,6 +2,7 @@ import type { CloudMint } from "../../core/mint-cloud.ts";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { CredentialSource } from "../sources/source.ts";
 import { AwsStsMinter } from "./aws-sts.ts";
+import { GcpServiceAccountMinter } from "./gcp-service-account.ts";
 import { GithubAppMinter } from "./github-app.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minter } from "./minter.ts";
@@ -14,5 +15,7 @@ export function openCloud(mint: CloudMint, entry: CredentialEntry, source: Crede
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
       return new AwsStsMinter(mint, entry, source, tools);
+    case "gcp_service_account":
+      return new GcpServiceAccountMinter(mint, source, tools);
   }
 }

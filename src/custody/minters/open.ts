@@ -4,6 +4,7 @@ import type { MintSpec } from "../../core/mint.ts";
 import { type CloudMint, isCloudPerSession, longestIssuerMs } from "../../core/mint-cloud.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
+import { GcpSelfSignedMinter } from "./gcp-self-signed.ts";
 import { KeptMint } from "./kept-mint.ts";
 import { LazyMinter } from "./lazy-minter.ts";
 import type { MintTools } from "./mint-tools.ts";
@@ -39,6 +40,8 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "signed_jwt":
       // Each lease gets one of its own: signing asks nobody.
       return new SignedJwtMinter(mint, source, tools);
+    case "gcp_self_signed_jwt":
+      return new GcpSelfSignedMinter(mint, source, tools);
     case "oauth2_client_credentials":
     case "oauth2_refresh_token":
     case "oauth2_token_exchange":
@@ -52,6 +55,7 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "github_app":
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
+    case "gcp_service_account":
       return new KeptMint(cloudMinter(entry, mint, source, tools), {
         name,
         perSession: isCloudPerSession(mint),

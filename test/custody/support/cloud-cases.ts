@@ -2,6 +2,7 @@ import type { CredentialEntry, CredentialKind } from "../../../src/core/credenti
 import type { MintSpec } from "../../../src/core/mint.ts";
 import type { Narrowing } from "../../../src/core/narrow.ts";
 import { GithubServer } from "./github-server.ts";
+import { GoogleServer } from "./google-server.ts";
 import type { LoopbackIssuer } from "./loopback-issuer.ts";
 import { endpointOf, keyPair } from "./minting.ts";
 import { StsServer } from "./sts-server.ts";
@@ -180,4 +181,90 @@ const AWS: CloudCase = {
   ],
 };
 
-export const CLOUD_CASES: readonly CloudCase[] = [GITHUB, AWS];
+const google = keyPair("RS256");
+const ROBOT = "robot@project.iam.gserviceaccount.com";
+const AGENT = "agent@project.iam.gserviceaccount.com";
+const SCOPES = ["https://www.googleapis.com/auth/pubsub", "https://www.googleapis.com/auth/devstorage.read_only"];
+const googleServer = () =>
+  new GoogleServer({ email: ROBOT, publicKey: google.publicKey, keyId: "gk1", actsFor: [AGENT] });
+const googleRoot = JSON.stringify({
+  type: "service_account",
+  client_email: ROBOT,
+  private_key: google.privateKey,
+  private_key_id: "gk1",
+  // Whoever writes the root does not say where it goes.
+  token_uri: "https://elsewhere.test/token",
+});
+const outsideOfScopes: readonly Narrowing[] = [
+  { scopes: ["https://www.googleapis.com/auth/cloud-platform"] },
+  { scopes: [`${SCOPES.join(" ")}`] },
+  { scopes: [] },
+  { audiences: ["x"] },
+  { constructor: ["x"] },
+];
+const bearer = { access_token: LEAK, token_type: "Bearer", expires_in: 3600 };
+
+/** What every OAuth 2.0 token endpoint may say. */
+const TOKEN_LIES: CloudCase["lies"] = [
+  ["gives no token", 200, { ...bearer, access_token: null }, /without an access_token/],
+  ["gives a token of two lines", 200, { ...bearer, access_token: `${LEAK}\r\nx: y` }, /what no field can carry/],
+  ["gives another token type", 200, { ...bearer, token_type: LEAK }, /token_type that is not bearer/],
+  ["gives what has expired", 200, { ...bearer, expires_in: 0 }, /has expired/],
+];
+
+const GCP: CloudCase = {
+  name: "GCP service account",
+  server: googleServer,
+  root: googleRoot,
+  hidden: PEM,
+  mint: (origin, timeoutMs) => ({
+    as: "gcp_service_account",
+    endpoint: endpointOf(`${origin}/token`, timeoutMs),
+    scopes: SCOPES,
+    impersonate: null,
+  }),
+  kind: "token",
+  perSession: false,
+  narrow: { scopes: SCOPES.slice(1) },
+  narrowed: { scopes: SCOPES.slice(1) },
+  outside: outsideOfScopes,
+  calls: 1,
+  lies: [
+    ...TOKEN_LIES,
+    ["takes no such key", 400, { error: "invalid_grant", error_description: LEAK }, /\(invalid_grant\)/],
+  ],
+};
+
+const iamError = (status: string): unknown => ({ error: { code: 400, message: LEAK, status } });
+
+const GCP_IMPERSONATED: CloudCase = {
+  ...GCP,
+  name: "GCP service account that acts for another one",
+  mint: (origin, timeoutMs) => ({
+    as: "gcp_service_account",
+    endpoint: endpointOf(`${origin}/token`, timeoutMs),
+    scopes: SCOPES,
+    impersonate: { endpoint: endpointOf(origin, timeoutMs), account: AGENT, delegates: [ROBOT], lifetimeSeconds: 3600 },
+  }),
+  narrowed: {
+    scopes: SCOPES.slice(1),
+    account: AGENT,
+    delegates: [`projects/-/serviceAccounts/${ROBOT}`],
+    seconds: 3600,
+  },
+  calls: 2,
+  lies: [
+    ["gives no token", 200, { expireTime: inAnHour() }, /without an accessToken/],
+    ["tells no end", 200, { accessToken: LEAK }, /without an expireTime/],
+    ["tells an end of words", 200, { accessToken: LEAK, expireTime: LEAK }, /without an expireTime/],
+    ["gives what has expired", 200, { accessToken: LEAK, expireTime: "2020-01-01T00:00:00Z" }, /expire/],
+    ["denies", 403, iamError("PERMISSION_DENIED"), /\(PERMISSION_DENIED\): give the root's account/],
+    ["knows no such account", 404, iamError("NOT_FOUND"), /\(NOT_FOUND\): check impersonate.account/],
+    ["knows no such scope", 400, iamError("INVALID_ARGUMENT"), /\(INVALID_ARGUMENT\): check scopes/],
+    ["has no quota left", 429, iamError("RESOURCE_EXHAUSTED"), /too often \(429\)/],
+    ["says a word of its own", 400, iamError(LEAK), /status 400/],
+    ["says a word of every object", 400, iamError("constructor"), /status 400/],
+  ],
+};
+
+export const CLOUD_CASES: readonly CloudCase[] = [GITHUB, AWS, GCP, GCP_IMPERSONATED];
