@@ -72,8 +72,37 @@ export interface GcpSelfSignedMint {
   readonly scopes: readonly string[];
 }
 
+/** An access token of Entra for an application, for one resource. */
+export interface AzureMint {
+  readonly as: "azure_client_credentials";
+  readonly endpoint: IssuerEndpoint;
+  readonly clientId: string;
+  /** What the root is. */
+  readonly proof: "client_secret" | "certificate" | "federated_token";
+  /** `<resource>/.default`; never empty. */
+  readonly scopes: readonly string[];
+}
+
+/** A token of a container registry. The root is the password of a user. */
+export interface RegistryTokenMint {
+  readonly as: "registry_token";
+  readonly endpoint: IssuerEndpoint;
+  readonly service: string;
+  readonly username: string;
+  /** Never empty. */
+  readonly repositories: readonly string[];
+  /** Never empty. */
+  readonly actions: readonly string[];
+}
+
 /** Those that ask an issuer. */
-export type CloudMint = GithubAppMint | AwsAssumeRoleMint | AwsWebIdentityMint | GcpServiceAccountMint;
+export type CloudMint =
+  | GithubAppMint
+  | AwsAssumeRoleMint
+  | AwsWebIdentityMint
+  | GcpServiceAccountMint
+  | AzureMint
+  | RegistryTokenMint;
 
 /** What is minted names the session: no two of them share it. */
 export function isCloudPerSession({ as }: CloudMint): boolean {
@@ -93,7 +122,10 @@ export function cloudNarrowable(mint: CloudMint | GcpSelfSignedMint): Narrowable
       return { policy_arns: mint.policyArns };
     case "gcp_service_account":
     case "gcp_self_signed_jwt":
+    case "azure_client_credentials":
       return { scopes: mint.scopes };
+    case "registry_token":
+      return { repositories: mint.repositories, actions: mint.actions };
   }
 }
 
@@ -103,6 +135,8 @@ export function longestIssuerMs(mint: CloudMint): number {
     case "github_app":
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
+    case "azure_client_credentials":
+    case "registry_token":
       return mint.endpoint.timeoutMs;
     case "gcp_service_account":
       return mint.endpoint.timeoutMs + (mint.impersonate?.endpoint.timeoutMs ?? 0);

@@ -124,6 +124,8 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
     case "aws_sts_web_identity":
     case "gcp_service_account":
     case "gcp_self_signed_jwt":
+    case "azure_client_credentials":
+    case "registry_token":
       return [];
   }
 }
@@ -145,6 +147,8 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
     case "aws_sts_web_identity":
     case "gcp_service_account":
     case "gcp_self_signed_jwt":
+    case "azure_client_credentials":
+    case "registry_token":
       return cloudNarrowable(mint);
   }
 }

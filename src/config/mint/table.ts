@@ -2,12 +2,14 @@ import { z } from "zod";
 import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { assumeRole, webIdentity } from "./aws-sts.ts";
+import { azureClientCredentials } from "./azure.ts";
 import { clientCredentials } from "./client-credentials.ts";
 import { gcpSelfSigned, gcpServiceAccount } from "./gcp-service-account.ts";
 import { githubApp } from "./github-app.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import type { MintConfig, MintContext } from "./mint-config.ts";
 import { refreshToken } from "./refresh-token.ts";
+import { registryTokenConfig } from "./registry-token.ts";
 import { signedJwt } from "./signed-jwt.ts";
 import { tokenExchange } from "./token-exchange.ts";
 
@@ -23,6 +25,8 @@ const TABLE = {
   aws_sts_web_identity: webIdentity,
   gcp_service_account: gcpServiceAccount,
   gcp_self_signed_jwt: gcpSelfSigned,
+  azure_client_credentials: azureClientCredentials,
+  registry_token: registryTokenConfig,
 } satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
@@ -39,6 +43,8 @@ export const mintSchema = z.discriminatedUnion("as", [
   TABLE.aws_sts_web_identity.schema,
   TABLE.gcp_service_account.schema,
   TABLE.gcp_self_signed_jwt.schema,
+  TABLE.azure_client_credentials.schema,
+  TABLE.registry_token.schema,
 ]);
 
 export type RawMint = z.output<typeof mintSchema>;

@@ -56,6 +56,8 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
     case "gcp_service_account":
+    case "azure_client_credentials":
+    case "registry_token":
       return new KeptMint(cloudMinter(entry, mint, source, tools), {
         name,
         perSession: isCloudPerSession(mint),

@@ -1,10 +1,12 @@
 import type { CredentialEntry, CredentialKind } from "../../../src/core/credential.ts";
 import type { MintSpec } from "../../../src/core/mint.ts";
 import type { Narrowing } from "../../../src/core/narrow.ts";
+import { EntraServer, selfSigned } from "./entra-server.ts";
 import { GithubServer } from "./github-server.ts";
 import { GoogleServer } from "./google-server.ts";
 import type { LoopbackIssuer } from "./loopback-issuer.ts";
 import { endpointOf, keyPair } from "./minting.ts";
+import { RegistryServer } from "./registry-server.ts";
 import { StsServer } from "./sts-server.ts";
 
 /** One minter of a cloud or registry over an issuer that verifies for real. */
@@ -18,8 +20,6 @@ export interface CloudCase {
   readonly entry?: Partial<CredentialEntry>;
   readonly kind: CredentialKind;
   readonly perSession: boolean;
-  /** No lease without a narrowing. */
-  readonly needsNarrowing?: true;
   /** What a lease is narrowed to, and what the issuer then understands. */
   readonly narrow: Narrowing;
   readonly narrowed: Readonly<Record<string, unknown>>;
@@ -267,4 +267,124 @@ const GCP_IMPERSONATED: CloudCase = {
   ],
 };
 
-export const CLOUD_CASES: readonly CloudCase[] = [GITHUB, AWS, GCP, GCP_IMPERSONATED];
+const RESOURCES = ["https://vault.azure.net/.default", "https://management.azure.com/.default"];
+const AZURE_SECRET = "Abc8Q~azure-secret";
+const application = selfSigned();
+const FEDERATED = "eyJhbGciOi.federated-token.0";
+
+function azure(
+  name: string,
+  root: string,
+  proof: "client_secret" | "certificate" | "federated_token",
+  hidden: RegExp,
+): CloudCase {
+  return {
+    name,
+    server: () =>
+      new EntraServer({
+        tenant: "contoso.test",
+        clientId: "11111111-2222-3333-4444-555555555555",
+        secret: AZURE_SECRET,
+        certificate: application.certificate,
+        federated: FEDERATED,
+        resources: RESOURCES,
+      }),
+    root,
+    hidden,
+    mint: (origin, timeoutMs) => ({
+      as: "azure_client_credentials",
+      endpoint: endpointOf(`${origin}/contoso.test/oauth2/v2.0/token`, timeoutMs),
+      clientId: "11111111-2222-3333-4444-555555555555",
+      proof,
+      scopes: RESOURCES.slice(0, 1),
+    }),
+    kind: "token",
+    perSession: false,
+    narrow: { scopes: RESOURCES.slice(0, 1) },
+    narrowed: { scopes: RESOURCES.slice(0, 1) },
+    outside: [
+      { scopes: RESOURCES.slice(1) },
+      { scopes: RESOURCES },
+      { scopes: [] },
+      { audiences: ["x"] },
+      { constructor: ["x"] },
+    ],
+    calls: 1,
+    lies: [
+      ...TOKEN_LIES,
+      [
+        "says that the secret has expired",
+        401,
+        { error: "invalid_client", error_description: LEAK, error_codes: [7000222] },
+        /\(AADSTS7000222\): the client secret has expired/,
+      ],
+      [
+        "knows no such resource",
+        400,
+        { error: "invalid_resource", error_codes: [500011] },
+        /\(AADSTS500011\): the tenant knows no such resource/,
+      ],
+      ["says a code of its own", 400, { error: LEAK, error_codes: [12345] }, /\(AADSTS12345\): look it up/],
+      ["says a code of words", 400, { error: LEAK, error_codes: [LEAK] }, /status 400/],
+    ],
+  };
+}
+
+const REGISTRY_SECRET = "dckr_pat_registry-secret";
+
+const REGISTRY: CloudCase = {
+  name: "registry token",
+  server: () =>
+    new RegistryServer({
+      service: "registry.test",
+      username: "robot$ci",
+      password: REGISTRY_SECRET,
+      repositories: ["library/alpine", "acme/app", "acme/other"],
+    }),
+  root: REGISTRY_SECRET,
+  hidden: /dckr_pat|registry-secret/,
+  mint: (origin, timeoutMs) => ({
+    as: "registry_token",
+    endpoint: endpointOf(`${origin}/token`, timeoutMs),
+    service: "registry.test",
+    username: "robot$ci",
+    repositories: ["library/alpine", "acme/app"],
+    actions: ["pull", "push"],
+  }),
+  kind: "token",
+  perSession: false,
+  narrow: { repositories: ["acme/app"], actions: ["pull"] },
+  narrowed: { scopes: ["repository:acme/app:pull"] },
+  outside: [
+    { repositories: ["acme/other"] },
+    { repositories: ["acme/app:push"] },
+    { actions: ["delete"] },
+    { actions: [] },
+    { scopes: ["x"] },
+    { constructor: ["x"] },
+  ],
+  calls: 1,
+  lies: [
+    ["gives no token", 200, { expires_in: 300 }, /without a token/],
+    ["gives a token that is no text", 200, { token: { LEAK } }, /without a token/],
+    ["gives two tokens", 200, { token: LEAK, access_token: `${LEAK}2` }, /two tokens that differ/],
+    ["gives a token of two lines", 200, { token: `${LEAK}\r\nx: y` }, /what no field can carry/],
+    ["gives what has expired", 200, { token: LEAK, expires_in: 0 }, /has expired/],
+    ["gives what expired by its date", 200, { token: LEAK, issued_at: "2020-01-01T00:00:00Z" }, /expire/],
+    ["tells a life of words", 200, { token: LEAK, expires_in: LEAK }, /expires_in that is no number/],
+    ["knows no such user", 401, { details: LEAK }, /\(401\): check username and the root/],
+    ["denies", 403, { details: LEAK }, /\(403\): let the user have/],
+    ["knows no such repository", 404, { details: LEAK }, /\(404\): check repositories/],
+  ],
+};
+
+export const CLOUD_CASES: readonly CloudCase[] = [
+  GITHUB,
+  AWS,
+  GCP,
+  GCP_IMPERSONATED,
+  azure("Azure, client secret", AZURE_SECRET, "client_secret", /Abc8Q|azure-secret/),
+  azure("Azure, certificate", `${application.certificate}\n${application.privateKey}`, "certificate", PEM),
+  azure("Azure, federated token", FEDERATED, "federated_token", /federated-token/),
+  REGISTRY,
+];
