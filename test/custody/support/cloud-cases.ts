@@ -197,7 +197,7 @@ const googleRoot = JSON.stringify({
 });
 const outsideOfScopes: readonly Narrowing[] = [
   { scopes: ["https://www.googleapis.com/auth/cloud-platform"] },
-  { scopes: [`${SCOPES.join(" ")}`] },
+  { scopes: [SCOPES.join(" ")] },
   { scopes: [] },
   { audiences: ["x"] },
   { constructor: ["x"] },
