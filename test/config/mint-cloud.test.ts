@@ -128,7 +128,7 @@ test.each([
   ],
   [`${GITHUB}, repositories: all, permissions: ["contents:read"]`, "{ repositories: [site] }", /has no repositories/],
   [`${REGISTRY}, repositories: [a]`, "{ actions: [push] }", /not within actions/],
-  [`${GCP}`, "{ scopes: [b] }", /not within scopes/],
+  [GCP, "{ scopes: [b] }", /not within scopes/],
 ])("%s narrowed to %s is refused", (mint, narrow, says) => {
   expect(messagesOf(edgeWith(mint, `, narrow: ${narrow}`)).join("\n")).toMatch(says);
 });
