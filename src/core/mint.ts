@@ -1,4 +1,5 @@
 import type { SourceSpec } from "./credential.ts";
+import { type CloudMint, cloudNarrowable, type GcpSelfSignedMint } from "./mint-cloud.ts";
 import type { Narrowable } from "./narrow.ts";
 
 /** How an issuer is reached. */
@@ -109,7 +110,14 @@ export interface SignedJwtMint {
 }
 
 /** How a root becomes something smaller. One member a file in `src/custody/minters/` and in `src/config/mint/`. */
-export type MintSpec = ClientCredentialsMint | RefreshTokenMint | TokenExchangeMint | JwtBearerMint | SignedJwtMint;
+export type MintSpec =
+  | ClientCredentialsMint
+  | RefreshTokenMint
+  | TokenExchangeMint
+  | JwtBearerMint
+  | SignedJwtMint
+  | GcpSelfSignedMint
+  | CloudMint;
 
 /** The sources that a minter reads beside the root of its entry. */
 export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
@@ -122,6 +130,13 @@ export function furtherSources(mint: MintSpec): readonly SourceSpec[] {
     case "oauth2_token_exchange":
       return [...secretOf(mint.client), ...(mint.actor === null ? [] : [mint.actor.source])];
     case "signed_jwt":
+    case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
+    case "gcp_service_account":
+    case "gcp_self_signed_jwt":
+    case "azure_client_credentials":
+    case "registry_token":
       return [];
   }
 }
@@ -138,6 +153,14 @@ export function narrowableOf(mint: MintSpec | null): Narrowable {
       return { scopes: mint.scopes, audiences: mint.audiences, resources: mint.resources };
     case "signed_jwt":
       return { scopes: mint.scopes, audiences: mint.template.audiences };
+    case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
+    case "gcp_service_account":
+    case "gcp_self_signed_jwt":
+    case "azure_client_credentials":
+    case "registry_token":
+      return cloudNarrowable(mint);
   }
 }
 

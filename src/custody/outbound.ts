@@ -8,12 +8,16 @@ export interface IssuerCall {
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The answer may be something other than JSON, which then is in `text`. */
+  readonly readsText?: true;
 }
 
 export interface IssuerAnswer {
   readonly status: number;
   /** The body when it is one JSON object, else `null`. */
   readonly json: Readonly<Record<string, unknown>> | null;
+  /** The body of an answer that is no JSON object, where the call asked for it, else `null`. */
+  readonly text: string | null;
   /** `Retry-After` in `ms`, or `null`. */
   readonly retryAfterMs: number | null;
   /** The issuer's own clock (`Date`), ms since the epoch, or `null`. */
@@ -28,7 +32,7 @@ export interface OutboundIdentity {
   readonly key: string;
 }
 
-/** No answer is larger than this, `bytes`. */
+/** No answer is larger than this unless its minter says so, `bytes`. */
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_CONNECTIONS = 8;
 
@@ -41,14 +45,21 @@ export class Outbound {
   readonly timeoutMs: number;
   readonly #where: string;
   readonly #path: string;
+  readonly #mostBytes: number;
   readonly #pool: Pool;
 
   /**
    * @param endpoint its URL was checked by the config: http is for loopback addresses alone
    * @param where names the issuer in errors, such as `token endpoint of credential "x"`
+   * @param mostBytes of one answer
    * @throws TypeError for plain http to another machine
    */
-  constructor({ url, ca, timeoutMs }: IssuerEndpoint, where: string, identity: OutboundIdentity | null = null) {
+  constructor(
+    { url, ca, timeoutMs }: IssuerEndpoint,
+    where: string,
+    identity: OutboundIdentity | null = null,
+    mostBytes = MAX_ANSWER_BYTES,
+  ) {
     const { protocol, origin, hostname, pathname, search } = new URL(url);
     const isLoopback = hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
     if (protocol !== "https:" && !(protocol === "http:" && isLoopback))
@@ -56,6 +67,7 @@ export class Outbound {
     this.timeoutMs = timeoutMs;
     this.#where = where;
     this.#path = `${pathname}${search}`;
+    this.#mostBytes = mostBytes;
     this.#pool = new Pool(origin, {
       allowH2: false,
       connections: MAX_CONNECTIONS,
@@ -65,7 +77,7 @@ export class Outbound {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       maxHeaderSize: 16 * 1024,
-      maxResponseSize: MAX_ANSWER_BYTES,
+      maxResponseSize: mostBytes,
       connect: {
         timeout: timeoutMs,
         // Spelled out: NODE_TLS_REJECT_UNAUTHORIZED must not weaken it.
@@ -95,12 +107,13 @@ export class Outbound {
    * @param signal nobody waits any more
    * @throws MintFailure
    */
-  async call({ method, path, headers = {}, body }: IssuerCall, signal: AbortSignal): Promise<IssuerAnswer> {
+  async call({ method, path, headers = {}, body, readsText }: IssuerCall, signal: AbortSignal): Promise<IssuerAnswer> {
     const late = AbortSignal.timeout(this.timeoutMs);
     const answer = await this.#exchange(
       { method, path: path ?? this.#path, headers: { "user-agent": "postern", ...headers }, body: body ?? null },
       AbortSignal.any([signal, late]),
       late,
+      readsText === true,
     );
     if (answer.status >= 300 && answer.status < 400)
       throw this.#failure(
@@ -123,21 +136,25 @@ export class Outbound {
     request: Parameters<Pool["request"]>[0],
     signal: AbortSignal,
     late: AbortSignal,
+    readsText: boolean,
   ): Promise<IssuerAnswer> {
     try {
       const response = await this.#pool.request({ ...request, signal });
       const bytes = Buffer.from(await response.body.arrayBuffer());
-      const json = jsonObject(bytes.toString("utf8"));
+      const body = bytes.toString("utf8");
       bytes.fill(0);
+      const json = jsonObject(body);
+      const text = readsText && json === null ? body : null;
       const header = (name: string): string | null => {
         const value = response.headers[name];
         return typeof value === "string" ? value : null;
       };
       const serverWallMs = dateOf(header("date"));
       const retryAfterMs = retryAfterOf(header("retry-after"), serverWallMs);
-      return { status: response.statusCode, json, retryAfterMs, serverWallMs, header };
+      return { status: response.statusCode, json, text, retryAfterMs, serverWallMs, header };
     } catch (error) {
-      throw late.aborted
+      // undici's own timers are coarse, and may run out a little before ours.
+      throw late.aborted || /^UND_ERR_(?:HEADERS|BODY|CONNECT)_TIMEOUT$/.test(codeOf(error))
         ? this.#failure(`did not answer within ${this.timeoutMs} ms: try again later, or raise timeout_ms`)
         : this.#broken(error);
     }
@@ -146,7 +163,7 @@ export class Outbound {
   #broken(error: unknown): MintFailure {
     const code = codeOf(error);
     if (code === "UND_ERR_RES_EXCEEDED_MAX_SIZE")
-      return this.#failure(`answers with more than ${MAX_ANSWER_BYTES} bytes: check its URL`);
+      return this.#failure(`answers with more than ${this.#mostBytes} bytes: check its URL`);
     if (TLS_CODE.test(code)) return this.#failure(`shows a certificate that does not verify (${code}): check its ca`);
     return this.#failure(`cannot be reached or broke off (${code}): check its URL and the network`);
   }

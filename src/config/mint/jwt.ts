@@ -39,14 +39,7 @@ export function jwtTemplate(raw: RawJwt, path: Path, report: Report, taken: read
     const at = [...path, "claims", name];
     if (OWN.has(name) || taken.includes(name))
       report.add(at, `${name} is written by the minter itself: leave it out`, true);
-    for (const text of [value].flat()) {
-      const stranger = typeof text === "string" ? strangerIn(text) : null;
-      if (stranger !== null)
-        report.add(
-          at,
-          `{${stranger}}: nothing stands for it: write ${CLAIM_NAMES.map((one) => `{${one}}`).join(", ")}`,
-        );
-    }
+    for (const text of [value].flat()) if (typeof text === "string") noStrangerIn(text, at, report);
   }
   return Object.freeze({
     issuer: raw.issuer ?? null,
@@ -56,6 +49,13 @@ export function jwtTemplate(raw: RawJwt, path: Path, report: Report, taken: read
     ttlSeconds: raw.ttl_seconds,
     claims: Object.freeze({ ...raw.claims }),
   });
+}
+
+/** Every place in a text must stand for something. */
+export function noStrangerIn(text: string, at: Path, report: Report): void {
+  const stranger = strangerIn(text);
+  if (stranger === null) return;
+  report.add(at, `{${stranger}}: nothing stands for it: write ${CLAIM_NAMES.map((one) => `{${one}}`).join(", ")}`);
 }
 
 function strangerIn(text: string): string | null {

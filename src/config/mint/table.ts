@@ -1,10 +1,15 @@
 import { z } from "zod";
 import type { CredentialKind } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
+import { assumeRole, webIdentity } from "./aws-sts.ts";
+import { azureClientCredentials } from "./azure.ts";
 import { clientCredentials } from "./client-credentials.ts";
+import { gcpSelfSigned, gcpServiceAccount } from "./gcp-service-account.ts";
+import { githubApp } from "./github-app.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import type { MintConfig, MintContext } from "./mint-config.ts";
 import { refreshToken } from "./refresh-token.ts";
+import { registryTokenConfig } from "./registry-token.ts";
 import { signedJwt } from "./signed-jwt.ts";
 import { tokenExchange } from "./token-exchange.ts";
 
@@ -15,6 +20,13 @@ const TABLE = {
   oauth2_token_exchange: tokenExchange,
   oauth2_jwt_bearer: jwtBearer,
   signed_jwt: signedJwt,
+  github_app: githubApp,
+  aws_sts_assume_role: assumeRole,
+  aws_sts_web_identity: webIdentity,
+  gcp_service_account: gcpServiceAccount,
+  gcp_self_signed_jwt: gcpSelfSigned,
+  azure_client_credentials: azureClientCredentials,
+  registry_token: registryTokenConfig,
 } satisfies {
   [As in MintSpec["as"]]: { readonly schema: MintConfig<As>["schema"] };
 };
@@ -26,6 +38,13 @@ export const mintSchema = z.discriminatedUnion("as", [
   TABLE.oauth2_token_exchange.schema,
   TABLE.oauth2_jwt_bearer.schema,
   TABLE.signed_jwt.schema,
+  TABLE.github_app.schema,
+  TABLE.aws_sts_assume_role.schema,
+  TABLE.aws_sts_web_identity.schema,
+  TABLE.gcp_service_account.schema,
+  TABLE.gcp_self_signed_jwt.schema,
+  TABLE.azure_client_credentials.schema,
+  TABLE.registry_token.schema,
 ]);
 
 export type RawMint = z.output<typeof mintSchema>;

@@ -26,13 +26,13 @@ export function jwtClaims(
 }
 
 function filledIn(value: ClaimTemplate, session: LeaseSession): ClaimTemplate {
-  if (typeof value === "string") return textOf(value, session);
+  if (typeof value === "string") return claimText(value, session);
   if (typeof value === "number" || typeof value === "boolean") return value;
-  return value.map((text) => textOf(text, session));
+  return value.map((text) => claimText(text, session));
 }
 
 /** In one pass: what a session says of itself is text, whatever it looks like. */
-function textOf(template: string, { id, tenant, workspace, subject }: LeaseSession): string {
+export function claimText(template: string, { id, tenant, workspace, subject }: LeaseSession): string {
   const words: Record<ClaimName, string> = { session: id, tenant, workspace, subject };
   return template.replaceAll(CLAIM_PLACE, (place, name: string) =>
     Object.hasOwn(words, name) ? words[name as ClaimName] : place,

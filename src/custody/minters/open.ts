@@ -1,8 +1,10 @@
 import { randomBytes as systemRandomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
+import { type CloudMint, isCloudPerSession, longestIssuerMs } from "../../core/mint-cloud.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
+import { GcpSelfSignedMinter } from "./gcp-self-signed.ts";
 import { KeptMint } from "./kept-mint.ts";
 import { LazyMinter } from "./lazy-minter.ts";
 import type { MintTools } from "./mint-tools.ts";
@@ -34,7 +36,8 @@ export interface OpenMinter {
 }
 
 /** The place that chooses. */
-function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
+function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSource, context: SourceContext): Minter {
+  const { name } = entry;
   const { clock, randomBytes = systemRandomBytes } = context;
   const tools: MintTools = { clock, randomBytes, name, where: `credential "${name}"` };
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
@@ -42,6 +45,8 @@ function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialS
     case "signed_jwt":
       // Each lease gets one of its own: signing asks nobody.
       return new SignedJwtMinter(mint, source, tools);
+    case "gcp_self_signed_jwt":
+      return new GcpSelfSignedMinter(mint, source, tools);
     case "oauth2_client_credentials":
     case "oauth2_refresh_token":
     case "oauth2_token_exchange":
@@ -53,7 +58,28 @@ function openMint({ name }: CredentialEntry, mint: MintSpec, source: CredentialS
         clock,
         random,
       });
+    case "github_app":
+    case "aws_sts_assume_role":
+    case "aws_sts_web_identity":
+    case "gcp_service_account":
+    case "azure_client_credentials":
+    case "registry_token":
+      return new KeptMint(cloudMinter(entry, mint, source, tools), {
+        name,
+        perSession: isCloudPerSession(mint),
+        root: source,
+        clock,
+        random,
+      });
   }
+}
+
+/** Its HTTP client is loaded with the first mint. */
+function cloudMinter(entry: CredentialEntry, mint: CloudMint, source: CredentialSource, tools: MintTools): Minter {
+  return new LazyMinter(source.timeoutMs + longestIssuerMs(mint), [source], async () => {
+    const { openCloud } = await import("./cloud-open.ts");
+    return openCloud(mint, entry, source, tools);
+  });
 }
 
 /** Its HTTP client is loaded with the first mint. */

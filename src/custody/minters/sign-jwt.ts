@@ -36,9 +36,14 @@ export class JwtKey {
     return new JwtKey(key, algorithm, keyId);
   }
 
-  /** A compact JWS (RFC 7515 §3.1). @param type `typ` of the header, or `null` for none */
-  sign(payload: JwtPart, type: string | null = "JWT"): string {
+  /**
+   * A compact JWS (RFC 7515 §3.1).
+   * @param type `typ` of the header, or `null` for none
+   * @param more of the header, such as the hash of a certificate
+   */
+  sign(payload: JwtPart, type: string | null = "JWT", more: JwtPart = {}): string {
     const header = {
+      ...more,
       alg: this.#algorithm,
       ...(type === null ? {} : { typ: type }),
       ...(this.#keyId === null ? {} : { kid: this.#keyId }),

@@ -28,3 +28,17 @@ export const realClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
 };
+
+/** Real time of day, for what is looked at by others; moved by hand beyond that. */
+export class ShiftedClock implements Clock {
+  monotonicShiftMs = 0;
+  wallShiftMs = 0;
+
+  monotonicMs(): number {
+    return performance.now() + this.monotonicShiftMs;
+  }
+
+  wallMs(): number {
+    return Date.now() + this.wallShiftMs;
+  }
+}
