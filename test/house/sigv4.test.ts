@@ -27,7 +27,15 @@ const NAMES = {
   api: "api.test",
   plain: "plain.test",
   table: "table.test",
+  /** Guests sign with what the edge's own STS gave them. */
+  role: "role.test",
 } as const;
+/** Handed out by the edge in place of STS. */
+const ROLE_KEYS = {
+  access_key_id: "ASIAPOSTERNGUEST0001",
+  secret_access_key: "postern-guest-secret",
+  session_token: "postern-guest-session",
+};
 const AWS_CLI = isPresent("aws");
 const CLIENT = join(import.meta.dirname, "clients", "s3.mjs");
 
@@ -77,6 +85,7 @@ beforeAll(async () => {
           `${NAMES.api}:${api.port}`,
           `${NAMES.table}:${table.port}`,
           `${NAMES.plain}:${plain.port}`,
+          `${NAMES.role}:${s3.port}`,
         ],
       },
     ],
@@ -87,6 +96,16 @@ beforeAll(async () => {
       part(NAMES.api, api, "execute-api"),
       part(NAMES.table, table, "dynamodb"),
       part(NAMES.plain, plain, "s3", { plain_http_credential: "accept" }),
+      destinationFor(s3, NAMES.role, {
+        credential: "main/aws",
+        attach: { as: "sigv4", region: REGION, service: "s3", stand_in: ROLE_KEYS.access_key_id },
+      }),
+      {
+        name: "assume",
+        host: "assume.test",
+        allow: [{ methods: ["POST"], paths: ["/"] }],
+        synthetic: { as: "aws_sts", ...ROLE_KEYS },
+      },
     ],
   });
 });
@@ -174,6 +193,36 @@ describe(`AWS's command line${AWS_CLI ? "" : " (skipped: aws is absent)"}`, () =
     expect(s3.objects.get("/bucket/large file.bin")?.length).toBe(9_000_000);
     allHeld(s3);
   });
+
+  test.skipIf(!AWS_CLI)(
+    "takes a role from the edge, and calls with what it was given",
+    { timeout: 90_000 },
+    async () => {
+      const file = join(directory, "config");
+      const lines = [
+        "[profile base]",
+        `aws_access_key_id = ${STAND_IN}`,
+        "aws_secret_access_key = anything",
+        "[profile agent]",
+        "role_arn = arn:aws:iam::000000000000:role/agent",
+        "source_profile = base",
+        "services = edge",
+        `region = ${REGION}`,
+        "[services edge]",
+        "sts =",
+        "  endpoint_url = https://assume.test",
+      ];
+      await writeFile(file, `${lines.join("\n")}\n`);
+      const env = { ...edge.guestEnv(), AWS_CONFIG_FILE: file, AWS_EC2_METADATA_DISABLED: "true", HOME: directory };
+      const url = `https://${NAMES.role}:${s3.port}`;
+      const args = ["--profile", "agent", "--endpoint-url", url, "s3api", "list-objects-v2", "--bucket", "bucket"];
+      const listed = await run("aws", args, { env, timeoutMs: 60_000 });
+      expect(listed).toMatchObject({ code: 0, stderr: "" });
+      expect(allHeld(s3)).toHaveLength(1);
+      // The token of the stand-in never left; the real one did.
+      expect(JSON.stringify(s3.requests)).not.toContain(ROLE_KEYS.session_token);
+    },
+  );
 
   test.skipIf(!AWS_CLI)("asks who it is, and may not ask for keys", { timeout: 90_000 }, async () => {
     const who = await aws(sts, NAMES.sts, "sts", "get-caller-identity");
