@@ -16,11 +16,15 @@ export interface Contender {
   start(stage: Stage, settings: StartSettings): Promise<Running>;
 }
 
-export interface StartSettings {
-  /** Folder that exists and is empty. */
-  readonly folder: string;
+/** What it is to serve. */
+export interface Serving {
   /** Size of the allow-list. */
   readonly destinations: number;
+}
+
+export interface StartSettings extends Serving {
+  /** Folder that exists and is empty. */
+  readonly folder: string;
   /** Folder for a CPU profile of Postern, written when it ends; `null`: none, since profiling costs. */
   readonly profiles: string | null;
 }

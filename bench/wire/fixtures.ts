@@ -16,6 +16,8 @@ export const JSON_BODY = Buffer.from(jsonOfLength(1024), "latin1");
 
 /** Names of the destinations: every one resolves to the loopback upstream. */
 export const ZONE = "bench.test";
+/** How many are on the allow-list where nothing else is measured of it. */
+export const DESTINATIONS = 1000;
 /** Destination `index` of the allow-list. */
 export function destinationHost(index: number): string {
   return `api-${index}.${ZONE}`;

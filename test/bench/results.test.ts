@@ -5,8 +5,7 @@ import { report } from "../../bench/report/report.ts";
 import { Results } from "../../bench/report/results.ts";
 import { median, medianInterval, quantile } from "../../bench/report/statistics.ts";
 import { judge } from "../../bench/report/verdicts.ts";
-import { ALLOW_LIST_FIGURES } from "../../bench/surveys/allow-list.ts";
-import { MEMORY_FIGURES } from "../../bench/surveys/memory.ts";
+import { surveys } from "../../bench/surveys/all.ts";
 import { targets } from "../../bench/targets.ts";
 
 describe("the bench's statistics", () => {
@@ -78,9 +77,7 @@ describe("the bench's contenders", () => {
 });
 
 describe("the bench's targets", () => {
-  const known = [...measures.flatMap(({ figures }) => figures), ...MEMORY_FIGURES, ...ALLOW_LIST_FIGURES].map(
-    ({ id }) => id,
-  );
+  const known = [...measures, ...surveys].flatMap(({ figures }) => figures).map(({ id }) => id);
 
   it("name figures that are measured", () => {
     for (const target of targets) {
