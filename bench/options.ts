@@ -31,11 +31,12 @@ const KNOWN = [...measures, ...surveys].map(({ name }) => name);
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   keepalive: ["keepalive-1", "keepalive-16", "keepalive-64"],
   bulk: ["download", "upload"],
+  leases: ["custody", "renewals", "leases-memory"],
   h2: ["h2-keepalive", "h2-upstream", "grpc-unary"],
 };
 
 export const USAGE = `npm run bench -- [options]
-  --quick               about 4 minutes, two short rounds: for a look, not for a verdict
+  --quick               about 6 minutes, two short rounds: for a look, not for a verdict
   --only a,b            ${[...KNOWN, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`

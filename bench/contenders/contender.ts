@@ -16,10 +16,14 @@ export interface Contender {
   start(stage: Stage, settings: StartSettings): Promise<Running>;
 }
 
-/** What it is to serve. */
+/** What it is to serve. The last two are for surveys that are taken of Postern alone; others know nothing of them. */
 export interface Serving {
   /** Size of the allow-list. */
   readonly destinations: number;
+  /** Life of a lease, `s`; left out: 900. */
+  readonly leaseSeconds?: number;
+  /** Serves a destination that is signed for as AWS wants it as well, and its twin with a bearer token. */
+  readonly signs?: boolean;
 }
 
 export interface StartSettings extends Serving {
