@@ -5,7 +5,7 @@ import type { Contender } from "./contenders/contender.ts";
 import { baseline } from "./contenders/postern.ts";
 import { measures } from "./measures/all.ts";
 import { EndedEarly, endEarly } from "./end-early.ts";
-import { type Options, parseOptions, SURVEYS, USAGE, UsageError } from "./options.ts";
+import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
 import { FULL, type Pace, QUICK } from "./pace.ts";
 import { type RunFacts, toJson } from "./report/json.ts";
 import { report } from "./report/report.ts";
@@ -13,6 +13,7 @@ import { Results } from "./report/results.ts";
 import { run } from "./run.ts";
 import { type Cores, Stage } from "./stage/stage.ts";
 import { stopEverything } from "./wire/worker.ts";
+import { surveys } from "./surveys/all.ts";
 import { readCoreTime, stealPercent } from "./stage/steal.ts";
 
 /** `npm run bench`: Postern beside other proxies, one run, interleaved, on one core. bench/README.md tells how to read it. */
@@ -56,7 +57,7 @@ async function bench(options: Options): Promise<number> {
       stage,
       contenders: present,
       measures: measures.filter(({ name }) => options.only.has(name)),
-      surveys: new Set(SURVEYS.filter((name) => options.only.has(name))),
+      surveys: surveys.filter(({ name }) => options.only.has(name)),
       pace,
       freshEvery: options.freshEvery,
       results,

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { contenders } from "./contenders/all.ts";
 import { measures } from "./measures/all.ts";
+import { surveys } from "./surveys/all.ts";
 
 export interface Options {
   readonly quick: boolean;
@@ -23,18 +24,20 @@ export interface Options {
 
 export class UsageError extends Error {}
 
-export const SURVEYS = ["memory", "allow-list"] as const;
+/** Everything that `--only` can name. */
+const KNOWN = [...measures, ...surveys].map(({ name }) => name);
 
 /** Short names for what belongs together. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   keepalive: ["keepalive-1", "keepalive-16", "keepalive-64"],
   bulk: ["download", "upload"],
+  leases: ["custody", "renewals", "leases-memory"],
   h2: ["h2-keepalive", "h2-upstream", "grpc-unary"],
 };
 
 export const USAGE = `npm run bench -- [options]
-  --quick               about 4 minutes, two short rounds: for a look, not for a verdict
-  --only a,b            ${[...measures.map((each) => each.name), ...SURVEYS, ...Object.keys(GROUPS)].join(", ")}
+  --quick               about 6 minutes, two short rounds: for a look, not for a verdict
+  --only a,b            ${[...KNOWN, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
@@ -49,11 +52,10 @@ export const USAGE = `npm run bench -- [options]
 export function parseOptions(args: readonly string[]): Options | "help" {
   const values = parse(args);
   if (values.help === true) return "help";
-  const allMeasures = [...measures.map((each) => each.name), ...SURVEYS];
   return {
     quick: values.quick === true,
     json: values.json ?? null,
-    only: names("--only", values.only, allMeasures, GROUPS),
+    only: names("--only", values.only, KNOWN, GROUPS),
     contenders: names(
       "--contenders",
       values.contenders,

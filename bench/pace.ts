@@ -17,11 +17,13 @@ export interface Pace {
   readonly memoryRequests: number;
   /** What the requests of the memory survey may take; a contender that is slower is measured after fewer. */
   readonly memoryBudgetMs: number;
+  /** Sessions that hold leases in the survey of what those take. */
+  readonly leaseSessions: number;
   /** Pause before memory is read. */
   readonly settleMs: number;
 }
 
-/** About 20 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
+/** About 25 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
 export const FULL: Pace = {
   rounds: 6,
   warmMs: 300,
@@ -34,10 +36,11 @@ export const FULL: Pace = {
   idleTunnels: 1000,
   memoryRequests: 100_000,
   memoryBudgetMs: 75_000,
+  leaseSessions: 10_000,
   settleMs: 1500,
 };
 
-/** About 4 minutes: for a look while changing something, not for a verdict. */
+/** About 6 minutes: for a look while changing something, not for a verdict. */
 export const QUICK: Pace = {
   ...FULL,
   rounds: 2,
@@ -51,5 +54,6 @@ export const QUICK: Pace = {
   idleTunnels: 250,
   memoryRequests: 30_000,
   memoryBudgetMs: 5_000,
+  leaseSessions: 2_000,
   settleMs: 500,
 };

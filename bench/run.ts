@@ -1,21 +1,20 @@
 import { mkdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import type { Contender, Running } from "./contenders/contender.ts";
+import type { Contender, Running, Serving } from "./contenders/contender.ts";
 import type { LoadJob } from "./load/jobs.ts";
 import type { Route } from "./load/route.ts";
 import { type Measure, NOT_SPOKEN } from "./measures/measure.ts";
 import type { Pace } from "./pace.ts";
 import type { Results } from "./report/results.ts";
 import type { Stage } from "./stage/stage.ts";
-import { surveyAllowList } from "./surveys/allow-list.ts";
-import { surveyMemory } from "./surveys/memory.ts";
-import { destinationHost, OPAQUE_HOST } from "./wire/fixtures.ts";
+import type { Survey } from "./surveys/survey.ts";
+import { destinationHost, DESTINATIONS, OPAQUE_HOST } from "./wire/fixtures.ts";
 
 export interface Plan {
   readonly stage: Stage;
   readonly contenders: readonly Contender[];
   readonly measures: readonly Measure[];
-  readonly surveys: ReadonlySet<string>;
+  readonly surveys: readonly Survey[];
   readonly pace: Pace;
   /** Everybody is started anew before every so many rounds; `null`: once for all. */
   readonly freshEvery: number | null;
@@ -28,8 +27,6 @@ export interface Plan {
   /** Rejects when the run is to end early. */
   readonly ended: Promise<never>;
 }
-
-const DESTINATIONS = 1000;
 
 /**
  * One run: rounds over all contenders, everything interleaved (A B C D, D C B A, ...) so that a mood of the machine hits all
@@ -51,18 +48,17 @@ export async function run(plan: Plan): Promise<void> {
   } finally {
     await stopAll(running);
   }
-  if (plan.surveys.has("memory")) await runMemory(plan, starter);
-  if (plan.surveys.has("allow-list")) await runAllowList(plan, starter);
+  for (const survey of plan.surveys) await runSurvey(plan, starter, survey);
 }
 
-type Starter = (contender: Contender, destinations: number) => Promise<Running>;
+type Starter = (contender: Contender, serving: Serving) => Promise<Running>;
 
 function makeStarter({ stage, profiles }: Plan): Starter {
   let started = 0;
-  return (contender, destinations) => {
+  return (contender, serving) => {
     const folder = join(stage.folder, `${contender.name}-${++started}`);
     mkdirSync(folder);
-    return contender.start(stage, { folder, destinations, profiles });
+    return contender.start(stage, { ...serving, folder, profiles });
   };
 }
 
@@ -77,7 +73,7 @@ async function startAll(plan: Plan, start: Starter, running: Map<string, Running
   for (const contender of plan.contenders) {
     plan.say(`starting ${contender.name}`);
     await attempt(plan, contender.name, "start", async () => {
-      const started = await start(contender, DESTINATIONS);
+      const started = await start(contender, { destinations: DESTINATIONS });
       running.set(contender.name, started);
       await stage.run(warmUp(plan, started.route), pace.warmUpMs + 20_000);
     });
@@ -128,25 +124,24 @@ function takesPart({ kind, without }: Contender, { kinds, name }: Measure): bool
   return kinds.includes(kind) && without?.includes(name) !== true;
 }
 
-async function runMemory(plan: Plan, start: Starter): Promise<void> {
+async function runSurvey(plan: Plan, start: Starter, survey: Survey): Promise<void> {
+  const { stage, pace, results, say } = plan;
+  const { name, of } = survey;
   for (const contender of plan.contenders) {
-    if (contender.kind === "direct" || contender.kind === "relay") continue;
-    await attempt(plan, contender.name, "memory", async () => {
-      const values = await surveyMemory(plan.stage, () => start(contender, DESTINATIONS), plan.pace);
-      plan.results.record(contender.name, 0, values);
-      const said = Object.entries(values).map(([figure, value]) => `${figure.split(".")[1]} ${value.toFixed(0)}`);
-      plan.say(`memory of ${contender.name}: ${said.join(", ")} (MB)`);
-    });
+    const isProxy = contender.kind === "forward" || contender.kind === "reverse";
+    if (of === "postern" ? contender.name !== "postern" : !isProxy) continue;
+    say(`survey ${name} of ${contender.name}`);
+    await attempt(plan, contender.name, name, () =>
+      survey.take({
+        stage,
+        contender: contender.name,
+        start: (serving) => start(contender, serving),
+        pace,
+        results,
+        say,
+      }),
+    );
   }
-}
-
-async function runAllowList(plan: Plan, start: Starter): Promise<void> {
-  const postern = plan.contenders.find((contender) => contender.name === "postern");
-  if (postern === undefined) return;
-  plan.say("allow-list of 10, 1,000 and 100,000 destinations");
-  await attempt(plan, postern.name, "allow-list", () =>
-    surveyAllowList(plan.stage, postern.name, (destinations) => start(postern, destinations), plan.pace, plan.results),
-  );
 }
 
 /** Some of the peers answer a stray 500 now and then; what Postern gets wrong counts at once. */

@@ -41,18 +41,26 @@ export const targets: readonly Target[] = [
   value("memory.requests", 130, "RSS after 100,000 requests", "MB"),
   // "Flat" with room for what a garbage collector has not got to yet.
   value("memory.growth", 8, "RSS more after 100,000 further requests", "MB"),
-  ownGrowth(
+  own(
     "allow-list.100000.requests",
     "allow-list.10.requests",
+    "at most",
     1.05,
     "100,000 destinations against 10: CPU of requests",
   ),
-  ownGrowth(
+  own(
     "allow-list.100000.denials",
     "allow-list.10.denials",
+    "at most",
     1.05,
     "100,000 destinations against 10: CPU of denials",
   ),
+  own("renewals.5.rate", "renewals.900.rate", "at least", 0.95, "leases of 5 s against 15 min: requests/s"),
+  own("renewals.5.cpu", "renewals.900.cpu", "at most", 1 / 0.95, "leases of 5 s against 15 min: CPU of requests"),
+  value("leases-memory.custody.growth", 4, "ledger filled again after expiry: heap more", "MB", 1),
+  value("leases-memory.custody.growth-resident", 8, "ledger filled again after expiry: RSS more", "MB", 1),
+  value("leases-memory.edge.growth", 4, "keeper filled again after expiry: heap more", "MB", 1),
+  value("leases-memory.edge.growth-resident", 8, "keeper filled again after expiry: RSS more", "MB", 1),
   // With --baseline: what a change may cost what was there before it.
   against("baseline", "keepalive-1.cpu", "at most", 1.03, "keep-alive, 1 connection: CPU"),
   against("baseline", "keepalive-16.cpu", "at most", 1.03, "keep-alive, 16 connections: CPU"),
@@ -68,8 +76,8 @@ function against(contender: string, figure: string, sense: Bound["sense"], limit
   return { kind: "ratio", figure, to: { contender, figure }, sense, limit, title: `${title}, against ${contender}` };
 }
 
-function ownGrowth(figure: string, base: string, limit: number, title: string): Target {
-  return { kind: "ratio", figure, to: { contender: "postern", figure: base }, sense: "at most", limit, title };
+function own(figure: string, base: string, sense: Bound["sense"], limit: number, title: string): Target {
+  return { kind: "ratio", figure, to: { contender: "postern", figure: base }, sense, limit, title };
 }
 
 function value(figure: string, limit: number, title: string, unit: string, digits = 0): Target {

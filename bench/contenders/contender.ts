@@ -16,11 +16,19 @@ export interface Contender {
   start(stage: Stage, settings: StartSettings): Promise<Running>;
 }
 
-export interface StartSettings {
-  /** Folder that exists and is empty. */
-  readonly folder: string;
+/** What it is to serve. The last two are for surveys that are taken of Postern alone; others know nothing of them. */
+export interface Serving {
   /** Size of the allow-list. */
   readonly destinations: number;
+  /** Life of a lease, `s`; left out: 900. */
+  readonly leaseSeconds?: number;
+  /** Serves a destination that is signed for as AWS wants it as well, and its twin with a bearer token. */
+  readonly signs?: boolean;
+}
+
+export interface StartSettings extends Serving {
+  /** Folder that exists and is empty. */
+  readonly folder: string;
   /** Folder for a CPU profile of Postern, written when it ends; `null`: none, since profiling costs. */
   readonly profiles: string | null;
 }

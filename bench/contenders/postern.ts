@@ -1,22 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Stage } from "../stage/stage.ts";
-import { GRPC_PATH } from "../wire/grpc.ts";
-import {
-  destinationHost,
-  HTTP2_HOST,
-  INJECTED_TOKEN,
-  LIVE_HOST,
-  OPAQUE_HOST,
-  PLAIN_HOST,
-  ZONE,
-} from "../wire/fixtures.ts";
+import { INJECTED_TOKEN } from "../wire/fixtures.ts";
+import { SIGNING } from "../wire/sigv4.ts";
 import { buildPostern } from "./build.ts";
 import type { Contender } from "./contender.ts";
+import { posternConfig } from "./postern-config.ts";
 import { startProgram } from "./program.ts";
 
+export const THIS_TREE = join(import.meta.dirname, "..", "..");
+
 /** The edge as an operator runs it: embedded custody, lease keeper, audit, metrics, one log line an exchange to a file. */
-export const postern: Contender = posternOf("postern", join(import.meta.dirname, "..", ".."), "this tree");
+export const postern: Contender = posternOf("postern", THIS_TREE, "this tree");
 
 /** Another tree of Postern as `baseline`: what a change costs or saves shows in the ratio of the two. */
 export function baseline(checkout: string): Contender {
@@ -31,25 +25,29 @@ function posternOf(name: string, checkout: string, version: string): Contender {
       const source = join(checkout, "src", "main.ts");
       return existsSync(source) ? { version } : { absent: `${source} is not there` };
     },
-    start(stage, { folder, destinations, profiles }) {
+    start(stage, { folder, profiles, ...serving }) {
       return startProgram(stage, {
         name,
         kind: "forward",
         folder,
         trust: stage.certificates.ca,
-        env: { BENCH_CREDENTIAL: INJECTED_TOKEN, ...imageEnvironment(checkout) },
+        env: { BENCH_CREDENTIAL: INJECTED_TOKEN, BENCH_SECRET_KEY: SIGNING.secret, ...imageEnvironment(checkout) },
         readyWithinMs: 30_000,
         async command(port) {
           const file = join(folder, "postern.yaml");
-          writeFileSync(file, config(stage, port, destinations, knowsHttp2(checkout)));
+          writeFileSync(file, posternConfig(stage, port, { ...serving, http2: knowsHttp2(checkout) }));
           const profiling =
             profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];
-          const main = await buildPostern(checkout);
-          return [process.execPath, ...imageFlags(checkout), ...profiling, main, "serve", "--config", file];
+          return [...(await posternCommand(checkout, profiling)), "serve", "--config", file];
         },
       });
     },
   };
+}
+
+/** `node` and the program of that tree, as its image starts it. */
+export async function posternCommand(checkout: string, flags: readonly string[] = []): Promise<string[]> {
+  return [process.execPath, ...imageFlags(checkout), ...flags, await buildPostern(checkout)];
 }
 
 /** What the image of that tree gives to node. */
@@ -60,7 +58,7 @@ function imageFlags(checkout: string): string[] {
 }
 
 /** What the image of that tree tells the allocator. */
-function imageEnvironment(checkout: string): Record<string, string> {
+export function imageEnvironment(checkout: string): Record<string, string> {
   const settings = dockerfileOf(checkout).matchAll(/\b(MALLOC_[A-Z_]+)=(\S+)/g);
   return Object.fromEntries([...settings].map(([, name = "", value = ""]) => [name, value]));
 }
@@ -79,90 +77,4 @@ interface ConfigSchema {
   readonly properties: {
     readonly destinations: { readonly items: { readonly properties: Readonly<Record<string, unknown>> } };
   };
-}
-
-function config(stage: Stage, port: number, destinations: number, knowsHttp2: boolean): string {
-  const { tlsPort, plainPort, http2Port, opaquePort } = stage.upstream;
-  const list = Array.from({ length: destinations }, (_, i) => inspected(i, tlsPort)).join("");
-  return `
-listeners:
-  - name: guests
-    address: 127.0.0.1:${port}
-    session: { mode: open, tenant: local, workspace: default, id: local }
-admin:
-  address: 127.0.0.1:0
-ca:
-  certificate: ${stage.certificates.ca}
-  key: ${stage.certificates.caKey}
-upstream:
-  extra_roots: [${stage.certificates.upstreamCa}]
-resolver:
-  hosts: { "*.${ZONE}": [127.0.0.1] }
-log:
-  level: info
-  exchanges: true
-audit:
-  file: audit.jsonl
-  mode: durable_first
-  fsync: interval
-custody:
-  main:
-    embedded:
-      credentials:
-        - name: bench
-          kind: token
-          source: { env: BENCH_CREDENTIAL }
-          hosts: ["*.${ZONE}:${tlsPort}", "*.${ZONE}:${plainPort}", "*.${ZONE}:${http2Port}"]
-          ttl_seconds: 900
-destinations:
-  - name: plain
-    host: ${PLAIN_HOST}
-    port: ${plainPort}
-    scheme: http
-    allow:
-      - methods: [GET]
-        paths: ["/**"]
-    credential: bench
-    attach: { as: bearer }
-    plain_http_credential: accept
-    addresses: [127.0.0.0/8]
-  - name: live
-    host: ${LIVE_HOST}
-    port: ${tlsPort}
-    allow:
-      - methods: [GET]
-        paths: ["/events", "/socket"]
-    credential: bench
-    attach: { as: bearer }
-    addresses: [127.0.0.0/8]
-  - name: http2
-    host: ${HTTP2_HOST}
-    port: ${http2Port}${knowsHttp2 ? "\n    http: h2" : ""}
-    allow:
-      - methods: [GET, POST]
-        paths: ["/json", "${GRPC_PATH}"]
-    credential: bench
-    attach: { as: bearer }
-    addresses: [127.0.0.0/8]
-  - name: opaque
-    host: ${OPAQUE_HOST}
-    port: ${opaquePort}
-    tls: passthrough
-    addresses: [127.0.0.0/8]
-${list}`;
-}
-
-function inspected(index: number, port: number): string {
-  return `  - name: api-${index}
-    host: ${destinationHost(index)}
-    port: ${port}
-    scheme: https
-    tls: inspect
-    allow:
-      - methods: [GET, POST]
-        paths: ["/json", "/download", "/upload"]
-    credential: bench
-    attach: { as: bearer }
-    addresses: [127.0.0.0/8]
-`;
 }

@@ -4,6 +4,7 @@ import { MessageReader } from "../wire/message-reader.ts";
 import type { Route } from "./route.ts";
 
 const CLOSE_GRACE_MS = 1000;
+const NOTHING = Buffer.alloc(0);
 
 /** One connection that makes requests one after the other, and holds every answer to what the upstream is known to say. */
 export class Caller {
@@ -63,8 +64,8 @@ export class Caller {
     });
   }
 
-  /** Sends a request whose body is `bytes` long. @returns when the answer is complete */
-  upload(head: Buffer, block: Buffer, bytes: number): Promise<void> {
+  /** Sends a request whose body is `block` over and over, `bytes` long, and then `end`. @returns when the answer is complete */
+  upload(head: Buffer, block: Buffer, bytes: number, end: Buffer = NOTHING): Promise<void> {
     let left = bytes;
     return new Promise((resolve, reject) => {
       this.listen(() => resolve(), reject);
@@ -75,10 +76,11 @@ export class Caller {
           const part = left >= block.length ? block : block.subarray(0, left);
           left -= part.length;
           if (!this.socket.write(part)) {
-            if (left > 0) this.socket.once("drain", pump);
+            if (left > 0 || end.length > 0) this.socket.once("drain", pump);
             return;
           }
         }
+        if (end.length > 0) this.socket.write(end);
       };
       pump();
     });
@@ -111,24 +113,30 @@ export class Caller {
 }
 
 /** The bytes of a request as a guest would send it. `plain` asks for absolute-form where a forward proxy is in between. */
-export function requestBytes(
-  route: Route,
-  host: string,
-  { method = "GET", path = "/json", plain = false, contentLength }: RequestShape = {},
-): Buffer {
+export function requestBytes(route: Route, host: string, shape: RequestShape = {}): Buffer {
+  const { method = "GET", path = "/json", plain = false, authorization = route.authorization, body = "" } = shape;
+  const { fields = [], contentLength = body === "" ? undefined : body.length } = shape;
   const port = plain ? route.upstream.plainPort : route.upstream.tlsPort;
   const target = plain && route.kind === "forward" ? `http://${host}:${port}${path}` : path;
-  const length = contentLength === undefined ? "" : `Content-Length: ${contentLength}\r\n`;
+  const length = contentLength === undefined ? [] : [`Content-Length: ${contentLength}`];
+  const further = [...fields, ...length].map((line) => `${line}\r\n`).join("");
   return Buffer.from(
     `${method} ${target} HTTP/1.1\r\nHost: ${host}:${port}\r\nUser-Agent: postern-bench/1\r\nAccept: */*\r\n` +
-      `Accept-Encoding: identity\r\nAuthorization: ${route.authorization}\r\n${length}\r\n`,
+      `Accept-Encoding: identity\r\nAuthorization: ${authorization}\r\n${further}\r\n${body}`,
     "latin1",
   );
 }
 
-interface RequestShape {
-  readonly method?: "GET" | "POST";
+export interface RequestShape {
+  readonly method?: "GET" | "POST" | "PUT";
   readonly path?: string;
   readonly plain?: boolean;
+  /** Left out: what `body` has. */
   readonly contentLength?: number;
+  /** Left out: the guest's usual stand-in. */
+  readonly authorization?: string;
+  /** Further lines of the head. */
+  readonly fields?: readonly string[];
+  /** Latin-1. */
+  readonly body?: string;
 }

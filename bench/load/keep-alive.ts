@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Caller, requestBytes } from "./caller.ts";
+import { Caller, requestBytes, type RequestShape } from "./caller.ts";
 import { openTcp, openTunnel } from "./connect.ts";
 import type { Route } from "./route.ts";
 import { type Tally, tallyWindow, tallyWork } from "./window.ts";
@@ -14,6 +14,8 @@ export interface KeepAliveJob {
   /** Absolute-form over plain TCP instead of TLS in a tunnel. */
   readonly plain: boolean;
   readonly connections: number;
+  /** What is asked for; left out: `GET` of the JSON. */
+  readonly shape?: RequestShape;
   readonly warmMs: number;
   readonly windowMs: number;
 }
@@ -62,7 +64,7 @@ interface Run {
 }
 
 async function startRun(job: KeepAliveJob | RequestsJob, limit: number): Promise<Run> {
-  const request = requestBytes(job.route, job.host, { plain: job.plain });
+  const request = requestBytes(job.route, job.host, { ...job.shape, plain: job.plain });
   const callers = await openAll(job);
   let answered = 0;
   let sent = 0;

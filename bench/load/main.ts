@@ -7,8 +7,11 @@ import type { LoadJob } from "./jobs.ts";
 import { fixedRequests, keepAlive } from "./keep-alive.ts";
 import { http2Requests } from "./http2.ts";
 import { latency } from "./latency.ts";
+import { leases } from "./leases.ts";
 import { opaque } from "./opaque.ts";
+import { rotation } from "./rotation.ts";
 import { firstHits, tunnels } from "./tunnels.ts";
+import { upload } from "./upload.ts";
 import { messages, pingPong } from "./websocket.ts";
 
 /** The load generator's process: takes jobs from the bench, one at a time. */
@@ -38,6 +41,12 @@ serveJobs((job: LoadJob): Promise<unknown> => {
       return events(job);
     case "opaque":
       return opaque(job);
+    case "rotation":
+      return rotation(job);
+    case "upload":
+      return upload(job);
+    case "leases":
+      return leases(job);
     case "hold":
       return holdTunnels(job);
     case "release":

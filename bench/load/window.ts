@@ -13,6 +13,9 @@ export interface Tally {
   readonly loadCpuSeconds: number;
 }
 
+/** Whose CPU time counts. */
+export type Measured = Pick<Route, "pid">;
+
 interface Reading {
   readonly atMs: number;
   readonly count: number;
@@ -22,7 +25,7 @@ interface Reading {
 
 /** Lets work that is under way run for `warmMs`, then counts it for `windowMs`. */
 export async function tallyWindow(
-  route: Route,
+  route: Measured,
   upstreamPid: number,
   { warmMs, windowMs }: { readonly warmMs: number; readonly windowMs: number },
   count: () => number,
@@ -34,13 +37,13 @@ export async function tallyWindow(
 }
 
 /** Counts one piece of work from its start to its end. `work` returns how much was done. */
-export async function tallyWork(route: Route, upstreamPid: number, work: () => Promise<number>): Promise<Tally> {
+export async function tallyWork(route: Measured, upstreamPid: number, work: () => Promise<number>): Promise<Tally> {
   const before = read(route, upstreamPid, 0);
   const count = await work();
   return between(before, read(route, upstreamPid, count));
 }
 
-function read(route: Route, upstreamPid: number, count: number): Reading {
+function read(route: Measured, upstreamPid: number, count: number): Reading {
   const { user, system } = process.cpuUsage();
   return {
     count,

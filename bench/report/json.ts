@@ -1,8 +1,7 @@
 import { arch, cpus, platform, release, totalmem } from "node:os";
 import type { Pace } from "../pace.ts";
 import { measures } from "../measures/all.ts";
-import { ALLOW_LIST_FIGURES } from "../surveys/allow-list.ts";
-import { MEMORY_FIGURES } from "../surveys/memory.ts";
+import { surveys } from "../surveys/all.ts";
 import type { Results } from "./results.ts";
 import { judge } from "./verdicts.ts";
 
@@ -17,7 +16,7 @@ export interface RunFacts {
 
 /** The whole run for machines: facts, medians, every round's value, verdicts, failures. */
 export function toJson(results: Results, facts: RunFacts): string {
-  const figures = [...measures.flatMap((each) => each.figures), ...MEMORY_FIGURES, ...ALLOW_LIST_FIGURES];
+  const figures = [...measures, ...surveys].flatMap((each) => each.figures);
   const values: Record<string, Record<string, { median: number | null; rounds: number[] }>> = {};
   for (const contender of Object.keys(facts.contenders)) {
     const mine: Record<string, { median: number | null; rounds: number[] }> = {};

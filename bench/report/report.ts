@@ -1,7 +1,6 @@
 import { measures } from "../measures/all.ts";
 import { type Figure, NOT_SPOKEN } from "../measures/measure.ts";
-import { ALLOW_LIST_FIGURES } from "../surveys/allow-list.ts";
-import { MEMORY_FIGURES } from "../surveys/memory.ts";
+import { surveys } from "../surveys/all.ts";
 import type { Results } from "./results.ts";
 import { number, table } from "./table.ts";
 import { judge, type Verdict } from "./verdicts.ts";
@@ -13,11 +12,7 @@ interface Section {
   readonly figures: readonly Figure[];
 }
 
-const sections: readonly Section[] = [
-  ...measures,
-  { name: "memory", title: "memory, fresh processes", figures: MEMORY_FIGURES },
-  { name: "allow-list", title: "length of the allow-list", figures: ALLOW_LIST_FIGURES },
-];
+const sections: readonly Section[] = [...measures, ...surveys];
 
 /** Everything that was measured, as text: figures, ratios of Postern to the others, verdicts, failures. */
 export function report(results: Results, contenders: readonly string[]): string {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ZONE } from "../wire/fixtures.ts";
+import { EDGE_NAME, ZONE } from "../wire/fixtures.ts";
 
 /** Keys and certificates of one run, made by `openssl`. */
 export interface Certificates {
@@ -15,6 +15,9 @@ export interface Certificates {
   readonly upstreamCa: string;
   readonly upstream: string;
   readonly upstreamKey: string;
+  /** What an edge shows to custody; signed as the upstream's, which serves as custody's own. */
+  readonly edge: string;
+  readonly edgeKey: string;
   /** Leaf and key in one file for a contender that mints none. */
   readonly fixedLeaf: string;
 }
@@ -29,6 +32,7 @@ export function makeCertificates(folder: string): Certificates {
   const rsa = makeCa(folder, "rsa-ca", RSA);
   const upstreamCa = makeCa(folder, "upstream-ca", EC);
   const upstream = makeLeaf(folder, "upstream", upstreamCa);
+  const edge = makeLeaf(folder, "edge", upstreamCa, "client_leaf");
   const fixed = makeLeaf(folder, "fixed-leaf", ca);
   const fixedLeaf = path("fixed-leaf.pem");
   writeFileSync(fixedLeaf, openssl("x509", "-in", fixed.certificate) + openssl("pkey", "-in", fixed.key));
@@ -41,6 +45,8 @@ export function makeCertificates(folder: string): Certificates {
     upstreamCa: upstreamCa.certificate,
     upstream: upstream.certificate,
     upstreamKey: upstream.key,
+    edge: edge.certificate,
+    edgeKey: edge.key,
     fixedLeaf,
   };
 }
@@ -63,11 +69,12 @@ function makeCa(folder: string, name: string, algorithm: readonly string[]): Pai
   return pair;
 }
 
-function makeLeaf(folder: string, name: string, ca: Pair): Pair {
+function makeLeaf(folder: string, name: string, ca: Pair, extensions: "leaf" | "client_leaf" = "leaf"): Pair {
   const pair = { certificate: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
   const request = join(folder, `${name}.csr`);
   const config = join(folder, "openssl.cnf");
   openssl("genpkey", ...EC, "-out", pair.key);
+  chmodSync(pair.key, 0o600);
   openssl("req", "-new", "-key", pair.key, "-subj", `/CN=${ZONE}`, "-config", config, "-out", request);
   const signer = ["-CA", ca.certificate, "-CAkey", ca.key, "-set_serial", "1000", "-days", "30", "-sha256"];
   openssl(
@@ -81,7 +88,7 @@ function makeLeaf(folder: string, name: string, ca: Pair): Pair {
     "-extfile",
     config,
     "-extensions",
-    "leaf",
+    extensions,
   );
   return pair;
 }
@@ -117,6 +124,13 @@ basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:*.${ZONE}
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[client_leaf]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectAltName = DNS:${EDGE_NAME}
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 `;

@@ -2,16 +2,13 @@ import type { Running } from "../contenders/contender.ts";
 import type { Tally } from "../load/window.ts";
 import { type Figure, SLACK_MS } from "../measures/measure.ts";
 import { cpuPer } from "../measures/per.ts";
-import type { Pace } from "../pace.ts";
-import type { Results } from "../report/results.ts";
-import type { Stage } from "../stage/stage.ts";
 import { destinationHost } from "../wire/fixtures.ts";
 import { treeRssMegabytes } from "../wire/process-tree.ts";
+import type { Survey, Surveyed } from "./survey.ts";
 
-/** What the length of the allow-list costs: three of the same contender side by side, measured in rounds of their own. */
-export const ALLOW_LIST_SIZES = [10, 1000, 100_000] as const;
+const SIZES = [10, 1000, 100_000] as const;
 
-export const ALLOW_LIST_FIGURES: readonly Figure[] = ALLOW_LIST_SIZES.flatMap((size) => {
+const figures: readonly Figure[] = SIZES.flatMap((size) => {
   const words = `${size.toLocaleString("en-US")} destinations`;
   return [
     { id: `allow-list.${size}.requests`, title: `${words}: CPU-s per 10,000 requests`, digits: 3 },
@@ -21,19 +18,23 @@ export const ALLOW_LIST_FIGURES: readonly Figure[] = ALLOW_LIST_SIZES.flatMap((s
   ];
 });
 
-/** `start` begins a fresh process with a list of that size. Values go to `results` under `contender`. */
-export async function surveyAllowList(
-  stage: Stage,
-  contender: string,
-  start: (destinations: number) => Promise<Running>,
-  { rounds, warmMs, windowMs }: Pace,
-  results: Results,
-): Promise<void> {
+/** What the length of the allow-list costs: three Posterns side by side, measured in rounds of their own. */
+export const allowList: Survey = {
+  name: "allow-list",
+  title: "length of the allow-list",
+  of: "postern",
+  figures,
+  take: surveyAllowList,
+};
+
+async function surveyAllowList(surveyed: Surveyed): Promise<void> {
+  const { stage, contender, start, results } = surveyed;
+  const { rounds, warmMs, windowMs } = surveyed.pace;
   const running = new Map<number, Running>();
   try {
-    for (const size of ALLOW_LIST_SIZES) {
+    for (const size of SIZES) {
       const startMs = performance.now();
-      const started = await start(size);
+      const started = await start({ destinations: size });
       running.set(size, started);
       results.record(contender, 0, {
         [`allow-list.${size}.start`]: (performance.now() - startMs) / 1000,

@@ -4,11 +4,11 @@ import type { Tally } from "../load/window.ts";
 import { type Figure, SLACK_MS } from "../measures/measure.ts";
 import type { Pace } from "../pace.ts";
 import type { Stage } from "../stage/stage.ts";
-import { destinationHost } from "../wire/fixtures.ts";
+import { destinationHost, DESTINATIONS } from "../wire/fixtures.ts";
 import { treeRssMegabytes } from "../wire/process-tree.ts";
+import type { Survey } from "./survey.ts";
 
-/** Resident memory of fresh processes: taken once a run, outside the rounds. */
-export const MEMORY_FIGURES: readonly Figure[] = [
+const figures: readonly Figure[] = [
   { id: "memory.idle", title: "RSS idle, MB", digits: 0 },
   { id: "memory.tunnels", title: "more per 1,000 idle tunnels, MB", digits: 0 },
   { id: "memory.requests", title: "RSS after 100,000 requests, MB", digits: 0 },
@@ -17,16 +17,22 @@ export const MEMORY_FIGURES: readonly Figure[] = [
 
 const CONNECTIONS = 16;
 
-/** `start` begins a fresh process. @returns values by figure id; what a slow contender could not do in time is left out */
-export async function surveyMemory(
-  stage: Stage,
-  start: () => Promise<Running>,
-  pace: Pace,
-): Promise<Readonly<Record<string, number>>> {
-  const tunnels = await withFresh(start, (running) => measureTunnels(stage, running, pace));
-  const requests = await withFresh(start, (running) => measureRequests(stage, running, pace));
-  return { ...tunnels, ...requests };
-}
+/** Resident memory of fresh processes; what a slow contender could not do in time is left out. */
+export const memory: Survey = {
+  name: "memory",
+  title: "memory, fresh processes",
+  of: "every proxy",
+  figures,
+  async take({ stage, contender, start, pace, results, say }) {
+    const fresh = (): Promise<Running> => start({ destinations: DESTINATIONS });
+    const tunnels = await withFresh(fresh, (running) => measureTunnels(stage, running, pace));
+    const requests = await withFresh(fresh, (running) => measureRequests(stage, running, pace));
+    const values = { ...tunnels, ...requests };
+    results.record(contender, 0, values);
+    const said = Object.entries(values).map(([figure, value]) => `${figure.split(".")[1]} ${value.toFixed(0)}`);
+    say(`memory of ${contender}: ${said.join(", ")} (MB)`);
+  },
+};
 
 async function measureTunnels(stage: Stage, { route }: Running, pace: Pace): Promise<Record<string, number>> {
   await sleep(pace.settleMs);

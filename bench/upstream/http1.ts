@@ -4,12 +4,13 @@ import { MessageReader } from "../wire/message-reader.ts";
 import { counts } from "./counts.ts";
 import { startEvents } from "./events.ts";
 import { sendBulk } from "./send-bulk.ts";
+import { isForSigned, SignatureCheck } from "./signed.ts";
 import { startEcho } from "./websocket.ts";
 
 /**
  * HTTP/1.1 on one connection: `/json` is answered with 1 KB, `/download` with 100 MB, `/events` with events that do not end,
- * `/socket` with a WebSocket that echoes; uploads are swallowed, and whatever does not carry exactly the injected credential
- * is refused and counted.
+ * `/socket` with a WebSocket that echoes; uploads are swallowed, and whatever does not carry exactly the injected credential,
+ * or the signature in its place, is refused and counted.
  */
 
 const JSON_ANSWER = Buffer.concat([
@@ -28,18 +29,24 @@ type Answer = "json" | "download" | "events" | "socket" | "refusal";
 export function serveHttp1(socket: Socket): void {
   let answer: Answer = "json";
   let head = "";
+  /** From the first request to the destination that is signed for: a connection has one host. */
+  let signatures: SignatureCheck | null = null;
   /** Takes what comes once the connection is no HTTP any more. */
   let echo: ((chunk: Buffer) => void) | null = null;
   const reader = new MessageReader({
     head(arrived) {
       head = arrived;
-      answer = carriesCredential(arrived) ? answerTo(arrived) : "refusal";
+      if (isForSigned(arrived)) signatures ??= new SignatureCheck();
+      const isGood = signatures === null ? carriesCredential(arrived) : signatures.head(arrived);
+      answer = isGood ? answerTo(arrived) : "refusal";
     },
-    body() {
+    body(chunk, start, end) {
       // Uploads are swallowed.
+      signatures?.body(chunk, start, end);
     },
     end() {
       counts.served++;
+      if (signatures?.end() === false) answer = "refusal";
       switch (answer) {
         case "json":
           socket.write(JSON_ANSWER);

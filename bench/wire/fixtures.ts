@@ -16,6 +16,8 @@ export const JSON_BODY = Buffer.from(jsonOfLength(1024), "latin1");
 
 /** Names of the destinations: every one resolves to the loopback upstream. */
 export const ZONE = "bench.test";
+/** How many are on the allow-list where nothing else is measured of it. */
+export const DESTINATIONS = 1000;
 /** Destination `index` of the allow-list. */
 export function destinationHost(index: number): string {
   return `api-${index}.${ZONE}`;
@@ -28,6 +30,10 @@ export const LIVE_HOST = `live.${ZONE}`;
 export const HTTP2_HOST = `h2.${ZONE}`;
 /** The destination that is not looked into. */
 export const OPAQUE_HOST = `opaque.${ZONE}`;
+/** Where custody is a process of its own. */
+export const CUSTODY_NAME = `custody.${ZONE}`;
+/** The edge that asks it. */
+export const EDGE_NAME = `edge.${ZONE}`;
 /** Names beside the numbered ones. */
 export const SPECIAL_HOSTS = [PLAIN_HOST, LIVE_HOST, HTTP2_HOST, OPAQUE_HOST] as const;
 /** Never on the allow-list. */

@@ -14,6 +14,11 @@ test("a group of measures stands for its members", () => {
   expect(options.freshEvery).toBe(1);
 });
 
+test("a group holds surveys as well as measures", () => {
+  const options = parseOptions(["--only", "leases,sigv4"]);
+  expect(options !== "help" && [...options.only]).toEqual(["custody", "renewals", "leases-memory", "sigv4"]);
+});
+
 test.each([
   [["--only", "keep-alive"], "unknown keep-alive"],
   [["--contenders", "nobody"], "unknown nobody"],

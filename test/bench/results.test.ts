@@ -5,8 +5,7 @@ import { report } from "../../bench/report/report.ts";
 import { Results } from "../../bench/report/results.ts";
 import { median, medianInterval, quantile } from "../../bench/report/statistics.ts";
 import { judge } from "../../bench/report/verdicts.ts";
-import { ALLOW_LIST_FIGURES } from "../../bench/surveys/allow-list.ts";
-import { MEMORY_FIGURES } from "../../bench/surveys/memory.ts";
+import { surveys } from "../../bench/surveys/all.ts";
 import { targets } from "../../bench/targets.ts";
 
 describe("the bench's statistics", () => {
@@ -78,9 +77,7 @@ describe("the bench's contenders", () => {
 });
 
 describe("the bench's targets", () => {
-  const known = [...measures.flatMap(({ figures }) => figures), ...MEMORY_FIGURES, ...ALLOW_LIST_FIGURES].map(
-    ({ id }) => id,
-  );
+  const known = [...measures, ...surveys].flatMap(({ figures }) => figures).map(({ id }) => id);
 
   it("name figures that are measured", () => {
     for (const target of targets) {
@@ -103,5 +100,13 @@ describe("the bench's targets", () => {
     expect(verdictOf("keep-alive, 16 connections: CPU, against squid")).toBe("met");
     expect(verdictOf("keep-alive, 16 connections: CPU, against mockttp")).toBe("not measured");
     expect(verdictOf("RSS idle")).toBe("missed");
+  });
+
+  it("hold short leases to 95 % of what long ones do, round by round", () => {
+    const results = new Results();
+    results.record("postern", 0, { "renewals.5.rate": 96, "renewals.900.rate": 100 });
+    results.record("postern", 0, { "renewals.5.cpu": 1.06, "renewals.900.cpu": 1 });
+    const verdicts = judge(results).filter(({ target }) => target.figure.startsWith("renewals."));
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(["met", "missed"]);
   });
 });

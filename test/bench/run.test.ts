@@ -9,6 +9,7 @@ import { QUICK } from "../../bench/pace.ts";
 import { Results } from "../../bench/report/results.ts";
 import { type Plan, run } from "../../bench/run.ts";
 import type { Stage } from "../../bench/stage/stage.ts";
+import type { Survey } from "../../bench/surveys/survey.ts";
 
 /** The rounds of the bench, with contenders that do nothing and a measure that notes whom it was taken for. */
 
@@ -31,6 +32,7 @@ async function take(
   rounds: number,
   freshEvery: number | null,
   answers: Readonly<Record<string, () => Sample>> = {},
+  surveys: readonly Survey[] = [],
 ): Promise<{ readonly seen: Seen; readonly results: Results }> {
   const seen: Seen = { started: [], stopped: [], warmed: [], sampled: [] };
   const results = new Results();
@@ -56,7 +58,7 @@ async function take(
     stage,
     contenders: contenders.map((each) => standIn(each, seen)),
     measures: [measure],
-    surveys: new Set(),
+    surveys,
     pace: { ...QUICK, rounds },
     freshEvery,
     results,
@@ -137,4 +139,29 @@ test("a measure is taken of who can take part in it", async () => {
 test("a relay, which ends no TLS, is warmed up with bytes", async () => {
   const { seen } = await take([A, { name: "d", kind: "relay" }], 1, null);
   expect(seen.warmed).toEqual(["a keepalive", "d opaque"]);
+});
+
+test("a survey is taken of every proxy, or of Postern alone, after the rounds; one that fails is recorded", async () => {
+  const taken: string[] = [];
+  const survey = (name: string, of: Survey["of"]): Survey => ({
+    name,
+    title: "",
+    figures: [],
+    of,
+    async take({ contender, start, results }) {
+      taken.push(`${name} ${contender}`);
+      const running = await start({ destinations: 1 });
+      results.record(contender, 0, { [`${name}.value`]: 1 });
+      await running.stop();
+      if (name === "broken") throw new Error("no");
+    },
+  });
+  const contenders = [A, { name: "postern", kind: "forward" }, { name: "c", kind: "reverse" }] as const;
+  const surveys = [survey("all", "every proxy"), survey("own", "postern"), survey("broken", "postern")];
+  const { seen, results } = await take([...contenders, { name: "d", kind: "relay" }], 1, null, {}, surveys);
+  expect(taken).toEqual(["all postern", "all c", "own postern", "broken postern"]);
+  expect(seen.started.slice(4)).toEqual(["postern", "c", "postern", "postern"]);
+  expect(seen.stopped).toHaveLength(8);
+  expect(results.figure("postern", "own.value")).toBe(1);
+  expect(results.failures).toEqual([{ contender: "postern", measure: "broken", message: "no" }]);
 });
