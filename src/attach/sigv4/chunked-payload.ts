@@ -74,7 +74,7 @@ export class ChunkedPayload implements RequestBody, BodySink {
     this.expectContinue = body.expectContinue;
     this.#body = body;
     this.#rules = rules;
-    this.#held = new HeldChunks(rules.budget, rules.owner, this);
+    this.#held = new HeldChunks(rules.budget, rules.owner);
   }
 
   start(sink: BodySink): void {
@@ -111,11 +111,15 @@ export class ChunkedPayload implements RequestBody, BodySink {
 
   bodyBroken(denial: Denial): void {
     const sink = this.#sink;
+    this.abandon();
+    sink?.bodyBroken(denial);
+  }
+
+  abandon(): void {
     this.#sink = null;
     this.#state = "broken";
     this.#chunk = null;
     this.#held.giveAll();
-    sink?.bodyBroken(denial);
   }
 
   /** @returns how far the piece was read */
