@@ -68,6 +68,16 @@ describe("chunks", () => {
     expect(sent.verified()).toMatchObject({ payload: SIGNED, chunks: 2 });
   });
 
+  test.each([
+    ["blanks in front", (signature: string) => `  \t${signature}`],
+    ["blanks behind, and an LF", (signature: string) => `${signature} \t \n`],
+  ])("a trailer signature is replaced where it stands, so that the body keeps its length: %s", (_name, spelled) => {
+    const text = framed(["abc"], true, [TRAILER]).replace(/(?<=trailer-signature:)0+/, spelled);
+    const sent = put({ word: SIGNED_TRAILER, decoded: 3, trailers: "x-amz-checksum-crc32c", text });
+    expect([sent.isWhole, sent.bytes.length]).toEqual([true, text.length]);
+    expect(sent.bytes.toString("latin1")).toMatch(/[^\0]x-amz-trailer-signature:[^0]/);
+  });
+
   const chunk = fc.string({ minLength: 1, maxLength: 40, unit: fc.constantFrom(..."ab\r\n0;".split("")) });
   test.each([SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER])("%s: wherever they are cut on their way", (word) => {
     fc.assert(
