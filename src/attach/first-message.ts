@@ -12,12 +12,12 @@ const MOST_BYTES = 65_536;
 export class FirstMessage {
   readonly #swap: (text: string) => string;
   readonly #randomBytes: (size: number) => Buffer;
-  #chunks: Buffer[] = [];
-  #bytes = 0;
+  /** What came of a frame that is not complete. */
+  readonly #rest = new Gathered();
   /** So many bytes have to be there before it is worth a look: what comes byte by byte is not looked at each time. */
   #needed = 2;
-  #payloads: Buffer[] | null = null;
-  #payloadBytes = 0;
+  readonly #payload = new Gathered();
+  #hasBegun = false;
 
   /** @param swap throws Denial for a text that must not leave */
   constructor(swap: (text: string) => string, randomBytes: (size: number) => Buffer) {
@@ -30,10 +30,12 @@ export class FirstMessage {
    * @throws MessageFault when the message cannot be passed on
    */
   take(chunk: Buffer): { readonly out: Buffer | null; readonly isOver: boolean } {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes < this.#needed) return NOT_YET;
-    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    let bytes = chunk;
+    if (this.#rest.length > 0 || chunk.length < this.#needed) {
+      this.#rest.add(chunk);
+      if (this.#rest.length < this.#needed) return NOT_YET;
+      bytes = this.#rest.take();
+    }
     const out: Buffer[] = [];
     let at = 0;
     for (;;) {
@@ -54,8 +56,7 @@ export class FirstMessage {
   }
 
   #keep(rest: Buffer, header: FrameHeader | null): void {
-    this.#chunks = rest.length === 0 ? [] : [rest];
-    this.#bytes = rest.length;
+    if (rest.length > 0) this.#rest.add(rest);
     this.#needed = header === null ? rest.length + 1 : header.size + header.length;
   }
 
@@ -75,26 +76,22 @@ export class FirstMessage {
     }
     if (header.opcode > OPCODE.binary) throw malformed("an opcode is unknown");
     // §5.4.
-    if ((header.opcode === OPCODE.continuation) !== (this.#payloads !== null))
-      throw malformed("a fragment is out of place");
+    if ((header.opcode === OPCODE.continuation) !== this.#hasBegun) throw malformed("a fragment is out of place");
     if (header.opcode === OPCODE.binary) throw unfit("is not text", CLOSE.unsupported);
-    if (this.#payloadBytes + header.length > MOST_BYTES) throw tooLarge();
+    if (this.#payload.length + header.length > MOST_BYTES) throw tooLarge();
     return header;
   }
 
   #addPayload(bytes: Buffer, at: number, { size, length }: FrameHeader): void {
+    this.#hasBegun = true;
     const start = at + size;
     // A copy: what arrived is not ours to change.
-    const payload = Buffer.from(bytes.subarray(start, start + length));
+    const payload = this.#payload.add(bytes.subarray(start, start + length));
     mask(payload, bytes.subarray(start - 4, start));
-    this.#payloads ??= [];
-    // Empty fragments come without end and weigh nothing.
-    if (length > 0) this.#payloads.push(payload);
-    this.#payloadBytes += length;
   }
 
   #message(): Buffer {
-    const bytes = Buffer.concat(this.#payloads ?? []);
+    const bytes = this.#payload.take();
     if (!isUtf8(bytes)) throw unfit("is not UTF-8", CLOSE.notText);
     return clientText(Buffer.from(this.#swapped(bytes.toString("utf8"))), this.#randomBytes(4));
   }
@@ -108,6 +105,39 @@ export class FirstMessage {
   }
 }
 
+const FIRST_BYTES = 256;
+
+/**
+ * Pieces in one buffer, which grows by doubling: a guest that says a byte at a time would have each of them cost an object, or
+ * the whole segment that it came in.
+ */
+class Gathered {
+  #bytes: Buffer = NOTHING;
+  length = 0;
+
+  /** @returns the copy of the piece */
+  add(piece: Buffer): Buffer {
+    const start = this.length;
+    this.length += piece.length;
+    if (this.length > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, this.length, this.#bytes.length * 2));
+      this.#bytes.copy(grown, 0, 0, start);
+      this.#bytes = grown;
+    }
+    piece.copy(this.#bytes, start);
+    return this.#bytes.subarray(start, this.length);
+  }
+
+  /** All of it; nothing is left here. */
+  take(): Buffer {
+    const all = this.#bytes.subarray(0, this.length);
+    this.#bytes = NOTHING;
+    this.length = 0;
+    return all;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
 const NOT_YET = Object.freeze({ out: null, isOver: false });
 
 function joined(pieces: readonly Buffer[]): Buffer | null {

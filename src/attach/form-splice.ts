@@ -49,11 +49,26 @@ function nameIn(piece: string): string {
 }
 
 function isTaken(said: string, name: string): boolean {
-  return said === name || isLookAlike(said, name) || isLookAlike(variable(said), variable(name));
+  if (said === name || isLookAlike(said, name)) return true;
+  const wanted = variable(upToBracket(name));
+  const text = upToNul(said).trimStart();
+  // PHP reads a bracket that nothing closes as one more `_`.
+  return [text, upToBracket(text)].some(
+    (read) => read.length <= name.length * 4 && isLookAlike(variable(read), wanted),
+  );
+}
+
+function upToNul(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
 }
 
 /** PHP and its like read `a[]`, `a[0]` and `a.b` as variables `a` and `a_b`. */
-function variable(name: string): string {
+function upToBracket(name: string): string {
   const bracket = name.indexOf("[", 1);
-  return (bracket < 0 ? name : name.slice(0, bracket)).replaceAll(/[. ]/g, "_");
+  return bracket < 0 ? name : name.slice(0, bracket);
+}
+
+function variable(name: string): string {
+  return name.replaceAll(/[. [\]]/g, "_");
 }

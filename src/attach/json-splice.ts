@@ -117,16 +117,12 @@ class Scan {
   /** Whether the string from `start` to here is the name. @throws BodyFault when some upstreams would take it for that */
   #isName(start: number, name: string): boolean {
     const reader = this.#reader;
-    const length = reader.at - start - 2;
-    const hasBlank = reader.bytes[start + 1] === 0x20 || reader.bytes[reader.at - 2] === 0x20;
-    // A name of the config is ASCII: a plain one that is longer or shorter cannot be folded into it.
-    if (reader.isPlain && !hasBlank && length !== name.length) return false;
-    if (!reader.isPlain && ++this.#oddNames > MOST_ODD_NAMES)
+    if (reader.isPlain) return isPlainName(reader.bytes, start + 1, reader.at - 1, name);
+    if (++this.#oddNames > MOST_ODD_NAMES)
       throw new BodyFault(`the body has more than ${MOST_ODD_NAMES} names that are written in an odd way`);
-    const raw = reader.bytes.toString("utf8", start, reader.at);
-    const said = reader.isPlain ? raw.slice(1, -1) : (JSON.parse(raw) as string);
+    const said = JSON.parse(reader.bytes.toString("utf8", start, reader.at)) as string;
     if (said === name) return true;
-    if (isLookAlike(said, name)) throw new BodyFault("the body has a member whose name is nearly the same");
+    if (isLookAlike(said, name)) throw nearly();
     return false;
   }
 
@@ -152,6 +148,33 @@ class Scan {
   }
 }
 
+/**
+ * The same for a name in ASCII without escapes, byte by byte: a body may hold a hundred thousand of them, and a text of each would
+ * be work for nothing.
+ */
+function isPlainName(bytes: Buffer, start: number, end: number, name: string): boolean {
+  const wanted = name.trim();
+  let from = start;
+  let to = end;
+  while (from < to && bytes[from] === BLANK) from++;
+  while (to > from && bytes[to - 1] === BLANK) to--;
+  // A name of the config is ASCII: one that is longer or shorter cannot be folded into it.
+  if (to - from !== wanted.length) return false;
+  for (let i = 0; i < wanted.length; i++) {
+    if (upper(bytes[from + i] as number) !== upper(wanted.charCodeAt(i))) return false;
+  }
+  if (bytes.toString("latin1", start, end) === name) return true;
+  throw nearly();
+}
+
+function upper(code: number): number {
+  return code >= 97 && code <= 122 ? code - 32 : code;
+}
+
+function nearly(): BodyFault {
+  return new BodyFault("the body has a member whose name is nearly the same");
+}
+
 /** RFC 6901 §4: no leading zeros. @returns `ASIDE` for what is no index */
 function indexOf(token: string): number {
   return /^(?:0|[1-9][0-9]{0,8})$/.test(token) ? Number(token) : ASIDE;
@@ -163,3 +186,4 @@ const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
 const COLON = 58;
 const COMMA = 44;
+const BLANK = 0x20;

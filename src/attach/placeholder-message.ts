@@ -39,6 +39,9 @@ function swapped(text: string, { standIn, secret, standIns, isNeeded }: MessageS
   if (isNeeded && !isThere)
     throw new Denial("lease_unusable", { cause: "the first message of the WebSocket carries no stand-in" });
   const rest = text.split(standIn);
+  // One is the key. Another could stand in a text that the upstream says back, in messages that nobody reads.
+  if (rest.length > 2)
+    throw new Denial("placeholder_stray", { cause: "the first message of the WebSocket carries the stand-in twice" });
   if (rest.some((piece) => standIns.some((other) => piece.includes(other))))
     throw new Denial("placeholder_stray", { cause: "the first message of a WebSocket carries another stand-in" });
   return isThere ? rest.join(isJson(text) ? JSON.stringify(secret).slice(1, -1) : secret) : text;

@@ -31,7 +31,7 @@ const FIELD_NAMES = [
   "x-amz-region-set",
 ] as const;
 
-/** Chunks of one destination that wait for their end at a time; a session gets a quarter at most, and that is one chunk at least. */
+/** Chunks of one destination that wait for their end at a time; a session that is not one of many gets a quarter, and that is one chunk at least. */
 const HELD_CHUNK_BYTES = 67_108_864;
 
 /** A presigned query is good for no longer than this: it is sent at once. */

@@ -95,14 +95,16 @@ export class FrameBorders {
       }
       // A header has 14 bytes at most, however many chunks it comes in.
       const before = this.#head.length;
-      const bytes = Buffer.concat([this.#head, chunk.subarray(at, at + 14 - before)]);
-      const found = frameHeader(bytes, 0);
+      const bytes = before === 0 ? chunk : Buffer.concat([this.#head, chunk.subarray(at, at + 14 - before)]);
+      const from = before === 0 ? at : 0;
+      const found = frameHeader(bytes, from);
       if (found === "malformed") {
         this.#left = Number.POSITIVE_INFINITY;
         return;
       }
-      if (found === null || bytes.length < found.size) {
-        this.#head = bytes;
+      if (found === null || bytes.length - from < found.size) {
+        // A copy: the chunk itself may be a piece of something large.
+        this.#head = Buffer.from(bytes.subarray(from));
         return;
       }
       at += found.size - before;

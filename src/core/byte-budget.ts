@@ -1,6 +1,7 @@
 /**
  * How many bytes the edge holds for others, in all and for each of them: what would be more is refused, so that nothing that
- * guests send makes the edge grow.
+ * guests send makes the edge grow. Nobody gets more than a third of what the others leave: a few that take all they can, and
+ * keep it, do not shut everybody else out.
  */
 export class ByteBudget {
   readonly #mostBytes: number;
@@ -16,8 +17,10 @@ export class ByteBudget {
 
   /** @returns `false` when that is more than there may be: nothing was taken then */
   take(who: string, bytes: number): boolean {
-    const held = (this.#held.get(who) ?? 0) + bytes;
-    if (held > this.#mostBytesEach || this.#heldBytes + bytes > this.#mostBytes) return false;
+    const before = this.#held.get(who) ?? 0;
+    const held = before + bytes;
+    const left = this.#mostBytes - (this.#heldBytes - before);
+    if (held > this.#mostBytesEach || held > left / 3) return false;
     this.#held.set(who, held);
     this.#heldBytes += bytes;
     return true;

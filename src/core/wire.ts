@@ -44,6 +44,8 @@ export interface RequestBody {
   /** Begins to deliver to `sink`; what has arrived is handed over before this returns. */
   start(sink: BodySink): void;
   resume(): void;
+  /** The exchange is over, wherever the body stands: what is held of it is given back. Left out: nothing is. */
+  abandon?(): void;
 }
 
 /** A connection stripped of HTTP: bytes both ways, each direction closed on its own. */

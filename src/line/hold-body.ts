@@ -24,8 +24,9 @@ export async function holdBody(
   if (typeof length === "number" && length > mostBytes) throw tooLarge(mostBytes);
   const holder = new Holder(mostBytes, budget, owner);
   try {
-    if (expectContinue) guest.interim(CONTINUE);
     guest.body.start(holder);
+    // Behind the start: leave ends the wait for it, and from there on a guest that sends nothing is late.
+    if (expectContinue && !holder.isOver) guest.interim(CONTINUE);
     return { body: await holder.whole, release: () => holder.release() };
   } catch (thrown) {
     holder.release();
@@ -60,6 +61,7 @@ class Holder implements BodySink {
   #resolve!: (body: WholeBody) => void;
   #reject!: (denial: Denial) => void;
   #failed = false;
+  #ended = false;
 
   constructor(mostBytes: number, budget: ByteBudget, owner: string) {
     this.#mostBytes = mostBytes;
@@ -69,6 +71,11 @@ class Holder implements BodySink {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+  }
+
+  /** Nothing more is wanted: all of it has come, or it will not be taken. */
+  get isOver(): boolean {
+    return this.#ended || this.#failed;
   }
 
   bodyData(chunk: Buffer): void {
@@ -87,7 +94,9 @@ class Holder implements BodySink {
   }
 
   bodyEnd(trailers: Fields | null): void {
-    if (!this.#failed) this.#resolve(new WholeBody(this.#bytes.subarray(0, this.#length), trailers));
+    if (this.#failed) return;
+    this.#ended = true;
+    this.#resolve(new WholeBody(this.#bytes.subarray(0, this.#length), trailers));
   }
 
   bodyFlush(): boolean {

@@ -54,6 +54,7 @@ export async function send(
     return unconnected(line, proof, options, thrown);
   }
   record.upstream = channel.address;
+  const request = outboundRequest(line, guest, permit, options.held);
   let relay: Relay;
   try {
     stopIfAborted(guest);
@@ -71,7 +72,6 @@ export async function send(
       if (admitted instanceof Promise) await admitted;
     }
     const head: OutboundHead = { method: guest.method, target: guest.target, fields: guest.fields.clone() };
-    const request = outboundRequest(line, guest, permit, options.held);
     line.attach.cleanse(permit, head);
     let injected = NOTHING_INJECTED;
     if (lease !== null) {
@@ -95,11 +95,17 @@ export async function send(
     }
   } catch (thrown) {
     giveBack(channel);
+    request.body.abandon?.();
     if (thrown instanceof LeaseGone && options.mayRetryStale) return "stale";
     throw thrown;
   }
-  // Awaited here: to hand a promise on from an async function costs three turns, not one.
-  return await relay.verdict;
+  try {
+    // Awaited here: to hand a promise on from an async function costs three turns, not one.
+    return await relay.verdict;
+  } finally {
+    // The answer may have come, or its connection gone, in the middle of it.
+    request.body.abandon?.();
+  }
 }
 
 /** What is asked of the upstream side; the same few objects for all exchanges without a certificate. */

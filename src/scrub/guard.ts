@@ -1,7 +1,7 @@
 import type { Fields } from "../core/fields.ts";
 import type { GuardPort, Injected } from "../core/ports.ts";
-import { escapesIn } from "./unescape.ts";
-import { Watch } from "./watch.ts";
+import { escapesIn, unescape } from "./unescape.ts";
+import { LAYERS, Watch } from "./watch.ts";
 
 /**
  * The response guard: what went out with an exchange never comes back to the guest. `forms.ts` says in which forms injected
@@ -38,19 +38,39 @@ export function createResponseGuard(): GuardPort {
   };
 }
 
-/** What was made for one exchange is worth little elsewhere, and making its forms would cost more than making it: looked for as it is. */
+/**
+ * What was made for one exchange is worth little elsewhere, and making its forms would cost more than making it: looked for as it
+ * is and in escapes, which base64 brings about in any redirect. Only where it is found, all forms are made.
+ */
 function maskedOnce(once: readonly string[] | undefined, text: string): string {
   if (once === undefined) return text;
   let masked = text;
-  for (const value of once) masked = masked.replaceAll(value, (found) => "*".repeat(found.length));
+  for (const value of once) if (holdsOnce(masked, value)) masked = new Watch([value]).mask(masked);
   return masked;
 }
 
+function holdsOnce(text: string, value: string): boolean {
+  let view = text;
+  for (let layer = 0; layer <= LAYERS; layer++) {
+    if (view.includes(value)) return true;
+    const kinds = escapesIn(view);
+    if (kinds === 0) return false;
+    view = unescape(view, kinds);
+  }
+  return false;
+}
+
 function maskOnce(once: readonly string[] | undefined, fields: Fields): number {
-  if (once === undefined || !once.some((value) => fields.text.includes(value))) return 0;
+  if (once === undefined || !once.some((value) => mayHoldOnce(fields.text, value))) return 0;
   let masked = 0;
   for (let i = 0; i < fields.length; i++) {
-    if (fields.isDropped(i)) continue;
+    const name = fields.names[i] as string;
+    if (fields.isDropped(i) || FRAMING.has(name)) continue;
+    if (once.some((value) => name.includes(value.toLowerCase()))) {
+      fields.drop(i);
+      masked++;
+      continue;
+    }
     const value = fields.value(i);
     const guarded = maskedOnce(once, value);
     if (guarded === value) continue;
@@ -58,6 +78,11 @@ function maskOnce(once: readonly string[] | undefined, fields: Fields): number {
     masked++;
   }
   return masked;
+}
+
+/** In any case, since names have none. */
+function mayHoldOnce(text: string, value: string): boolean {
+  return escapesIn(text) !== 0 || text.toLowerCase().includes(value.toLowerCase());
 }
 
 /** Their values are digits and `chunked`, which the codec has made sure of; a mask would break the framing. */

@@ -3,7 +3,7 @@ import { Sieve } from "./sieve.ts";
 import { escapesIn, unescape } from "./unescape.ts";
 
 /** How often a text is unescaped: a redirect inside a redirect inside a JSON text. */
-const LAYERS = 3;
+export const LAYERS = 3;
 
 /** What is looked for on behalf of one lease, and how it is masked. Made once a lease, since that costs about 50 µs. */
 export class Watch {

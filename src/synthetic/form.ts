@@ -1,5 +1,8 @@
 import type { Ask } from "../core/exchange.ts";
 
+/** Each costs a microsecond: as many as fit into a body would keep everybody else waiting. */
+const MOST_PARAMETERS = 100;
+
 /**
  * The parameters of a request: those of a form in its body, or of its query. Nothing in them decides more than the shape of an
  * answer that holds no secret; one that comes twice is as absent (RFC 6749 §3.2).
@@ -7,8 +10,9 @@ import type { Ask } from "../core/exchange.ts";
 export class Parameters {
   readonly #all: URLSearchParams;
 
+  /** What has more parameters than any token request reads as none. */
   private constructor(text: string) {
-    this.#all = new URLSearchParams(text);
+    this.#all = new URLSearchParams(text.split("&", MOST_PARAMETERS + 1).length > MOST_PARAMETERS ? "" : text);
   }
 
   /** @returns `null` when the body says that it is no form */

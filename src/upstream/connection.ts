@@ -42,6 +42,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   #sink: AnswerSink | null = null;
   #request: OutboundRequest | null = null;
   #requestComplete = true;
+  /** Of a body whose length was said: what is to come. */
+  #bodyLeft = 0;
   #exchanges = 0;
   #keepaliveMs: number;
   /** Set for an answer that lasts until the connection ends: whether that end was the upstream's. */
@@ -80,7 +82,9 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#socket.ref();
     this.#sink = sink;
     this.#request = request;
-    this.#requestComplete = request.body.length === "none";
+    const { length } = request.body;
+    this.#requestComplete = length === "none";
+    this.#bodyLeft = typeof length === "number" ? length : 0;
     this.#reader.begin(head.method, request.upgrade !== null);
     this.#batch.text(requestHeadText(head.method, head.target, head.fields, hopFields(request)));
     if (this.#requestComplete) {
@@ -96,15 +100,30 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   }
 
   bodyData(chunk: Buffer): void {
-    if (this.#request?.body.length === "stream") {
+    // As a chunk, nothing would be the end (RFC 9112 §7.1).
+    if (this.#request === null || chunk.length === 0) return;
+    if (this.#request.body.length === "stream") {
       this.#batch.text(chunkStart(chunk.length));
       this.#batch.bytes(chunk);
       this.#batch.text(CHUNK_END);
-    } else this.#batch.bytes(chunk);
+      return;
+    }
+    this.#bodyLeft -= chunk.length;
+    if (this.#bodyLeft < 0) this.#misframed();
+    else this.#batch.bytes(chunk);
+  }
+
+  /** Whoever replaced the body: with a byte more or less than was said, what follows would be read from another place. */
+  #misframed(): void {
+    this.#fail(new Denial("internal", { cause: "the body has another length than its head says" }));
   }
 
   bodyEnd(trailers: Fields | null): void {
     if (this.#request === null) return;
+    if (this.#bodyLeft !== 0) {
+      this.#misframed();
+      return;
+    }
     if (trailers !== null) {
       try {
         this.#request.cleanseTrailers(trailers);

@@ -23,6 +23,8 @@ export class Http2Pool {
   readonly #sessions: Http2Session[] = [];
   readonly #waiters: Waiter[] = [];
   #open = 0;
+  /** Exchanges that have no place yet: what they will open must be found here. */
+  #coming = 0;
   #opening: Promise<Http2Session> | null = null;
   #retired = false;
 
@@ -42,14 +44,15 @@ export class Http2Pool {
     };
   }
 
-  /** Nothing is open, and nothing is being opened. */
+  /** Nothing is open, and nothing is being opened or about to be. */
   get isEmpty(): boolean {
-    return this.#open === 0;
+    return this.#open === 0 && this.#coming === 0;
   }
 
-  /** Nothing that is open carries an exchange, and nothing is being opened. */
+  /** Nothing that is open carries an exchange, and nothing is being opened or about to be. */
   get isIdle(): boolean {
-    return this.#open === this.#sessions.length && this.#sessions.every(({ isIdle }) => isIdle);
+    if (this.#coming > 0 || this.#open !== this.#sessions.length) return false;
+    return this.#sessions.every(({ isIdle }) => isIdle);
   }
 
   /** Keeps no session from here on: idle ones end now, the others after their last exchange. Whoever waits is given `gone`. */
@@ -95,6 +98,16 @@ export class Http2Pool {
 
   /** Joins the session that is being opened, opens one, or waits for a place. */
   async #whenFree(): Promise<UpstreamChannel> {
+    this.#coming++;
+    try {
+      return await this.#untilFree();
+    } finally {
+      this.#coming--;
+      this.#lookEmpty();
+    }
+  }
+
+  async #untilFree(): Promise<UpstreamChannel> {
     const endMs = this.#options.clock.monotonicMs() + this.#options.timeouts.upstreamConnectMs;
     let channel: UpstreamChannel | null = null;
     while (channel === null) {
@@ -182,6 +195,10 @@ export class Http2Pool {
   #left(): void {
     this.#open--;
     this.#wakeOne();
-    if (this.#open === 0) this.#options.onEmpty();
+    this.#lookEmpty();
+  }
+
+  #lookEmpty(): void {
+    if (this.isEmpty) this.#options.onEmpty();
   }
 }

@@ -1,4 +1,6 @@
 import { Duplex } from "node:stream";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FirstMessage, MessageFault } from "../../src/attach/first-message.ts";
@@ -301,5 +303,41 @@ describe("a gate", () => {
     expect(upstream.heard).toEqual([]);
     expect(upstream.writableFinished).toBe(true);
     expect(refusals).toEqual([]);
+  });
+});
+
+describe("what is held of a guest that takes its time", () => {
+  const SEGMENT_BYTES = 16_384;
+
+  /** Bytes beyond the heap that are in use, however much garbage there is. */
+  function heldBytes(): number {
+    setFlagsFromString("--expose-gc");
+    (runInNewContext("gc") as () => void)();
+    return process.memoryUsage().arrayBuffers;
+  }
+
+  test("is what it said, not the segments that each byte came in", () => {
+    const first = reader();
+    const before = heldBytes();
+    for (const byte of frame(1, "x".repeat(5000)).subarray(0, 4900)) {
+      const segment = Buffer.allocUnsafeSlow(SEGMENT_BYTES);
+      segment[0] = byte;
+      first.take(segment.subarray(0, 1));
+    }
+    // All segments together are 80 MB.
+    expect(heldBytes() - before).toBeLessThan(16_000_000);
+    expect(first.take(Buffer.alloc(0)).isOver).toBe(false);
+  });
+
+  test("of fragments of a byte is no object each", () => {
+    const first = reader();
+    const used = (): number => {
+      heldBytes();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = used();
+    for (let i = 0; i < 60_000; i++) first.take(frame(i === 0 ? 1 : 0, "x", false));
+    expect(used() - before).toBeLessThan(2_000_000);
+    expect(first.take(frame(0, "")).isOver).toBe(true);
   });
 });

@@ -54,6 +54,7 @@ describe("what an upstream might read another way", () => {
     ["a full-width letter", '{"\uff41":1}', "nearly the same"],
     ["up to a NUL", '{"a\\u0000b":1}', "nearly the same"],
     ["blanks around", '{" a ":1}', "nearly the same"],
+    ["blanks around, in another case", '{"x":{},"  A":1}', "nearly the same"],
     ["blanks around, escaped", '{"\\u0020a":1}', "nearly the same"],
     ["a comment", '{/* "a":2 */"b":1}', "no JSON"],
     ["a comma too many", '{"b":1,}', "no JSON"],

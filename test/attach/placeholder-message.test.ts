@@ -90,7 +90,7 @@ function textOf(bytes: Buffer): string | null {
 
 describe("the stand-in in the message", () => {
   test("is replaced, escaped where that is JSON", async () => {
-    expect(await said(`AUTH ${STAND_IN}, ${STAND_IN}`)).toMatchObject({ text: `AUTH ${SECRET}, ${SECRET}` });
+    expect(await said(`AUTH ${STAND_IN}, me`)).toMatchObject({ text: `AUTH ${SECRET}, me` });
     const json = (key: string): string =>
       JSON.stringify({ type: "connection_init", payload: { key: `Bearer ${key}` } });
     expect(await said(json(STAND_IN))).toMatchObject({ text: json(SECRET), refusals: [] });
@@ -98,6 +98,14 @@ describe("the stand-in in the message", () => {
 
   test("has to be there", async () => {
     expect(await said("hello")).toEqual({ text: null, refusals: ["lease_unusable"], heard: serverClose(1008) });
+  });
+
+  test("has to be there once: another one could be said back by the upstream", async () => {
+    expect(await said(`AUTH ${STAND_IN}, call me ${STAND_IN}`)).toEqual({
+      text: null,
+      refusals: ["placeholder_stray"],
+      heard: serverClose(1008),
+    });
   });
 
   test("has not, where the head carried it", async () => {

@@ -128,6 +128,16 @@ describe("an extended CONNECT", () => {
     expect(answer.body.toString()).toBe("nope");
   });
 
+  test("that the upstream answers with success, as any other request, is no WebSocket", async () => {
+    const { session, joined } = await start((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nno frame");
+    });
+    const answer = await answerOf(open(session));
+    expect(answer).toMatchObject({ status: 502 });
+    expect(answer.fields.get("x-deny-reason")).toBe("upstream_protocol");
+    expect(joined.records[1]).toMatchObject({ denial: "upstream_protocol" });
+  });
+
   test("bytes that come ahead of the answer wait for it, and go nowhere when it is a refusal", async () => {
     const { session, upstream } = await start((socket) => {
       socket.write("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");

@@ -5,7 +5,7 @@ import type { AttachPort } from "../../src/core/ports.ts";
 import { WholeBody } from "../../src/core/whole-body.ts";
 import type { OutboundRequest } from "../../src/core/wire.ts";
 import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
-import { eventually, type Joined, type Scripted, startJoined, startScripted } from "./support/joined.ts";
+import { eventually, type Joined, type JoinedOptions, type Scripted, startJoined, startScripted } from "./support/joined.ts";
 
 /** Attachments that ask for the whole body, and what the line makes of what they put in its place. */
 
@@ -36,6 +36,7 @@ async function start(
     if (text.includes("\r\n\r\n")) socket.write(ANSWER);
   },
   most = 1024,
+  timeouts: JoinedOptions["timeouts"] = {},
 ): Promise<void> {
   seen = [];
   heard = "";
@@ -45,6 +46,7 @@ async function start(
     serve(socket, text);
   });
   joined = await startJoined({
+    timeouts,
     ports: (line) => ({
       heldBodies: budget,
       attach: {
@@ -145,6 +147,17 @@ describe("what is refused, before the upstream hears anything", () => {
     await start(undefined, undefined, 64);
     guest.send(`${head("Content-Length: 30")}${"x".repeat(30)}`);
     await guest.until(/^HTTP\/1\.1 503 [^]*x-deny-reason: body_buffer_full/);
+    expect(upstream.sockets).toHaveLength(0);
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["a part, with the head", "part"],
+  ])("a guest that was given leave to send and sends %s", async (_name, part) => {
+    await start(undefined, undefined, 1024, { bodyIdleMs: 100 });
+    guest.send(head("Content-Length: 20", "Expect: 100-continue") + part);
+    await guest.until(/HTTP\/1\.1 408 [^]*x-deny-reason: request_timeout/);
+    expect(guest.text).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\n/);
     expect(upstream.sockets).toHaveLength(0);
   });
 

@@ -242,3 +242,32 @@ describe("short secrets", () => {
     expect(guard.maskText({ values: ["", "a1b2c3d4"] }, "any a1b2c3d4")).toBe("any ********");
   });
 });
+
+describe("what was made for one exchange", () => {
+  const signature = "a+/b0c1d2e3f4+/g==";
+  const made: Injected = { values: ["the key of it all"], once: [signature] };
+
+  test.each([
+    ["as it is", signature],
+    ["percent-encoded, as in a redirect", encodeURIComponent(signature)],
+    ["percent-encoded twice", encodeURIComponent(encodeURIComponent(signature))],
+    ["JSON, slashes escaped", signature.replaceAll("/", "\\/")],
+    ["HTML", each(signature, (code) => `&#${code};`)],
+  ])("is masked: %s", (_name, spelling) => {
+    const masked = `x ${stars(spelling.length)} y`;
+    expect(guard.maskText(made, `x ${spelling} y`)).toBe(masked);
+    const fields = Fields.of([["X-Back", `x ${spelling} y`]]);
+    expect(guard.maskFields(made, fields)).toBe(1);
+    expect(fields.get("x-back")).toBe(masked);
+  });
+
+  test("goes with the field whose name it is, in any case", () => {
+    const hex: Injected = { values: ["the key of it all"], once: ["0123456789abcdef"] };
+    const fields = Fields.of([
+      ["X-0123456789ABCDEF", "1"],
+      ["X-Other", "100%"],
+    ]);
+    expect(guard.maskFields(hex, fields)).toBe(1);
+    expect([...fields.pairs()]).toEqual([["X-Other", "100%"]]);
+  });
+});

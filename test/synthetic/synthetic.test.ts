@@ -40,6 +40,12 @@ describe("oauth2_token", () => {
     expect(jsonOf(answer)).toEqual({ access_token: TOKEN, token_type: "Bearer", expires_in: 600, scope: "a b" });
   });
 
+  test("more parameters than any request has read as none", () => {
+    const body = (more: number): string => `grant_type=password${"&a=1".repeat(more)}`;
+    expect(ask(oauth2, { body: body(99) }).status).toBe(200);
+    expect(jsonOf(ask(oauth2, { body: body(100) }))).toEqual({ error: "invalid_request" });
+  });
+
   test("token exchange names the type of what it gives (RFC 8693 §2.2.1)", () => {
     const grant = "urn:ietf:params:oauth:grant-type:token-exchange";
     expect(jsonOf(ask(oauth2, { body: `grant_type=${grant}&subject_token=x` }))).toMatchObject({

@@ -234,6 +234,21 @@ describe("a full pool", () => {
     expect(whose()).toEqual(["DNS:first", "DNS:second"]);
   });
 
+  test("over HTTP/2, whose only connection breaks under those who wait: what they open is known, and ends with its lease", async () => {
+    await start({ speaks: ["h2"], maxStreams: 1 }, { maxConnections: 1 });
+    const identity = identityOf(first);
+    const long = pooled.begin(await pooled.connect({ identity }), { target: "/hold" });
+    await eventually(() => upstream.requests.length === 1, "the long one");
+    const waiting = pooled.connect({ identity });
+    upstream.cut();
+    await long.over;
+    await pooled.begin(await waiting).over;
+    await pooled.ask({}, { identity });
+    expect(on()).toEqual([1, 2, 2]);
+    identity.die();
+    await eventually(() => upstream.open === 0, "the end of what the lease has opened");
+  });
+
   test("whose lease dies sends those who wait away, and dials for none of them", async () => {
     await start({ speaks: ["http/1.1"] }, { maxConnections: 1 });
     const identity = identityOf(first);

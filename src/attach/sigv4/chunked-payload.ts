@@ -39,6 +39,7 @@ const UNSIGNED_SIZE = /^([0-9a-fA-F]{1,12})$/;
 /** Some clients end a line with LF before its CRLF. */
 const TRAILER = /^([a-z0-9-]{1,64}):[ \t]*([\x21-\x7e]{1,256})[ \t]*\n?$/;
 const TRAILER_SIGNATURE = "x-amz-trailer-signature";
+const SIGNATURE_CHARS = 64;
 const EMPTY = Buffer.alloc(0);
 
 /**
@@ -74,7 +75,7 @@ export class ChunkedPayload implements RequestBody, BodySink {
     this.expectContinue = body.expectContinue;
     this.#body = body;
     this.#rules = rules;
-    this.#held = new HeldChunks(rules.budget, rules.owner, this);
+    this.#held = new HeldChunks(rules.budget, rules.owner);
   }
 
   start(sink: BodySink): void {
@@ -111,11 +112,15 @@ export class ChunkedPayload implements RequestBody, BodySink {
 
   bodyBroken(denial: Denial): void {
     const sink = this.#sink;
+    this.abandon();
+    sink?.bodyBroken(denial);
+  }
+
+  abandon(): void {
     this.#sink = null;
     this.#state = "broken";
     this.#chunk = null;
     this.#held.giveAll();
-    sink?.bodyBroken(denial);
   }
 
   /** @returns how far the piece was read */
@@ -211,7 +216,10 @@ export class ChunkedPayload implements RequestBody, BodySink {
       throw misframed("a trailer line that has no place");
     if (name === TRAILER_SIGNATURE && signer !== null) {
       if (!/^[0-9a-f]{64}$/.test(value ?? "")) throw misframed("a trailer signature that is none");
-      this.#end += `${name}:${signer.trailers(this.#trailers)}\r\n`;
+      // In its place, blanks and all: with a byte less than was announced, the next request would begin inside of this one.
+      const start = line.lastIndexOf(value as string);
+      const behind = line.slice(start + SIGNATURE_CHARS);
+      this.#end += `${line.slice(0, start)}${signer.trailers(this.#trailers)}${behind}\r\n`;
       this.#isTrailerSigned = true;
       return;
     }

@@ -57,6 +57,9 @@ const PATHS: Readonly<Record<string, RegExp>> = Object.assign(Object.create(null
   datazone: /\/credentials$/i,
 });
 
+/** Smithy's RPC v2, by which more and more of the services can be called as well. */
+const CALL_IN_PATH = /\/service\/[^/]+\/operation\/([^/]+)$/i;
+
 /** Its operations are the customer's own, whatever they are called. */
 const OWN_API = "execute-api";
 
@@ -85,6 +88,8 @@ export function refuseCredentialCall(
   if (isS3(service) || service === OWN_API) return;
   const operations = fields.all("x-amz-target").map((value) => value.slice(value.lastIndexOf(".") + 1));
   operations.push(...valuesIn(target, "action"));
+  const called = CALL_IN_PATH.exec(path)?.[1];
+  if (called !== undefined) operations.push(called);
   for (const operation of operations) {
     if (HANDS_OUT_CREDENTIALS.has(operation.toLowerCase())) throw handsOut(operation);
   }
@@ -106,7 +111,8 @@ export function refuseCredentialForm(
   head: Pick<OutboundHead, "target" | "fields">,
   body: Buffer,
 ): void {
-  if (head.fields.has("x-amz-target") || head.fields.has("content-encoding"))
+  const isForm = !head.fields.has("smithy-protocol") && !CALL_IN_PATH.test(readPath(head.target));
+  if (!isForm || head.fields.has("x-amz-target") || head.fields.has("content-encoding"))
     throw unsupported(`a call of ${service} that is no plain form`);
   const form = `?${body.toString("latin1")}`;
   if (separatorsIn(form) > MOST_PARAMETERS) throw unsupported(`a form with more than ${MOST_PARAMETERS} fields`);

@@ -32,7 +32,11 @@ export function splitQuery(target: string): QueryParts {
   const auth = new Map<string, string[]>();
   let kept = "";
   for (const { key, value, text } of parameters(target)) {
-    if (AUTH_KEYS.has(key)) auth.set(key, [...(auth.get(key) ?? []), value]);
+    if (AUTH_KEYS.has(key)) {
+      const values = auth.get(key);
+      if (values === undefined) auth.set(key, [value]);
+      else values.push(value);
+    }
     // Each brings the separator before it; the first one stands behind the question mark.
     else kept += kept === "" ? `?${text.slice(1)}` : text;
   }

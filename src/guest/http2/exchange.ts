@@ -90,7 +90,11 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
     if (head.status === 100 && this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
   }
 
+  /** @throws Denial `upstream_protocol` for what no guest may see */
   answer(head: AnswerHead): void {
+    // RFC 8441 §5: to the guest any 2xx says that the WebSocket is open.
+    if (this.#webSocketKey !== null && head.status < 300)
+      throw new Denial("upstream_protocol", { cause: "a WebSocket handshake was answered as any other request" });
     this.#writer.head(head);
   }
 

@@ -297,6 +297,18 @@ describe("calls that hand out a credential", () => {
     ["by path", of("codeartifact", { target: "/v1/authorization-token?domain=x" })],
     ["by path, in another spelling", of("codeartifact", { target: "/v1/./x/..//authorizatio%6E-token/" })],
     ["by the operation's path", of("lakeformation", { target: "/GetTemporaryGlueTableCredentials" })],
+    [
+      "by the path of Smithy's RPC",
+      of("ecr", { method: "POST", target: "/service/ContainerRegistry/operation/GetAuthorization%54oken" }),
+    ],
+    [
+      "by that path, and another by the query",
+      of("sts", { ...form(""), target: "/service/SecurityToken/operation/AssumeRole?Action=GetCallerIdentity" }),
+    ],
+    [
+      "by a protocol that is no form",
+      of("sts", { ...form("Action=GetCallerIdentity"), lines: [HOST, ["Smithy-Protocol", "rpc-v2-cbor"]] }),
+    ],
     ["CreateSession of S3 Express", of("s3express", { target: "/?session" })],
     ["CreateSession in another spelling", of("s3", { target: "/?x=1&s%65ssion=" })],
     ["GetDataAccess of S3", of("s3", { target: "/v20180820/accessgrantsinstance/dataaccess?target=x" })],
@@ -310,6 +322,10 @@ describe("calls that hand out a credential", () => {
     ["GetCallerIdentity in the query", of("sts", { target: "/?Action=GetCallerIdentity&Version=2011-06-15" })],
     ["ListUsers", of("iam", form("Action=ListUsers&Version=2010-05-08"))],
     ["an object that is named so", of("s3", { target: "/bucket/AssumeRole?prefix=session" })],
+    [
+      "another call of Smithy's RPC",
+      of("monitoring", { method: "POST", target: "/service/GraniteServiceVersion20100801/operation/GetMetricData" }),
+    ],
     ["a path of the customer's own", of("execute-api", { target: "/assumerole?action=GetCredentials" })],
     ["a table that is read", of("dynamodb", { lines: [["X-Amz-Target", "DynamoDB_20120810.GetItem"]] })],
   ])("signed: %s", (_, asked) => {

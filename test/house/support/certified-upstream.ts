@@ -14,6 +14,8 @@ export interface CertifiedOptions {
   /** What is spoken; default both. */
   readonly speaks?: readonly ("h2" | "http/1.1")[];
   readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
+  /** Streams of one HTTP/2 connection at a time. */
+  readonly maxStreams?: number;
 }
 
 /** One request, and who its connection belongs to. */
@@ -43,6 +45,8 @@ export interface CertifiedUpstream {
   readonly refused: readonly string[];
   /** Lets requests for `/hold` end. */
   letGo(): void;
+  /** Ends every connection. */
+  cut(): void;
   reset(): void;
   close(): Promise<void>;
 }
@@ -102,6 +106,7 @@ export async function startCertified(options: CertifiedOptions): Promise<Certifi
       maxVersion,
       allowHTTP1: true,
       ALPNProtocols: [...speaks],
+      ...(options.maxStreams !== undefined && { settings: { maxConcurrentStreams: options.maxStreams } }),
     },
     serve,
   );
@@ -133,6 +138,9 @@ export async function startCertified(options: CertifiedOptions): Promise<Certifi
     letGo() {
       for (const answer of held) answer();
       held.clear();
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy();
     },
     reset() {
       requests.length = 0;
