@@ -19,7 +19,7 @@ import {
 } from "./sigv4/guest-signature.ts";
 import { type Payload, payloadOf, UNSIGNED } from "./sigv4/payload.ts";
 import { splitQuery } from "./sigv4/query-auth.ts";
-import { isS3 } from "./sigv4/s3.ts";
+import { isS3, refuseCopySource } from "./sigv4/s3.ts";
 import { ALGORITHM, EMPTY_SHA256, sha256, SigningKey, type Stamp } from "./sigv4/signing-key.ts";
 
 /** What only the edge may say, whichever way the guest signs. */
@@ -54,6 +54,7 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
   const readsForms = spec.credentialCalls === "refuse" && namesCallInBody(service);
   const refuseCalls = (head: Pick<OutboundHead, "target" | "fields">): void => {
     if (spec.credentialCalls === "refuse") refuseCredentialCall(service, head);
+    if (spec.copySources === "refuse" && isS3(service)) refuseCopySource(head);
   };
 
   return {

@@ -52,6 +52,8 @@ export interface Sigv4Spec {
   readonly unsigned: "sign" | "refuse";
   /** Calls whose answer is a credential. */
   readonly credentialCalls: "refuse" | "accept";
+  /** Copies of S3 from an object that the rules of the path do not see. */
+  readonly copySources: "refuse" | "accept";
   /** Most bytes of a body, or of one chunk of it, that are held for their signature. */
   readonly bodyBytes: number;
 }

@@ -150,7 +150,7 @@ async function unlessLost(line: Line, lease: Lease, injecting: Promise<Injected>
     const injected = await injecting;
     // Its use is counted already: whether it is used up says nothing here.
     if (lease.isRevoked || line.clock.monotonicMs() >= lease.expiresAtMs)
-      throw new Denial("lease_unusable", { cause: "the lease died while its proof was made" });
+      throw new LeaseGone("the lease died while its proof was made");
     return injected;
   } catch (thrown) {
     lease.returnUse();

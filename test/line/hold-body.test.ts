@@ -5,7 +5,14 @@ import type { AttachPort } from "../../src/core/ports.ts";
 import { WholeBody } from "../../src/core/whole-body.ts";
 import type { OutboundRequest } from "../../src/core/wire.ts";
 import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
-import { eventually, type Joined, type JoinedOptions, type Scripted, startJoined, startScripted } from "./support/joined.ts";
+import {
+  eventually,
+  type Joined,
+  type JoinedOptions,
+  type Scripted,
+  startJoined,
+  startScripted,
+} from "./support/joined.ts";
 
 /** Attachments that ask for the whole body, and what the line makes of what they put in its place. */
 

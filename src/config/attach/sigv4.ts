@@ -28,6 +28,12 @@ export const sigv4 = attachConfig({
         .describe(
           "Calls whose answer is a credential (`AssumeRole`, `CreateSession`): `accept` hands it to the guest.",
         ),
+      copy_sources: z
+        .enum(["refuse", "accept"])
+        .default("refuse")
+        .describe(
+          "Copies of S3 (`x-amz-copy-source`), which read an object that the rules of the path do not see: `accept` signs them.",
+        ),
       body_bytes: whole(
         0,
         67_108_864,
@@ -63,6 +69,7 @@ export const sigv4 = attachConfig({
       standIn: raw.stand_in,
       unsigned: raw.unsigned_requests,
       credentialCalls: raw.credential_calls,
+      copySources: raw.copy_sources,
       bodyBytes: raw.body_bytes,
     };
   },

@@ -44,6 +44,7 @@ export function specOf(more: Partial<Sigv4Spec> = {}): Sigv4Spec {
     standIn: STAND_IN,
     unsigned: "sign",
     credentialCalls: "refuse",
+    copySources: "refuse",
     bodyBytes: 1_048_576,
     ...more,
   };

@@ -318,6 +318,18 @@ describe("calls that hand out a credential", () => {
   });
 
   test.each<[string, Asked]>([
+    ["in the head", of("s3", { method: "PUT", lines: [HOST, ["X-Amz-Copy-Source", "/others/secret"]] })],
+    [
+      "in the query, in another spelling",
+      of("s3", { method: "PUT", target: "/mine?X-Amz-Copy%2DSource=/others/secret" }),
+    ],
+    ["of S3 Express", of("s3express", { method: "PUT", lines: [HOST, ["x-amz-copy-source", "others/secret"]] })],
+  ])("a copy from an object that the rules do not see is refused: %s", (_, asked) => {
+    expect(codeOf(() => attached(asked))).toBe("signing_unsupported");
+    expect(codeOf(() => attached({ ...asked, spec: { ...asked.spec, copySources: "accept" } }))).toBe("no denial");
+  });
+
+  test.each<[string, Asked]>([
     ["GetCallerIdentity", of("sts", form("Action=GetCallerIdentity&Version=2011-06-15"))],
     ["GetCallerIdentity in the query", of("sts", { target: "/?Action=GetCallerIdentity&Version=2011-06-15" })],
     ["ListUsers", of("iam", form("Action=ListUsers&Version=2010-05-08"))],

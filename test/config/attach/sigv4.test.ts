@@ -26,6 +26,7 @@ test("left out: a stand-in that says what it is, unsigned requests signed, crede
       standIn: "AKIAPOSTERNSTANDIN00",
       unsigned: "sign",
       credentialCalls: "refuse",
+      copySources: "refuse",
       bodyBytes: 1_048_576,
     },
   ]);
