@@ -48,8 +48,14 @@ interface Kept {
 /** Everything about one narrowing, of one session where that matters. */
 interface Line {
   kept: Kept | null;
-  flight: Promise<Kept> | null;
+  flight: Flight | null;
   readonly backOff: BackOff;
+}
+
+interface Flight {
+  readonly landed: Promise<Kept>;
+  /** As of what it yields. */
+  readonly rootDigest: string;
 }
 
 /** An upstream that refuses what was just minted is not going to like the next one better, `ms`. */
@@ -88,16 +94,24 @@ export class KeptMint implements Minter {
   async mint(ask: LeaseRequest, fresh: boolean, signal: AbortSignal): Promise<Minted> {
     if (this.#closing.signal.aborted) throw this.#closed();
     this.#releases.sweep();
-    const rootDigest = await this.#rootDigest(fresh);
-    const line = this.#lineOf(ask);
-    const nowMs = this.#options.clock.monotonicMs();
-    const { kept } = line;
-    const isGood = kept !== null && nowMs < kept.goodUntilMs && kept.rootDigest === rootDigest;
-    if (isGood && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
-      if (nowMs >= kept.renewAtMs) this.#renew(line, ask, rootDigest);
-      return this.#copyOf(kept);
+    for (;;) {
+      const rootDigest = await this.#rootDigest(fresh);
+      const line = this.#lineOf(ask);
+      const nowMs = this.#options.clock.monotonicMs();
+      const { kept, flight } = line;
+      const isGood = kept !== null && nowMs < kept.goodUntilMs && kept.rootDigest === rootDigest;
+      if (isGood && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
+        if (nowMs >= kept.renewAtMs) this.#renew(line, ask, rootDigest);
+        return this.#copyOf(kept);
+      }
+      if (flight === null || flight.rootDigest === rootDigest)
+        return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh, rootDigest), signal));
+      // It yields what another root gives: that is for those who asked before the root was replaced.
+      await orAborted(
+        flight.landed.catch(() => null),
+        signal,
+      );
     }
-    return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh, rootDigest), signal));
   }
 
   close(): void {
@@ -150,17 +164,18 @@ export class KeptMint implements Minter {
   }
 
   #flightOf(line: Line, ask: LeaseRequest, fresh: boolean, rootDigest: string): Promise<Kept> {
-    if (line.flight !== null) return line.flight;
+    if (line.flight !== null) return line.flight.landed;
     const refusal = this.#wide.refusal ?? line.backOff.refusal;
     if (refusal !== null) throw refusal;
     if (this.#flights >= (this.#options.mostFlights ?? 64))
       throw new SourceError(`credential "${this.#options.name}": too many leases are being minted at once: ask later`);
     this.#flights++;
-    line.flight = this.#fly(line, ask, fresh, rootDigest).finally(() => {
+    const landed = this.#fly(line, ask, fresh, rootDigest).finally(() => {
       line.flight = null;
       this.#flights--;
     });
-    return line.flight;
+    line.flight = { landed, rootDigest };
+    return landed;
   }
 
   /** Nobody waits for it: what goes wrong shows to those who come once the kept result is no longer good. */

@@ -184,6 +184,24 @@ describe("a root that is looked at", () => {
     return { root, ...keeping({ root: source }) };
   }
 
+  test("replaced while it is used: what comes of the one before is for those who asked before", async () => {
+    const { root, inner, token } = rooted();
+    inner.held = Promise.withResolvers();
+    const before = token();
+    await turn();
+    root.text = "root-2";
+    const after = token();
+    const later = token();
+    await turn();
+    const { held } = inner;
+    inner.held = null;
+    held.resolve();
+    expect(await before).toBe("token-1");
+    expect(await after).toBe("token-2");
+    expect(await later).toBe("token-2");
+    expect(inner.asked).toHaveLength(2);
+  });
+
   test("ends what was minted of it when it goes, and begins again when it comes back", async () => {
     const { root, inner, token } = rooted();
     expect(await token()).toBe("token-1");
