@@ -18,10 +18,11 @@ export interface KeptMintOptions {
   /** What is minted belongs to one session; else all sessions that ask for the same share it. */
   readonly perSession: boolean;
   /**
-   * The root, read for every lease as that of any other credential is: without it nothing that is kept goes out, and what was
-   * minted of another one neither. It is closed by its owner. Left out: what is kept stands for itself.
+   * The root and what is read beside it, all of it for every lease as the root of any other credential is: without one of them
+   * nothing that is kept goes out, and what was minted of others neither. Closed by their owner. Left out: what is kept stands
+   * for itself.
    */
-  readonly root?: CredentialSource;
+  readonly roots?: readonly CredentialSource[];
   readonly clock: Clock;
   /** In [0, 1); spreads renewals and retries. */
   readonly random: () => number;
@@ -34,7 +35,7 @@ export interface KeptMintOptions {
 /** A result, on hold for the next lease that asks for the same. */
 interface Kept {
   readonly minted: Minted;
-  /** Of the root as it was when its mint began; never leaves this class. */
+  /** Of the roots as they were when its mint began; never leaves this class. */
   readonly rootDigest: string;
   /** Monotonic ms at which its mint began. */
   readonly startedAtMs: number;
@@ -88,7 +89,7 @@ export class KeptMint implements Minter {
     this.#options = options;
     this.#wide = new BackOff(options.clock, options.random);
     this.#releases = new Releases(options.clock);
-    this.timeoutMs = inner.timeoutMs + (options.root?.timeoutMs ?? 0);
+    this.timeoutMs = (options.roots ?? []).reduce((sum, { timeoutMs }) => sum + timeoutMs, inner.timeoutMs);
   }
 
   async mint(ask: LeaseRequest, fresh: boolean, signal: AbortSignal): Promise<Minted> {
@@ -155,12 +156,13 @@ export class KeptMint implements Minter {
   }
 
   async #rootDigest(fresh: boolean): Promise<string> {
-    const { root } = this.#options;
-    if (root === undefined) return "";
-    const { secret } = await root.read(fresh);
-    const digest = createHash("sha256").update(secret.reveal()).digest("base64");
-    secret.zero();
-    return digest;
+    const whole = createHash("sha256");
+    for (const root of this.#options.roots ?? []) {
+      const { secret } = await root.read(fresh);
+      whole.update(createHash("sha256").update(secret.reveal()).digest());
+      secret.zero();
+    }
+    return whole.digest("base64");
   }
 
   #flightOf(line: Line, ask: LeaseRequest, fresh: boolean, rootDigest: string): Promise<Kept> {
