@@ -4,7 +4,9 @@ import { hostText } from "../config/destination.ts";
 import { formatReference } from "../core/canonical-reference.ts";
 import type { CredentialEntry } from "../core/credential.ts";
 import type { Destination, DestinationRule } from "../core/destination.ts";
+import { narrowableOf } from "../core/mint.ts";
 import { attachmentText } from "./attachment-text.ts";
+import { credentialText, narrowingText } from "./credential-text.ts";
 import { parentText } from "./describe-parent.ts";
 import { table } from "./table.ts";
 
@@ -98,12 +100,12 @@ export function remoteText(address: RemoteAddress): string {
 function credentialTable(credentials: readonly CredentialEntry[]): string {
   if (credentials.length === 0) return "  none\n";
   return table(
-    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds, approval }) => [
+    credentials.map(({ name, kind, source, mint, hosts, ttlSeconds, maxUses, approval }) => [
       name,
       kind,
-      mint === null ? sourceText(source) : `${sourceText(source)} by ${mint.as}`,
+      `${sourceText(source)}${mint === null ? "" : ` by ${mint.as}${narrowingText(narrowableOf(mint))}`}`,
       hosts.length > 3 ? `${hosts.slice(0, 3).join(", ")} and ${hosts.length - 3} more` : hosts.join(", "),
-      `${ttlSeconds} s${approval ? ", approval required" : ""}`,
+      `${ttlSeconds} s${maxUses === null ? "" : `, ${maxUses} uses`}${approval ? ", approval required" : ""}`,
     ]),
   );
 }
@@ -150,7 +152,7 @@ function destinationRow({ destination, host, port, allow }: DestinationRule): st
     destination.tls === "passthrough" ? "everything, unseen" : allowText(allow),
     destination.credential === null
       ? (syntheticText(destination) ?? "-")
-      : `${destination.credential.custody}/${destination.credential.name} as ${destination.attachments.map(attachmentText).join(", ")}`,
+      : `${credentialText(destination.credential)} as ${destination.attachments.map(attachmentText).join(", ")}`,
   ];
 }
 

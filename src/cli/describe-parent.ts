@@ -1,5 +1,6 @@
 import type { Destination, UpstreamParent } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
+import { credentialText } from "./credential-text.ts";
 
 /** How connections of a destination get to it, for people. */
 export function wayText(destination: Destination): string {
@@ -17,7 +18,7 @@ export function parentText({
   const known =
     credential === null
       ? "without a credential"
-      : `with ${credential.custody}/${credential.name} as ${attachments.map(attachmentText).join(", ")}`;
+      : `with ${credentialText(credential)} as ${attachments.map(attachmentText).join(", ")}`;
   return `${address}${scheme === "https" ? " over TLS" : ""}, CONNECT by ${connectBy}, ${known}`;
 }
 
@@ -32,6 +33,7 @@ export function parentJson(parent: UpstreamParent): object {
     server_name: scheme === "https" ? serverName : null,
     connect_by: connectBy,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
+    narrow: credential?.narrow ?? null,
     attachments: attachments.map(attachmentText),
   };
 }

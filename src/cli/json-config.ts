@@ -3,6 +3,7 @@ import type { CustodyBinding, CustodyConfig, ListenerConfig, PosternConfig } fro
 import { hostText } from "../config/destination.ts";
 import { formatReference } from "../core/canonical-reference.ts";
 import type { CredentialEntry } from "../core/credential.ts";
+import { narrowableOf } from "../core/mint.ts";
 import type { DestinationRule } from "../core/destination.ts";
 import { attachmentText } from "./attachment-text.ts";
 import { parentJson } from "./describe-parent.ts";
@@ -73,16 +74,18 @@ function custodyJson(custody: CustodyBinding): object {
 }
 
 function credentialJson(entry: CredentialEntry): object {
-  const { name, kind, hosts, tenants, ttlSeconds, maxUses } = entry;
+  const { name, kind, hosts, tenants, ttlSeconds, maxUses, approval } = entry;
   return {
     name,
     kind,
     source: sourceText(entry.source),
     mint: entry.mint?.as ?? null,
+    narrow_within: narrowableOf(entry.mint),
     hosts,
     tenants,
     ttl_seconds: ttlSeconds,
     max_uses: maxUses,
+    approval: approval ? "required" : null,
   };
 }
 
@@ -97,6 +100,7 @@ function destinationJson({ destination, host, port, allow }: DestinationRule): o
     mode,
     allow,
     credential: credential === null ? null : `${credential.custody}/${credential.name}`,
+    narrow: credential?.narrow ?? null,
     attachments: attachments.map(attachmentText),
     synthetic: synthetic?.as ?? null,
     parent: parent?.name ?? null,

@@ -14,6 +14,7 @@ import { catalogue, type SourceBooks } from "./credential.ts";
 import type { RawCredential } from "./credential-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { localSource } from "./local-source.ts";
+import { mustBeItsOwn, rotatedFiles, sourceFiles, storeFiles } from "./own-files.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 
@@ -40,6 +41,12 @@ export function catalogueConfig(
   const credentials = catalogue(raws, [...path, "credentials"], books, report);
   const store = storeSpec(sections, path, books.files, report);
   const tenantMounts = mountsOf(sections, [...path, "tenants"], report);
+  const places = raws.flatMap((raw, i) => (raw === null ? [] : i));
+  const placeOf = (i: number): Path => [...path, "credentials", places[i] ?? i];
+  const reads = sourceFiles(credentials);
+  const rotated = rotatedFiles(credentials).map(({ file, at }) => ({ file, path: [...placeOf(at), "mint", "state"] }));
+  mustBeItsOwn(rotated, [...storeFiles(store), ...reads], report);
+  if (store !== null) mustBeItsOwn([{ file: store.file, path: [...path, "store", "file"] }], reads, report);
   if (store === null && credentials.some(({ source }) => source.from === "store"))
     report.add(
       [...path, "store"],
@@ -47,9 +54,8 @@ export function catalogueConfig(
       true,
     );
   if (tenantMounts !== null) {
-    const places = raws.flatMap((raw, i) => (raw === null ? [] : i));
-    for (const [i, entry] of credentials.entries())
-      mustBeReachable(entry, tenantMounts, [...path, "credentials", places[i] ?? i], report);
+    for (const [i, entry] of credentials.entries()) mustBeReachable(entry, tenantMounts, placeOf(i), report);
+    mountsOfOneServer(credentials, placeOf, report);
   }
   return { credentials, store, tenantMounts };
 }
@@ -85,6 +91,29 @@ function grantAdvice(text: string): string {
   const trimmed = text.replace(/\/+$/, "");
   if (trimmed !== text && parseMountGrant(trimmed) !== null) return `write "${trimmed}"`;
   return 'write a mount such as "env://", "store://acme", "vault+kv2://team-a" or "file:///run/secrets/acme"';
+}
+
+/** A mount says nothing of its server: what a tenant may reach on one it could reach on the other. */
+function mountsOfOneServer(
+  credentials: readonly CredentialEntry[],
+  placeOf: (i: number) => Path,
+  report: Report,
+): void {
+  const servers = new Map<string, string>();
+  for (const [i, { source, mint }] of credentials.entries()) {
+    for (const one of mint === null ? [source] : [source, ...furtherSources(mint)]) {
+      if (one.from !== "vault") continue;
+      const { server, engine, mount } = one;
+      const key = JSON.stringify([engine, mount]);
+      const first = servers.get(key) ?? server.name;
+      servers.set(key, first);
+      if (first === server.name) continue;
+      report.add(
+        [...placeOf(i), one === source ? "source" : "mint"],
+        `vault ${quoted(first)} has a mount ${quoted(mount)} as well, and \`tenants\` tells mounts apart by their names alone: run a custody for each vault, or name the mounts apart`,
+      );
+    }
+  }
 }
 
 /** An entry that no tenant can ever be issued is a slip in one of the two places. */

@@ -1,11 +1,12 @@
 import { camelKeys } from "./camel.ts";
 import type { CustodyConfig } from "./config.ts";
-import { catalogueConfig } from "./catalogue.ts";
+import { type CatalogueConfig, catalogueConfig } from "./catalogue.ts";
 import { custodyFileSchema, type RawCustodyFile } from "./custody-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { isLocal, parseListenAddress } from "./listen-address.ts";
 import { mixedUp } from "./mixed-up.ts";
+import { mustBeItsOwn, rotatedFiles, sourceFiles, storeFiles } from "./own-files.ts";
 import type { Taken } from "./postern.ts";
 import { quoted } from "./problem.ts";
 import { independent, pruned } from "./prune.ts";
@@ -35,6 +36,7 @@ function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyC
   const address = report.take(["listen", "address"], parseListenAddress(raw.listen.address, files.baseDir));
   clientFaults(raw, report);
   const operators = operatorsOf(raw, files, report);
+  ownFileFaults(raw, catalogue, files, report);
   if (raw.state !== undefined && files.absolute(raw.state) === files.absolute(raw.audit.file))
     report.add(["state"], "the audit file is another one: name a file of its own, or leave it out");
   if (address?.kind === "tcp" && tls === undefined) {
@@ -82,6 +84,21 @@ function assemble(raw: RawCustodyFile, files: FileSet, report: Report): CustodyC
     audit: camelKeys({ ...raw.audit, file: files.absolute(raw.audit.file) }),
     log: camelKeys(raw.log),
   });
+}
+
+function ownFileFaults(
+  raw: RawCustodyFile,
+  { credentials, store }: CatalogueConfig,
+  files: FileSet,
+  report: Report,
+): void {
+  const audit = files.absolute(raw.audit.file);
+  const others = [...storeFiles(store), ...rotatedFiles(credentials), ...sourceFiles(credentials)];
+  const state =
+    raw.state === undefined
+      ? { file: stateBeside(audit), path: ["audit", "file"] }
+      : { file: files.absolute(raw.state), path: ["state"] };
+  mustBeItsOwn([{ file: audit, path: ["audit", "file"] }, state], others, report);
 }
 
 /** One directory that custody writes to is enough. */

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { LeaseRefusal, type LeaseRequest } from "../core/custody.ts";
 import type { MethodClass } from "../core/method-class.ts";
+import { narrowKey, type Narrowing } from "../core/narrow.ts";
 
 /** How long a request waits for an operator, an approval for its lease, and a no is remembered, `ms`. */
 export const APPROVAL_LASTS_MS = 10 * 60_000;
@@ -21,12 +22,15 @@ export interface Approval {
   readonly caller: string;
   readonly tenant: string;
   readonly session: string;
+  readonly workspace: string;
   readonly subject: string;
   readonly credential: string;
   readonly destination: string;
   readonly host: string;
   readonly port: number;
   readonly methodClass: MethodClass;
+  /** What the lease is narrowed to; `undefined`: as wide as the entry. */
+  readonly narrow: Narrowing | undefined;
   readonly state: "pending" | "approved" | "denied";
   /** Monotonic ms. */
   readonly endsMs: number;
@@ -38,6 +42,8 @@ interface Entry extends Approval {
   endsMs: number;
   /** A lease is being issued on it: a second one needs another. */
   taken: boolean;
+  /** What an operator said is being recorded. */
+  deciding: boolean;
 }
 
 /** An approval that a lease is being issued on. */
@@ -49,8 +55,8 @@ export interface TakenApproval {
 }
 
 /**
- * What waits for an operator. An approval is for one lease, of one caller, session, destination, credential and class of methods,
- * and lives ten minutes. All of it is in memory: after a restart it is asked for again.
+ * What waits for an operator. An approval is for one lease, of one caller, session and who it is said to be, destination, credential,
+ * narrowing and class of methods, and lives ten minutes. All of it is in memory: after a restart it is asked for again.
  */
 export class Approvals {
   readonly #clock: Clock;
@@ -89,11 +95,22 @@ export class Approvals {
     };
   }
 
-  /** @returns one that waits, to be decided; `undefined` when there is none of this id, or it was decided */
-  pending(id: string): Approval | undefined {
+  /**
+   * Holds one that waits while what is said to it is being recorded, so that no record tells what never took effect.
+   * @returns `undefined` when there is none of this id, or somebody else decides or has decided it
+   */
+  hold(id: string): Approval | undefined {
     this.#sweep();
     const entry = this.#byId.get(id);
-    return entry?.state === "pending" ? entry : undefined;
+    if (entry?.state !== "pending" || entry.deciding) return undefined;
+    entry.deciding = true;
+    return entry;
+  }
+
+  /** It was not decided: the next one may. */
+  letGo(id: string): void {
+    const entry = this.#byId.get(id);
+    if (entry !== undefined) entry.deciding = false;
   }
 
   /** @throws LeaseRefusal `nothing_of_this_id` when it does not wait any more */
@@ -101,6 +118,7 @@ export class Approvals {
     this.#sweep();
     const entry = this.#byId.get(id);
     if (entry?.state !== "pending") throw new LeaseRefusal("nothing_of_this_id");
+    entry.deciding = false;
     entry.state = yes ? "approved" : "denied";
     entry.endsMs = this.#clock.monotonicMs() + APPROVAL_LASTS_MS;
     return entry;
@@ -123,7 +141,7 @@ export class Approvals {
   }
 
   #open(key: string, caller: string, request: LeaseRequest): void {
-    const { session, credential, destination, host, port, methodClass } = request;
+    const { session, credential, destination, host, port, methodClass, narrow } = request;
     this.#mustHaveRoom(session);
     const entry: Entry = {
       key,
@@ -131,15 +149,18 @@ export class Approvals {
       caller,
       tenant: session.tenant,
       session: session.id,
+      workspace: session.workspace,
       subject: session.subject,
       credential,
       destination,
       host,
       port,
       methodClass,
+      narrow,
       state: "pending",
       endsMs: this.#clock.monotonicMs() + APPROVAL_LASTS_MS,
       taken: false,
+      deciding: false,
     };
     this.#byKey.set(key, entry);
     this.#byId.set(entry.id, entry);
@@ -165,10 +186,15 @@ export class Approvals {
 
   #sweep(): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const entry of this.#byId.values()) if (nowMs >= entry.endsMs && !entry.taken) this.#drop(entry);
+    for (const entry of this.#byId.values())
+      if (nowMs >= entry.endsMs && !entry.taken && !entry.deciding) this.#drop(entry);
   }
 }
 
-function keyOf(caller: string, { session, credential, destination, host, port, methodClass }: LeaseRequest): string {
-  return JSON.stringify([caller, session.tenant, session.id, credential, destination, host, port, methodClass]);
+function keyOf(caller: string, request: LeaseRequest): string {
+  const { session, credential, destination, host, port, methodClass, narrow } = request;
+  const { tenant, id, workspace, subject } = session;
+  // Workspace and subject may stand in what is minted: a yes to one is none to another.
+  const who = [caller, tenant, id, workspace, subject];
+  return JSON.stringify([...who, credential, destination, host, port, methodClass, narrowKey(narrow)]);
 }

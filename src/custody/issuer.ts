@@ -109,6 +109,8 @@ export class Issuer {
     const before = this.#catalogue;
     this.#catalogue = next;
     this.#tenantMounts = tenantMounts;
+    // A yes was to a lease of the entry as it was then.
+    this.approvals.dropWhere(({ credential }) => before.find(credential) !== next.find(credential));
     before.closeExcept(next);
   }
 
@@ -149,12 +151,15 @@ export class Issuer {
   async renew(caller: Caller, held: HeldLease): Promise<number> {
     const lease = this.#held(caller, held);
     const { credential, place, session } = lease;
-    const { entry } = this.#entitled(caller, {
+    const item = this.#entitled(caller, {
       credential: credential.name,
       host: place.host,
       port: place.port,
       session: { id: session.id, tenant: session.tenant.name, workspace: "", subject: lease.subject },
     });
+    const { entry } = item;
+    // Its material is what the entry gave then, from another root perhaps, or for more than it gives now.
+    if (lease.item !== item) throw new LeaseRefusal("lease_at_its_end");
     // A yes was to one lease of the life that it had then.
     if (entry.approval || place.methodClass !== null) throw new LeaseRefusal("approval_pending");
     const longestMs = entry.ttlSeconds * 1000;
@@ -272,8 +277,7 @@ export class Issuer {
         resourceRef: ref,
         binding: entry.approval ? { type: METHOD_CLASS_BINDING, value: request.methodClass } : null,
       };
-      const mintedAtMs = this.#options.clock.monotonicMs();
-      return { grant, minted, mintedAtMs, longestMs, methodClass: entry.approval ? request.methodClass : null };
+      return { grant, minted, longestMs, methodClass: entry.approval ? request.methodClass : null };
     } catch (error) {
       giveBack(minted);
       throw error;
@@ -283,26 +287,27 @@ export class Issuer {
   /** No durable record, no lease, and none of what was revoked meanwhile: the material goes before anybody saw it. */
   async #settle(caller: Caller, request: LeaseRequest, item: CatalogueItem, issued: Issued): Promise<LeaseGrant> {
     const { grant: whole, minted, methodClass } = issued;
-    const { leaseId: id, resourceRef, ttlMs } = whole;
+    const { leaseId: id, resourceRef } = whole;
     const { session, credential, destination, host, port } = request;
     const isInForce = (): boolean => this.#catalogue.find(item.entry.name) === item;
     let grant = whole;
+    let longestMs: number;
     try {
       grant = this.#signing.keep(caller.name, item.entry, whole, issued.longestMs, isInForce);
       await this.#records.issued(caller.name, request, grant);
       this.#mustNotBeRevoked(session, credential, id);
+      // What its material is good for did not wait for a slow disk.
+      longestMs = this.#longestMs(minted);
     } catch (error) {
       this.#signing.end(id);
       giveBack(minted);
       throw error;
     }
     const release = grant === whole ? minted.release : this.#endingItsKey(id, minted.release);
-    // What its material is good for does not wait for a slow disk.
-    const passedMs = this.#options.clock.monotonicMs() - issued.mintedAtMs;
-    const longestMs = issued.longestMs - passedMs;
+    const ttlMs = Math.min(whole.ttlMs, longestMs);
     const terms = { id, caller: caller.name, session, credential, destination, host, port, resourceRef, ttlMs };
-    this.ledger.add({ ...terms, methodClass, longestMs, release });
-    return grant;
+    this.ledger.add({ ...terms, item, methodClass, longestMs, release });
+    return { ...grant, ttlMs };
   }
 
   /** The key of a lease goes when the lease does. */
@@ -341,8 +346,7 @@ export class Issuer {
 interface Issued {
   readonly grant: LeaseGrant;
   readonly minted: Minted;
-  readonly mintedAtMs: number;
-  /** From then on. */
+  /** From when it was minted. */
   readonly longestMs: number;
   readonly methodClass: MethodClass | null;
 }

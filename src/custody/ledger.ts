@@ -13,6 +13,7 @@ export class LedgerLease {
   readonly caller: string;
   readonly subject: string;
   readonly resourceRef: string;
+  readonly item: object;
   /** Whole ms of the ledger's own time: small integers cost no object of their own. */
   readonly issuedAt: number;
   /** No renewal leads past this. */
@@ -32,6 +33,7 @@ export class LedgerLease {
     this.caller = terms.caller;
     this.subject = terms.session.subject;
     this.resourceRef = terms.resourceRef;
+    this.item = terms.item;
     this.issuedAt = issuedAt;
     this.expiresAt = issuedAt + terms.ttlMs;
     this.latest = issuedAt + Math.max(terms.ttlMs, terms.longestMs);
@@ -50,6 +52,8 @@ export interface LedgerTerms {
   /** The class that it was approved for, or `null`. */
   readonly methodClass: MethodClass | null;
   readonly resourceRef: string;
+  /** The entry that it was issued of, as it was then. */
+  readonly item: object;
   readonly ttlMs: number;
   /** Longest life that renewals may lead to, from now, `ms`. */
   readonly longestMs: number;

@@ -1,6 +1,7 @@
 import type { IssueAudit, OperatorEvent } from "../core/custody.ts";
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
+import { narrowKey } from "../core/narrow.ts";
 import { reaches, type RevocationTarget } from "../core/revocation.ts";
 import type { Approval, Approvals } from "./approvals.ts";
 import type { Ledger } from "./ledger.ts";
@@ -54,26 +55,14 @@ export class Operations {
   /** Says yes or no to a lease that waits. @throws LeaseRefusal `audit_unavailable`, `nothing_of_this_id` */
   async decide(caller: string, id: string, yes: boolean): Promise<Approval> {
     const { approvals } = this.#desk;
-    const waiting = approvals.pending(id);
+    const waiting = approvals.hold(id);
     if (waiting === undefined) throw new LeaseRefusal("nothing_of_this_id");
-    const { tenant, session, subject, credential, destination, host, port, methodClass } = waiting;
-    await this.#record({
-      type: yes ? "approval_granted" : "approval_denied",
-      caller,
-      session: { tenant, id: session },
-      facts: {
-        approval: id,
-        edge: waiting.caller,
-        tenant,
-        subject,
-        credential,
-        destination,
-        host,
-        port,
-        method_class: methodClass,
-      },
-    });
-    return approvals.decide(id, yes);
+    try {
+      await this.#record(decisionOf(waiting, caller, yes));
+      return approvals.decide(id, yes);
+    } finally {
+      approvals.letGo(id);
+    }
   }
 
   async #record(event: OperatorEvent): Promise<void> {
@@ -85,6 +74,19 @@ export class Operations {
       throw new LeaseRefusal("audit_unavailable", detail);
     }
   }
+}
+
+function decisionOf(approval: Approval, caller: string, yes: boolean): OperatorEvent {
+  const { id, tenant, session, workspace, subject, credential, destination, host, port, methodClass, narrow } =
+    approval;
+  const who = { edge: approval.caller, tenant, workspace, subject };
+  const what = { credential, destination, host, port, method_class: methodClass };
+  return {
+    type: yes ? "approval_granted" : "approval_denied",
+    caller,
+    session: { tenant, id: session },
+    facts: { approval: id, ...who, ...what, ...(narrow === undefined ? {} : { narrow: narrowKey(narrow) }) },
+  };
 }
 
 /** A session id is in no record: its mark is. */

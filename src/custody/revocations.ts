@@ -31,8 +31,14 @@ const REASONS: Record<RevocationScope, LeaseRefusalReason> = {
   all: "custody_revoked",
 };
 
-/** More than this at a time is a case for `tenant` or `all`. */
-const MOST_IN_FORCE = 20_000;
+/** More leases and sessions than this at a time are a case for `tenant` or `all`, for which there is room all the same. */
+const MOST_IN_FORCE: Record<RevocationScope, number> = {
+  lease: 20_000,
+  session: 20_000,
+  credential: 21_000,
+  tenant: 21_000,
+  all: 21_100,
+};
 /** Lines of the journal beside those in force before it is written anew. */
 const MOST_SPARE_LINES = 1_000;
 
@@ -110,7 +116,7 @@ export class Revocations {
   ): Promise<Revocation> {
     return this.#inTurn(async () => {
       this.#sweep();
-      if (this.#inForce.size >= MOST_IN_FORCE)
+      if (this.#inForce.size >= MOST_IN_FORCE[target.scope])
         throw new LeaseRefusal("overloaded", "too many revocations are in force: lift some, or revoke the tenant");
       const madeAtMs = this.#clock.wallMs();
       const lastsMs = REVOCATION_LASTS_MS[target.scope];

@@ -9,7 +9,8 @@ import {
 import type { Approval } from "./approvals.ts";
 import type { LedgerLease } from "./ledger.ts";
 import type { Revocation } from "./revocation-record.ts";
-import { host, line, name, port, printable, sessionId, tenant, WIRE_SCHEMAS } from "./wire-schema.ts";
+import { narrowJson } from "./wire.ts";
+import { host, line, name, narrowSchema, port, printable, sessionId, tenant, WIRE_SCHEMAS } from "./wire-schema.ts";
 
 /** What goes over the wire about revocations, approvals and the leases that are out; strict, as all of it. */
 
@@ -68,12 +69,14 @@ const approvalSchema = z
     edge: line(256).describe("Who asked."),
     tenant,
     session: sessionId,
+    workspace: line(128),
     subject: line(512),
     credential: name,
     destination: name,
     host,
     port,
     method_class: z.enum(METHOD_CLASSES),
+    narrow: narrowSchema.optional().describe("What the lease is narrowed to; absent: as wide as the entry."),
     left_ms: z.int().min(0),
   })
   .register(WIRE_SCHEMAS, { id: "Approval" });
@@ -157,9 +160,10 @@ export function encodeApproval(
   { id, state, caller: edge, endsMs, methodClass, ...approval }: Approval,
   nowMs: number,
 ): z.input<typeof approvalSchema> {
-  const { tenant, session, subject, credential, destination, host, port } = approval;
-  const who = { edge, tenant, session, subject, credential, destination, host, port };
-  return { id, state, ...who, method_class: methodClass, left_ms: Math.max(0, Math.ceil(endsMs - nowMs)) };
+  const { tenant, session, workspace, subject, credential, destination, host, port, narrow } = approval;
+  const who = { edge, tenant, session, workspace, subject, credential, destination, host, port };
+  const what = { method_class: methodClass, ...(narrow === undefined ? {} : { narrow: narrowJson(narrow) }) };
+  return { id, state, ...who, ...what, left_ms: Math.max(0, Math.ceil(endsMs - nowMs)) };
 }
 
 export function encodeLiveLease(lease: LedgerLease, leftMs: number): z.input<typeof liveLeaseSchema> {

@@ -73,7 +73,7 @@ export function waitOf(value: string | readonly string[] | undefined): number | 
   return Math.min(Number(value), 60_000);
 }
 
-const narrowSchema = z
+export const narrowSchema = z
   .record(z.string().regex(NARROW_NAME), z.array(line(512)).min(1).max(MOST_NARROW_VALUES))
   .refine((narrow) => Object.keys(narrow).length <= MOST_NARROW_NAMES && narrowingChars(narrow) <= MOST_NARROW_CHARS)
   .register(WIRE_SCHEMAS, {

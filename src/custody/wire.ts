@@ -38,7 +38,7 @@ export function encodeLeaseRequest(request: LeaseRequest): LeaseRequestJson | nu
   return leaseRequestSchema.safeParse(body).success ? body : null;
 }
 
-function narrowJson(narrow: Narrowing): Record<string, string[]> {
+export function narrowJson(narrow: Narrowing): Record<string, string[]> {
   return Object.fromEntries(Object.entries(narrow).map(([name, values]) => [name, [...values]]));
 }
 

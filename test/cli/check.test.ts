@@ -190,6 +190,30 @@ audit: { file: audit.jsonl }
     });
   });
 
+  test("tells what leases are minted by, narrowed within and to, and what an operator has to approve", async () => {
+    const minted = `{ name: app, source: { file: key.txt }, hosts: ["api.example.com:443"], mint: { as: signed_jwt, algorithm: ES256, ttl_seconds: 60, issuer: c, audiences: [a], scopes: [s1, s2, s3, s4, s5, s6] } }`;
+    write(
+      "minted.yaml",
+      EDGE.replace("      credentials:\n", `      credentials:\n        - ${minted}\n`)
+        .replace("credential: key", "credential: app\n    narrow: { scopes: [s1] }")
+        .replace("as: query, name: k", "as: bearer"),
+    );
+    const { out } = await postern("check", "-c", "minted.yaml");
+    expect(out).toContain("by signed_jwt (scopes s1, s2, s3, s4, s5 and 1 more; audiences a)");
+    expect(out).toContain("main/app (scopes s1) as bearer");
+    const json = JSON.parse((await postern("check", "-c", "minted.yaml", "--json")).out) as object;
+    expect(json).toMatchObject({
+      custodies: [{ credentials: [{ name: "app", narrow_within: { audiences: ["a"] } }, {}, {}] }],
+      destinations: [{ narrow: { scopes: ["s1"] } }, { narrow: null }, {}, {}],
+    });
+    const operators = `operators: { address: unix:operators.sock }\n`;
+    write("approved.yaml", CUSTODY.replace('443"] }]', '443"], approval: required, max_uses: 2 }]') + operators);
+    const approved = await postern("check", "--custody", "-c", "approved.yaml");
+    expect(approved.out).toContain("900 s, 2 uses, approval required");
+    const told = JSON.parse((await postern("check", "--custody", "-c", "approved.yaml", "--json")).out) as object;
+    expect(told).toMatchObject({ credentials: [{ approval: "required" }] });
+  });
+
   test("--custody reads the config of a custody process", async () => {
     const { code, out } = await postern("check", "--custody", "--config", write("custody.yaml", CUSTODY));
     expect(code).toBe(0);

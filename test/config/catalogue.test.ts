@@ -155,3 +155,54 @@ describe("is wrong where", () => {
     }
   });
 });
+
+describe("a file that custody writes is nothing else", () => {
+  const rotated = (state: string): string =>
+    `{ name: r, source: { file: r.seed }, hosts: ["api.example.com:443"], mint: { as: oauth2_refresh_token, token_endpoint: { url: "https://issuer.example.com/token" }, client: { id: c, auth: none }, state: ${state} } }`;
+
+  test.each<[string, Catalogue, string]>([
+    [
+      "the store, and a root",
+      { credentials: [entry("a", "{ store: x }"), entry("b", "{ file: s.store }")], more: [STORE] },
+      'store.file: credential "b" has this file: write a different one',
+    ],
+    [
+      "a rotated root, and the store",
+      { credentials: [entry("a", "{ store: x }"), rotated("s.store")], more: [STORE] },
+      "credentials[1].mint.state: the store has this file: write a different one",
+    ],
+    [
+      "a rotated root, and its seed",
+      { credentials: [rotated("r.seed")] },
+      'credentials[0].mint.state: credential "r" has this file: write a different one',
+    ],
+  ])("%s", (_what, catalogue, told) => {
+    expect(messages(catalogue)).toEqual([told]);
+  });
+
+  test.each<[string, string, string]>([
+    ["state: r.state", rotated("r.state"), 'state: the mint of credential "r" has this file'],
+    ["state: k", entry("a", "{ file: k }"), 'state: credential "a" has this file'],
+    ["", entry("a", "{ file: a.state }"), 'audit.file: credential "a" has this file'],
+    ["", entry("a", "{ file: a.jsonl }"), 'audit.file: credential "a" has this file'],
+  ])("nor are the audit and the state: %s %s", (more, credential, told) => {
+    const text = `listen: { address: unix:c.sock }\naudit: { file: a.jsonl }\ncredentials: [${credential}]\n${more}`;
+    const loaded = parseCustodyConfig(text, "f", "/etc/postern");
+    expect(loaded.ok ? [] : loaded.problems.map(problemLine)).toEqual([expect.stringContaining(told)]);
+  });
+});
+
+test("tenants are not told apart by mounts of one name on two vaults", () => {
+  const vault = (name: string): string =>
+    `${name}: { address: "https://${name}.internal:8200", login: { approle: { role_id: r, secret_id: { env: SID } } } }`;
+  const at = (server: string, path: string): string => `{ vault: ${server}, path: ${path}, field: f }`;
+  const tenants = 'tenants: { acme: { mounts: ["vault+kv2://kv", "vault+kv2://own"] } }';
+  const more = [`vaults: { ${vault("one")}, ${vault("two")} }`];
+  const apart = [entry("a", at("one", "kv/x")), entry("b", at("one", "kv/y")), entry("c", at("two", "own/x"))];
+  expect(messages({ credentials: apart, more: [...more, tenants] })).toEqual([]);
+  const alike = [...apart, entry("d", at("two", "kv/x"))];
+  expect(messages({ credentials: alike, more })).toEqual([]);
+  expect(messages({ credentials: alike, more: [...more, tenants] })).toEqual([
+    'credentials[3].source: vault "one" has a mount "kv" as well, and `tenants` tells mounts apart by their names alone: run a custody for each vault, or name the mounts apart',
+  ]);
+});

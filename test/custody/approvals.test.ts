@@ -35,7 +35,7 @@ describe("an approval", () => {
     (taken as { spend(): void }).spend();
     expect(approvals.list()).toEqual([]);
     expect(ask()).toBe("approval_pending");
-    expect(approvals.pending("a1")).toMatchObject({ state: "pending" });
+    expect(approvals.list()).toMatchObject([{ id: "a1", state: "pending" }]);
   });
 
   test("that was taken for a lease that was not issued is there for the next", () => {
@@ -54,6 +54,9 @@ describe("an approval", () => {
     [{ host: "other.example.com" }],
     [{ port: 8443 }],
     [{ methodClass: "write" as const }],
+    [{ session: { ...requestOf().session, workspace: "w2" } }],
+    [{ session: { ...requestOf().session, subject: "admin" } }],
+    [{ narrow: { scopes: ["read", "write"] } }],
   ])("is for nothing else: %o", (change) => {
     const { approvals, ask } = start({ session: 8, tenant: 8, all: 8 });
     ask();
@@ -61,6 +64,29 @@ describe("an approval", () => {
     expect(ask(change)).toBe("approval_pending");
     expect(ask({}, "edge-2")).toBe("approval_pending");
     expect(ask()).toHaveProperty("spend");
+  });
+
+  test("of a narrowed lease is for what it was narrowed to, however that is spelled", () => {
+    const { approvals, ask } = start();
+    ask({ narrow: { scopes: ["b", "a"] } });
+    expect(approvals.list()).toMatchObject([{ narrow: { scopes: ["b", "a"] } }]);
+    approvals.decide("a0", true);
+    expect(ask()).toBe("approval_pending");
+    expect(ask({ narrow: { scopes: ["a", "b"] } })).toHaveProperty("spend");
+  });
+
+  test("that somebody is deciding is nobody else's to decide, nor over before it is", () => {
+    const { clock, approvals, ask } = start();
+    ask();
+    expect(approvals.hold("a0")).toMatchObject({ id: "a0" });
+    expect(approvals.hold("a0")).toBeUndefined();
+    clock.advance(11 * MINUTES);
+    approvals.letGo("a0");
+    expect(approvals.size).toBe(0);
+    ask();
+    expect(approvals.hold("a1")).toMatchObject({ id: "a1" });
+    approvals.letGo("a1");
+    expect(approvals.hold("a1")).toMatchObject({ id: "a1" });
   });
 
   test("waits ten minutes, lives ten minutes from the yes, and a no is remembered as long, whatever the wall clock says", () => {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { HeldLease, LeaseRequest } from "../../src/core/custody.ts";
+import type { MintSpec } from "../../src/core/mint.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { Revocations } from "../../src/custody/revocations.ts";
 import { CustodyServer, type CustodyServerOptions } from "../../src/custody/server.ts";
@@ -16,6 +17,7 @@ import { type CustodyTls, makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";
 import { gate } from "./support/fake-custody.ts";
 import { entryOf, issuing, type Issuing, type IssuingOptions } from "./support/issuing.ts";
+import { templateOf } from "./support/minting.ts";
 import { requestOf } from "./support/permits.ts";
 
 /** The lease API over real sockets: who may do what, and what becomes of a lease. */
@@ -319,6 +321,44 @@ describe("what becomes of a lease", () => {
     expect(await denialOf(() => custody.renew(held(leaseId), calm()))).toMatchObject({ reason: "credential_unknown" });
   });
 
+  test("not renewed once its entry is another one, which may give less, or from another root", async () => {
+    const { custody, issuer, environment } = await bench({ entries: [entryOf({ ttlSeconds: 60 })] });
+    const { leaseId } = await custody.lease(requestOf(), calm());
+    const context = { clock: realClock, environment, uid: null, warn: () => undefined };
+    const other = entryOf({ ttlSeconds: 60, source: { from: "env", variable: "OTHER" } });
+    issuer.useCatalogue(issuer.catalogue.succeededBy([other], context));
+    expect(await denialOf(() => custody.renew(held(leaseId), calm()))).toMatchObject({ reason: "lease_at_its_end" });
+    await custody.release(held(leaseId), calm());
+  });
+
+  test("of material that is about to end lives no longer than that, however long its record took", async () => {
+    const clock = new ManualClock();
+    const { custody, issuer, audit } = await bench({ clock });
+    const item = issuer.catalogue.find("key");
+    if (item === undefined) throw new Error("the catalogue has it");
+    const mint = item.minter.mint.bind(item.minter);
+    const released: string[] = [];
+    item.minter.mint = async (...args) => ({
+      ...(await mint(...args)),
+      expiresAtMs: clock.monotonicMs() + 60_000,
+      release: async () => void released.push("minted"),
+    });
+    const record = audit.record.bind(audit);
+    let tookMs = 20_000;
+    audit.record = async (event) => {
+      if (event.type === "lease_issued") clock.advance(tookMs);
+      await record(event);
+    };
+    const { leaseId, ttlMs } = await custody.lease(requestOf(), calm());
+    expect(ttlMs).toBe(40_000);
+    clock.advance(20_000);
+    expect(await denialOf(() => custody.renew(held(leaseId), calm()))).toMatchObject({ reason: "lease_at_its_end" });
+    tookMs = 59_500;
+    expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "source_unavailable" });
+    expect(issuer.ledger.size).toBe(0);
+    expect(released).toHaveLength(2);
+  });
+
   test("a rotated root leaves it alone: it is renewed and released as before, and the next one is of the new root", async () => {
     const { custody, issuer, environment } = await bench({ entries: [entryOf({ ttlSeconds: 60 })] });
     const { leaseId } = await custody.lease(requestOf(), calm());
@@ -501,6 +541,7 @@ describe("a revocation", () => {
 
 describe("an approval", () => {
   const entries = [entryOf({ approval: true })];
+  const signed: MintSpec = { as: "signed_jwt", template: templateOf(), type: "JWT", scopes: ["read", "write"] };
 
   test("is asked for, listed, given, and good for one lease that is bound to its methods", async () => {
     const { custody, operators, audit } = await bench({ entries });
@@ -552,6 +593,54 @@ describe("an approval", () => {
     expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "source_unavailable" });
     environment["ROOT"] = root;
     await custody.lease(requestOf(), calm());
+  });
+
+  test("tells who and what it is for, and the record does", async () => {
+    const { custody, operators, audit } = await bench({ entries: [entryOf({ approval: true, mint: signed })] });
+    await denialOf(() => custody.lease(requestOf({ narrow: { scopes: ["read"] } }), calm()));
+    const approvals = await waiting(operators);
+    expect(approvals).toMatchObject([{ workspace: "w", subject: "agent", narrow: { scopes: ["read"] } }]);
+    await ask(operators, "POST", `/v1/approvals/${approvals[0]?.id}/approve`);
+    expect(audit.operations).toMatchObject([
+      { facts: { workspace: "w", subject: "agent", narrow: '[["scopes",["read"]]]' } },
+    ]);
+    // What is as wide as the entry is more than somebody said yes to.
+    expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "approval_pending" });
+  });
+
+  test("was to the entry as it was: one that was changed is asked for again", async () => {
+    const { custody, operators, issuer, environment } = await bench({ entries: [...entries, entryOf({ name: "b" })] });
+    await denialOf(() => custody.lease(requestOf(), calm()));
+    const [approval] = await waiting(operators);
+    await ask(operators, "POST", `/v1/approvals/${approval?.id}/approve`);
+    const context = { clock: realClock, environment, uid: null, warn: () => undefined };
+    const reload = (change: Parameters<typeof entryOf>[0]) =>
+      issuer.useCatalogue(issuer.catalogue.succeededBy([entryOf({ approval: true, ...change })], context));
+    reload({});
+    expect(await waiting(operators)).toHaveLength(1);
+    reload({ ttlSeconds: 899 });
+    expect(await waiting(operators)).toEqual([]);
+    expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "approval_pending" });
+  });
+
+  test("that two decide at once is decided and recorded once", async () => {
+    const { custody, operators, audit } = await bench({ entries });
+    await denialOf(() => custody.lease(requestOf(), calm()));
+    const [approval] = await waiting(operators);
+    const door = gate();
+    const inside = gate();
+    const operated = audit.operated.bind(audit);
+    audit.operated = async (event) => {
+      inside.open();
+      await door.opened;
+      await operated(event);
+    };
+    const yes = ask(operators, "POST", `/v1/approvals/${approval?.id}/approve`);
+    await inside.opened;
+    expect((await ask(operators, "POST", `/v1/approvals/${approval?.id}/deny`)).status).toBe(404);
+    door.open();
+    expect((await yes).json).toMatchObject({ state: "approved" });
+    expect(audit.operations.map(({ type }) => type)).toEqual(["approval_granted"]);
   });
 
   test("of a session that is revoked is gone", async () => {
@@ -615,6 +704,35 @@ describe("one caller does not starve another", () => {
     expect(await denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "overloaded" });
     door.open();
     await Promise.all(running);
+    await custody.lease(requestOf(), calm());
+  });
+
+  test("also while a disk hangs: what nobody waits for any more still counts until it is over", async () => {
+    const { custody, audit, issuer } = await bench({
+      limits: { requestsPerSecond: 1_000, burst: 1_000, issuesAtOnce: 2 },
+    });
+    const door = gate();
+    const record = audit.record.bind(audit);
+    const recording: Promise<void>[] = [];
+    let inside = 0;
+    const two = gate();
+    audit.record = (event) => {
+      const written = door.opened.then(() => record(event));
+      recording.push(written);
+      if (event.type === "lease_issued" && ++inside === 2) two.open();
+      return written;
+    };
+    const gone = new AbortController();
+    const running = [custody.lease(requestOf(), gone.signal), custody.lease(requestOf(), gone.signal)];
+    await two.opened;
+    gone.abort();
+    await Promise.allSettled(running);
+    // Its connections are gone, and custody knows.
+    await expect.poll(() => denialOf(() => custody.lease(requestOf(), calm()))).toMatchObject({ reason: "overloaded" });
+    expect(inside).toBe(2);
+    door.open();
+    await Promise.all(recording);
+    await expect.poll(() => issuer.ledger.size).toBe(0);
     await custody.lease(requestOf(), calm());
   });
 });

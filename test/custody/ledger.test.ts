@@ -22,6 +22,7 @@ function termsOf(id: string, change: Partial<LedgerTerms> & { readonly tenant?: 
     resourceRef: "00",
     ttlMs: 60_000,
     longestMs: 900_000,
+    item: {},
     release: null,
     ...rest,
   } satisfies LedgerTerms;

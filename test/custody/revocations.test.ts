@@ -79,6 +79,19 @@ describe("what is revoked", () => {
     expect(await denialOf(() => revocations.lift(second.id))).toMatchObject({ reason: "nothing_of_this_id" });
   });
 
+  test("leaves room: when too many sessions are, a tenant and everything still can be", async () => {
+    const revocations = Revocations.inMemory({ clock, randomBytes });
+    for (let i = 0; i < 20_000; i++) await revocations.make(session(`s-${i}`), "test", "operator");
+    expect(await denialOf(() => revocations.make(session("one more"), "test", "operator"))).toMatchObject({
+      reason: "overloaded",
+    });
+    for (let i = 0; i < 1_000; i++) await revocations.make(credential(`c-${i}`), "test", "operator");
+    const tenant: RevocationTarget = { scope: "tenant", value: "acme", tenant: null };
+    expect(await denialOf(() => revocations.make(tenant, "test", "operator"))).toMatchObject({ reason: "overloaded" });
+    await revocations.make({ scope: "all", value: "", tenant: null }, "test", "operator");
+    expect(revocations.against(it)).toBe("custody_revoked");
+  });
+
   test("a session is revoked for 12 hours, a lease for 15 minutes, on the monotonic clock", async () => {
     const revocations = await open();
     await revocations.make(session("s1"), "test", "operator");

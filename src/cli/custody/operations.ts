@@ -95,7 +95,8 @@ const SCOPES = REVOCATION_SCOPES.join(" | ");
 const WHERE = ["credential", "destination", "host", "port"];
 const LEASE_COLUMNS = ["lease_id", "edge", "tenant", "session", ...WHERE, "method_class", "left_ms"];
 const REVOCATION_COLUMNS = ["id", "scope", "value", "tenant", "made_at", "left_ms", "by", "reason"];
-const APPROVAL_COLUMNS = ["id", "state", "edge", "tenant", "session", ...WHERE, "method_class", "left_ms"];
+const WHO = ["edge", "tenant", "session", "workspace", "subject"];
+const APPROVAL_COLUMNS = ["id", "state", ...WHO, ...WHERE, "method_class", "narrow", "left_ms"];
 
 /** @throws CommandFailure, code 2, for a target that says too much or too little */
 function targetOf(scope: string, value: string | undefined, tenant: string | undefined): Record<string, string> {

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { lockForWriting } from "../../audit/lock.ts";
+import { OwnerLock } from "../../custody/owner-lock.ts";
 import { Revocations, type RevocationsOptions } from "../../custody/revocations.ts";
 import type { Undo } from "../undo.ts";
 
@@ -16,16 +16,16 @@ export interface State {
  */
 export async function openState(path: string, options: RevocationsOptions, undo: Undo): Promise<State> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const lock = await lockForWriting(path).catch((error: unknown) => {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new Error(text.replace(/^audit\.file: /, "state: "), { cause: error });
+  // Two that had it at once would each write away what the other one revoked.
+  const lock = await OwnerLock.take(path).catch((error: unknown) => {
+    throw new Error(`state: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   });
-  undo.add(() => lock?.release());
+  undo.add(() => lock.release());
   const revocations = await Revocations.open(path, options);
   undo.add(() => revocations.close());
   const close = async (): Promise<void> => {
     await revocations.close();
-    await lock?.release();
+    lock.release();
   };
   return { revocations, close };
 }

@@ -18,10 +18,11 @@ export interface KeptMintOptions {
   /** What is minted belongs to one session; else all sessions that ask for the same share it. */
   readonly perSession: boolean;
   /**
-   * The root, read for every lease as that of any other credential is: without it nothing that is kept goes out, and what was
-   * minted of another one neither. It is closed by its owner. Left out: what is kept stands for itself.
+   * The root and what is read beside it, all of it for every lease as the root of any other credential is: without one of them
+   * nothing that is kept goes out, and what was minted of others neither. Closed by their owner. Left out: what is kept stands
+   * for itself.
    */
-  readonly root?: CredentialSource;
+  readonly roots?: readonly CredentialSource[];
   readonly clock: Clock;
   /** In [0, 1); spreads renewals and retries. */
   readonly random: () => number;
@@ -34,7 +35,7 @@ export interface KeptMintOptions {
 /** A result, on hold for the next lease that asks for the same. */
 interface Kept {
   readonly minted: Minted;
-  /** Of the root as it was when its mint began; never leaves this class. */
+  /** Of the roots as they were when its mint began; never leaves this class. */
   readonly rootDigest: string;
   /** Monotonic ms at which its mint began. */
   readonly startedAtMs: number;
@@ -48,8 +49,14 @@ interface Kept {
 /** Everything about one narrowing, of one session where that matters. */
 interface Line {
   kept: Kept | null;
-  flight: Promise<Kept> | null;
+  flight: Flight | null;
   readonly backOff: BackOff;
+}
+
+interface Flight {
+  readonly landed: Promise<Kept>;
+  /** As of what it yields. */
+  readonly rootDigest: string;
 }
 
 /** An upstream that refuses what was just minted is not going to like the next one better, `ms`. */
@@ -82,22 +89,30 @@ export class KeptMint implements Minter {
     this.#options = options;
     this.#wide = new BackOff(options.clock, options.random);
     this.#releases = new Releases(options.clock);
-    this.timeoutMs = inner.timeoutMs + (options.root?.timeoutMs ?? 0);
+    this.timeoutMs = (options.roots ?? []).reduce((sum, { timeoutMs }) => sum + timeoutMs, inner.timeoutMs);
   }
 
   async mint(ask: LeaseRequest, fresh: boolean, signal: AbortSignal): Promise<Minted> {
     if (this.#closing.signal.aborted) throw this.#closed();
     this.#releases.sweep();
-    const rootDigest = await this.#rootDigest(fresh);
-    const line = this.#lineOf(ask);
-    const nowMs = this.#options.clock.monotonicMs();
-    const { kept } = line;
-    const isGood = kept !== null && nowMs < kept.goodUntilMs && kept.rootDigest === rootDigest;
-    if (isGood && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
-      if (nowMs >= kept.renewAtMs) this.#renew(line, ask, rootDigest);
-      return this.#copyOf(kept);
+    for (;;) {
+      const rootDigest = await this.#rootDigest(fresh);
+      const line = this.#lineOf(ask);
+      const nowMs = this.#options.clock.monotonicMs();
+      const { kept, flight } = line;
+      const isGood = kept !== null && nowMs < kept.goodUntilMs && kept.rootDigest === rootDigest;
+      if (isGood && !(fresh && nowMs - kept.startedAtMs >= FRESH_EVERY_MS)) {
+        if (nowMs >= kept.renewAtMs) this.#renew(line, ask, rootDigest);
+        return this.#copyOf(kept);
+      }
+      if (flight === null || flight.rootDigest === rootDigest)
+        return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh, rootDigest), signal));
+      // It yields what another root gives: that is for those who asked before the root was replaced.
+      await orAborted(
+        flight.landed.catch(() => null),
+        signal,
+      );
     }
-    return this.#copyOf(await orAborted(this.#flightOf(line, ask, fresh, rootDigest), signal));
   }
 
   close(): void {
@@ -141,26 +156,28 @@ export class KeptMint implements Minter {
   }
 
   async #rootDigest(fresh: boolean): Promise<string> {
-    const { root } = this.#options;
-    if (root === undefined) return "";
-    const { secret } = await root.read(fresh);
-    const digest = createHash("sha256").update(secret.reveal()).digest("base64");
-    secret.zero();
-    return digest;
+    const whole = createHash("sha256");
+    for (const root of this.#options.roots ?? []) {
+      const { secret } = await root.read(fresh);
+      whole.update(createHash("sha256").update(secret.reveal()).digest());
+      secret.zero();
+    }
+    return whole.digest("base64");
   }
 
   #flightOf(line: Line, ask: LeaseRequest, fresh: boolean, rootDigest: string): Promise<Kept> {
-    if (line.flight !== null) return line.flight;
+    if (line.flight !== null) return line.flight.landed;
     const refusal = this.#wide.refusal ?? line.backOff.refusal;
     if (refusal !== null) throw refusal;
     if (this.#flights >= (this.#options.mostFlights ?? 64))
       throw new SourceError(`credential "${this.#options.name}": too many leases are being minted at once: ask later`);
     this.#flights++;
-    line.flight = this.#fly(line, ask, fresh, rootDigest).finally(() => {
+    const landed = this.#fly(line, ask, fresh, rootDigest).finally(() => {
       line.flight = null;
       this.#flights--;
     });
-    return line.flight;
+    line.flight = { landed, rootDigest };
+    return landed;
   }
 
   /** Nobody waits for it: what goes wrong shows to those who come once the kept result is no longer good. */

@@ -9,7 +9,14 @@ import { KeptMint } from "./kept-mint.ts";
 import { LazyMinter } from "./lazy-minter.ts";
 import type { MintTools } from "./mint-tools.ts";
 import type { Minter } from "./minter.ts";
-import { allOf, isPerSession, longestMintMs, type OAuth2Mint, oauth2Sources } from "./oauth2-sources.ts";
+import {
+  allOf,
+  isPerSession,
+  longestMintMs,
+  type OAuth2Mint,
+  type OAuth2Sources,
+  oauth2Sources,
+} from "./oauth2-sources.ts";
 import { SignedJwtMinter } from "./signed-jwt.ts";
 import { StaticMinter } from "./static.ts";
 import { VaultDynamicMinter } from "./vault-dynamic.ts";
@@ -50,14 +57,12 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "oauth2_client_credentials":
     case "oauth2_refresh_token":
     case "oauth2_token_exchange":
-    case "oauth2_jwt_bearer":
-      return new KeptMint(oauth2Minter(mint, source, tools, context), {
-        name,
-        perSession: isPerSession(mint),
-        root: source,
-        clock,
-        random,
-      });
+    case "oauth2_jwt_bearer": {
+      const sources = oauth2Sources(mint, source, context);
+      const perSession = isPerSession(mint);
+      const minter = oauth2Minter(mint, sources, tools, context);
+      return new KeptMint(minter, { name, perSession, roots: allOf(sources), clock, random });
+    }
     case "github_app":
     case "aws_sts_assume_role":
     case "aws_sts_web_identity":
@@ -67,7 +72,7 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
       return new KeptMint(cloudMinter(entry, mint, source, tools), {
         name,
         perSession: isCloudPerSession(mint),
-        root: source,
+        roots: [source],
         clock,
         random,
       });
@@ -83,8 +88,7 @@ function cloudMinter(entry: CredentialEntry, mint: CloudMint, source: Credential
 }
 
 /** Its HTTP client is loaded with the first mint. */
-function oauth2Minter(mint: OAuth2Mint, root: CredentialSource, tools: MintTools, context: SourceContext): Minter {
-  const sources = oauth2Sources(mint, root, context);
+function oauth2Minter(mint: OAuth2Mint, sources: OAuth2Sources, tools: MintTools, context: SourceContext): Minter {
   return new LazyMinter(longestMintMs(mint, sources), allOf(sources), async () => {
     const { openOAuth2 } = await import("./oauth2-open.ts");
     return openOAuth2(mint, sources, tools, context.uid);

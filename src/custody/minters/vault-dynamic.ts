@@ -1,13 +1,14 @@
+import { formatReference } from "../../core/canonical-reference.ts";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { LeaseRequest, LeaseSession } from "../../core/custody.ts";
 import { zeroMaterial } from "../../core/material.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
 import type { VaultSourceSpec } from "../../core/vault.ts";
 import { type SourceContext, SourceError } from "../sources/source.ts";
 import { askingMs } from "../sources/vault.ts";
 import type { VaultClient } from "../vault/client.ts";
 import { encoded, placeOf } from "../vault/kv.ts";
 import { readingOf, type VaultLease } from "../vault/lease.ts";
-import { vaultReference } from "../vault/reference.ts";
 import { rootIn } from "../vault/root.ts";
 import type { VaultUse } from "../vault/servers.ts";
 import type { Minted, Minter } from "./minter.ts";
@@ -42,7 +43,7 @@ export class VaultDynamicMinter implements Minter {
     this.#spec = spec;
     this.#context = context;
     this.#use = context.vaults.use(spec.server);
-    this.reference = vaultReference(spec);
+    this.reference = formatReference(referenceOfSource(spec));
     this.timeoutMs = askingMs(spec);
   }
 

@@ -18,23 +18,20 @@ export function leaseRoutes(app: FastifyInstance, answers: Answers, issuer: Issu
       const waitSeconds = limits.takeOf(caller.name, asked.session.tenant, asked.session.id);
       if (waitSeconds > 0) reply.header("retry-after", String(waitSeconds));
       if (waitSeconds > 0 || !limits.enter(caller.name)) throw new LeaseRefusal("overloaded");
-      try {
-        const limitMs = issuer.longestIssueMs + 2_000;
-        const grant = await within(
-          Math.min(waitOf(request.headers[WAIT_HEADER]) ?? limitMs, limitMs),
-          goneSignal(reply),
-          (signal) => issuer.issue(caller, asked, signal),
-          (late) => {
-            zeroMaterial(late.material);
-            issuer.abandon(late);
-          },
-        );
-        const body = encodeLeaseGrant(grant);
-        zeroMaterial(grant.material);
-        return body;
-      } finally {
-        limits.leave(caller.name);
-      }
+      const limitMs = issuer.longestIssueMs + 2_000;
+      const grant = await within(
+        Math.min(waitOf(request.headers[WAIT_HEADER]) ?? limitMs, limitMs),
+        goneSignal(reply),
+        // It counts until it is over, not until nobody waits for it: a disk that hangs would gather them without end.
+        (signal) => issuer.issue(caller, asked, signal).finally(() => limits.leave(caller.name)),
+        (late) => {
+          zeroMaterial(late.material);
+          issuer.abandon(late);
+        },
+      );
+      const body = encodeLeaseGrant(grant);
+      zeroMaterial(grant.material);
+      return body;
     }),
   );
   app.post(

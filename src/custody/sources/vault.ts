@@ -1,8 +1,9 @@
+import { formatReference } from "../../core/canonical-reference.ts";
 import type { CredentialKind } from "../../core/credential.ts";
+import { referenceOfSource } from "../../core/source-reference.ts";
 import type { VaultSourceSpec } from "../../core/vault.ts";
 import type { VaultClient } from "../vault/client.ts";
 import { placeOf, readKv } from "../vault/kv.ts";
-import { vaultReference } from "../vault/reference.ts";
 import { rootIn } from "../vault/root.ts";
 import type { VaultUse } from "../vault/servers.ts";
 import { copyOf, type CredentialSource, type SourceContext, type SourceReading } from "./source.ts";
@@ -38,7 +39,7 @@ export class VaultSource implements CredentialSource {
     this.#kind = kind;
     this.#context = context;
     this.#use = context.vaults.use(spec.server);
-    this.reference = vaultReference(spec);
+    this.reference = formatReference(referenceOfSource(spec));
     this.timeoutMs = askingMs(spec);
   }
 

@@ -170,19 +170,38 @@ describe("what is kept", () => {
 
 describe("a root that is looked at", () => {
   function rooted() {
-    const root = { text: "root-1" as string | null, reads: 0 };
-    const source: CredentialSource = {
+    const root = { text: "root-1" as string | null };
+    const other = { text: "secret-1" as string | null };
+    const sourceOf = (told: { readonly text: string | null }): CredentialSource => ({
       reference: "test://root",
       timeoutMs: 1_000,
       async read() {
-        root.reads++;
-        if (root.text === null) throw new SourceError("the root is gone: put it back");
-        return { username: null, secret: Secret.of(root.text), expiresAtMs: null };
+        if (told.text === null) throw new SourceError("the root is gone: put it back");
+        return { username: null, secret: Secret.of(told.text), expiresAtMs: null };
       },
       close: () => undefined,
-    };
-    return { root, ...keeping({ root: source }) };
+    });
+    const [source, beside] = [sourceOf(root), sourceOf(other)];
+    return { root, other, ...keeping({ roots: [beside, source] }) };
   }
+
+  test("replaced while it is used: what comes of the one before is for those who asked before", async () => {
+    const { root, inner, token } = rooted();
+    inner.held = Promise.withResolvers();
+    const before = token();
+    await turn();
+    root.text = "root-2";
+    const after = token();
+    const later = token();
+    await turn();
+    const { held } = inner;
+    inner.held = null;
+    held.resolve();
+    expect(await before).toBe("token-1");
+    expect(await after).toBe("token-2");
+    expect(await later).toBe("token-2");
+    expect(inner.asked).toHaveLength(2);
+  });
 
   test("ends what was minted of it when it goes, and begins again when it comes back", async () => {
     const { root, inner, token } = rooted();
@@ -192,6 +211,16 @@ describe("a root that is looked at", () => {
     root.text = "root-1";
     expect(await token()).toBe("token-1");
     expect(inner.asked).toHaveLength(1);
+  });
+
+  test("and what is read beside it: gone, nothing goes out, and another one ends what was minted with it", async () => {
+    const { other, kept, token } = rooted();
+    expect(kept.timeoutMs).toBe(62_000);
+    expect(await token()).toBe("token-1");
+    other.text = null;
+    await expect(token()).rejects.toThrow("the root is gone");
+    other.text = "secret-2";
+    expect(await token()).toBe("token-2");
   });
 
   test("ends what was minted of it when another one takes its place", async () => {
