@@ -28,7 +28,8 @@ export class StsServer extends LoopbackIssuer {
   speaksXml = false;
   readonly forms: URLSearchParams[] = [];
   /** What was given, in order. */
-  readonly keys: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken: string }[] = [];
+  readonly keys: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken: string }[] =
+    [];
   readonly #options: StsOptions;
 
   constructor(options: StsOptions) {
