@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SecretSearch } from "./support/secret-search.ts";
 
@@ -65,9 +65,9 @@ describe("a secret is found", () => {
   test("a private key: by its text, by one line of it, and by its lines in a row", () => {
     const pem = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ type: "pkcs8", format: "pem" });
     const search = new SecretSearch();
-    search.addPem("key", String(pem));
-    const lines = String(pem).trim().split("\n").slice(1, -1);
-    for (const text of [String(pem), lines[7], lines.at(-1), lines.join(""), JSON.stringify({ pem })])
+    search.addPem("key", pem);
+    const lines = pem.trim().split("\n").slice(1, -1);
+    for (const text of [pem, lines[7], lines.at(-1), lines.join(""), JSON.stringify({ pem })])
       expect(search.search(`a ${text} b`, "a log")).not.toEqual([]);
   });
 

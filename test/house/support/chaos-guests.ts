@@ -16,7 +16,7 @@ export interface Asked {
 
 /** No answer within this is a hang, `ms`: far more than any timeout of edge and custody. */
 const PATIENCE_MS = 20_000;
-const PAUSE_MS = 60;
+const PAUSE_MS = 100;
 /** These need something to put their proof into. */
 const WITH_BODY: ReadonlySet<string> = new Set(["store.test", "exec.test", "body.test", "aws.test"]);
 const BODY = '{"question":"what is kept here?"}';

@@ -48,8 +48,8 @@ export interface ChaosSources {
   readonly helper: string;
   readonly at: (name: string) => string;
   /** A new secret id in a new wrapping, as an orchestrator leaves one before each start of custody. */
-  wrapSecretId(): Promise<void>;
-  put(name: string, text: string, mode?: number): Promise<void>;
+  readonly wrapSecretId: () => Promise<void>;
+  readonly put: (name: string, text: string, mode?: number) => Promise<void>;
   /** Whether what a Vault made is good now. */
   isLogin(username: string, password: string): boolean;
   /** Whether the helper has printed it, and it is good at this moment. */
@@ -180,7 +180,7 @@ export async function startSources(directory: string, client: TestLeaf): Promise
     helper: at("helper.sh"),
     at,
     async wrapSecretId() {
-      const secretId = vault.store.newSecretId(role, { uses: 1 });
+      const secretId = vault.store.newSecretId(role);
       const wrapped = vault.store.wrap("auth/approle/role/edge/secret-id", 600_000, { secret_id: secretId });
       given.push(["secret id", secretId], ["wrapped secret id", wrapped]);
       await put("wrapped", wrapped);
