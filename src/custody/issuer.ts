@@ -30,6 +30,7 @@ import { Revocations } from "./revocations.ts";
 import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
+import { latestWallMs } from "./latest-wall.ts";
 
 /** What a caller may do: ask for leases, or operate (revoke, lift, approve, look). */
 export const CALLER_RIGHTS = ["lease", "operate"] as const;
@@ -90,6 +91,8 @@ export class Issuer {
   constructor(options: IssuerOptions) {
     const { clock, audit } = options;
     this.#options = options;
+    // What it says now counts for what is read later, whatever it says by then.
+    latestWallMs(clock);
     this.#signing = new SignLeases(options.clock, options.warn);
     this.#catalogue = options.catalogue;
     this.#records = new IssueRecords(options);
@@ -123,6 +126,7 @@ export class Issuer {
    * @throws LeaseRefusal, recorded like an issue
    */
   async issue(caller: Caller, request: LeaseRequest, signal: AbortSignal): Promise<LeaseGrant> {
+    latestWallMs(this.#options.clock);
     const known = { ref: "", leaseId: "" };
     let approval: TakenApproval | null = null;
     try {

@@ -2,6 +2,7 @@ import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import type { Minted } from "./minter.ts";
+import { latestWallMs } from "../latest-wall.ts";
 
 /** Names that the parts have: of AWS's own credential processes, of this config, and of secrets engines. */
 const NAMES = {
@@ -45,7 +46,7 @@ function endOf(name: string, expiration: string | null, clock: Clock): number | 
     throw new SourceError(
       `credential "${name}": the AWS keys end at no time: let "Expiration" be such as "2030-01-01T00:00:00Z"`,
     );
-  return endMs - clock.wallMs() + clock.monotonicMs();
+  return endMs - latestWallMs(clock) + clock.monotonicMs();
 }
 
 /** RFC 3339, zone included: a time without one would mean another moment on another machine. */

@@ -3,6 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import type { Minted } from "./minter.ts";
+import { latestWallMs } from "../latest-wall.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 const PRIVATE_KEY = /-----BEGIN (?:RSA |EC )?PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END (?:RSA |EC )?PRIVATE KEY-----/g;
@@ -22,7 +23,7 @@ export function clientCertificate(name: string, { secret, expiresAtMs }: SourceR
       name,
       "yields no certificate with its key: let it yield PEM of the leaf, its intermediates and one unencrypted key",
     );
-  const endMs = endOf(name, leaf, key) - clock.wallMs() + clock.monotonicMs();
+  const endMs = endOf(name, leaf, key) - latestWallMs(clock) + clock.monotonicMs();
   secret.zero();
   return {
     material: { kind: "client_certificate", chain: `${certificates.join("\n")}\n`, key: Secret.of(`${key}\n`) },

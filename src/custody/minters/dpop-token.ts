@@ -3,6 +3,7 @@ import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import { DpopKey } from "./dpop-key.ts";
 import type { Minted } from "./minter.ts";
+import { latestWallMs } from "../latest-wall.ts";
 
 const SHAPE = 'let it yield {"token": "...", "private_jwk": {...}}, or {"token": "...", "private_key": "<PEM>"}';
 
@@ -21,7 +22,7 @@ export function dpopToken(name: string, { secret, expiresAtMs }: SourceReading, 
   if (boundTo !== null && boundTo !== key.thumbprint)
     throw unfit(name, "yields a token that is bound to another key: take both from the same answer of its issuer");
   secret.zero();
-  const endsAtMs = endMs === null ? null : endMs - clock.wallMs() + clock.monotonicMs();
+  const endsAtMs = endMs === null ? null : endMs - latestWallMs(clock) + clock.monotonicMs();
   return {
     material: { kind: "dpop", token: Secret.of(token), key: key.pem(), publicJwk: key.publicJwk },
     expiresAtMs:

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { IssuerAnswer } from "../outbound.ts";
+import { latestWallMs } from "../latest-wall.ts";
 
 /** No result is taken to live longer, `ms`. */
 const MOST_LIFE_MS = 24 * 3_600_000;
@@ -16,7 +17,7 @@ export function lifeOfSeconds(value: unknown): number | null {
 
 /**
  * When what ends at a time of day ends on the monotonic clock. The time of day is the issuer's: where the answer tells what
- * its clock says, both clocks are asked and the later one counts, so that a clock of this side that was set back lengthens
+ * its clock says, both clocks are asked and the earlier end counts, so that a clock of this side that was set back lengthens
  * nothing.
  * @param endWallMs ms since the epoch
  * @param startedAtMs monotonic ms before the request was sent: a slow answer shortens the life, never the other way round
@@ -30,6 +31,7 @@ export function endOfWallTime(
   startedAtMs: number,
   mostMs: number,
 ): number {
-  const nowWallMs = Math.max(clock.wallMs(), serverWallMs ?? Number.NEGATIVE_INFINITY);
-  return startedAtMs + Math.min(mostMs, endWallMs - nowWallMs);
+  const byThisClock = clock.monotonicMs() + endWallMs - latestWallMs(clock);
+  const byItsClock = startedAtMs + endWallMs - (serverWallMs ?? Number.NEGATIVE_INFINITY);
+  return Math.min(startedAtMs + mostMs, byThisClock, byItsClock);
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { type RootShape, SourceError, type SourceReading } from "./source.ts";
+import { latestWallMs } from "../latest-wall.ts";
 
 const text = z.string().min(1);
 const expiry = {
@@ -73,6 +74,6 @@ function parseJson(output: string): unknown {
 function lifeMs(inS: number | undefined, at: string | number | undefined, clock: Clock): number | null {
   const lives: number[] = [];
   if (inS !== undefined) lives.push(inS * 1000);
-  if (at !== undefined) lives.push((typeof at === "number" ? at * 1000 : Date.parse(at)) - clock.wallMs());
+  if (at !== undefined) lives.push((typeof at === "number" ? at * 1000 : Date.parse(at)) - latestWallMs(clock));
   return lives.length === 0 ? null : Math.min(...lives);
 }

@@ -1,3 +1,4 @@
+import { latestWallMs } from "../latest-wall.ts";
 import type { VaultSourceSpec } from "../../core/vault.ts";
 import { type Json, objectAt, countAt, says } from "./answer.ts";
 import type { TokenAnswer, VaultClient } from "./client.ts";
@@ -57,7 +58,7 @@ function deletedInMs({ clock, http }: VaultClient, { serverMs }: TokenAnswer, me
   if (Number.isNaN(atMs))
     throw new VaultFault("unreadable", `${http.where} tells a deletion_time that is no time: check that it is a Vault`);
   // Its `Date` is cut to whole seconds: by then it may be a second later.
-  return serverMs === null ? atMs - clock.wallMs() : atMs - serverMs - 1000;
+  return serverMs === null ? atMs - latestWallMs(clock) : atMs - serverMs - 1000;
 }
 
 /** What 400 and 404 mean: deleted, destroyed and never written are told apart. */

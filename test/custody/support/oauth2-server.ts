@@ -75,6 +75,8 @@ export const DESCRIPTION = "described-by-the-issuer";
 export class OAuth2Server {
   readonly url: string;
   readonly issued: Issued[] = [];
+  /** Monotonic `ms` at which each token ends. */
+  readonly ends = new Map<string, number>();
   readonly refused: string[] = [];
   requests = 0;
   mood: Mood = "well";
@@ -334,6 +336,7 @@ export class OAuth2Server {
     const unknown = scope.split(" ").filter((one) => one !== "" && !client.scopes.includes(one));
     if (unknown.length > 0) throw new Refusal("invalid_scope");
     const token = `at-${randomBytes(12).toString("hex")}`;
+    this.ends.set(token, performance.now() + Number(this.expiresInS ?? Infinity) * 1000);
     this.issued.push({ token, grant, scope, client: client.id, form, claims, boundTo });
     return {
       access_token: token,

@@ -27,6 +27,9 @@ export class StsServer extends LoopbackIssuer {
   /** Answers as AWS does to who asks for nothing else. */
   speaksXml = false;
   readonly forms: URLSearchParams[] = [];
+  /** What was given, in order. */
+  readonly keys: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken: string }[] =
+    [];
   readonly #options: StsOptions;
 
   constructor(options: StsOptions) {
@@ -101,6 +104,8 @@ export class StsServer extends LoopbackIssuer {
       SecretAccessKey: secret,
       SessionToken: randomBytes(300).toString("base64"),
     };
+    const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, SessionToken: sessionToken } = credentials;
+    this.keys.push({ accessKeyId, secretAccessKey, sessionToken });
     const endS = Math.floor(Date.now() / 1000) + seconds;
     if (!this.speaksXml)
       return {
