@@ -177,6 +177,8 @@ describe("an operator", () => {
     ["no socket is named", ["custody", "revocations"], 2, /--socket/],
     ["nothing is there", ["custody", "revocations", "--socket", "/nonexistent/x.sock"], 2, /ENOENT/],
     ["no config is named", ["custody"], 2, /--config/],
+    ["a command is misspelled", ["custody", "lease"], 2, /no such command: write leases\n/],
+    ["a command is nobody's", ["custody", "frobnicate"], 2, /write one of leases, revoke, lift, /],
   ])("is told when %s", async (_what, words, code, text) => {
     const result = await run(process.execPath, [join(root, "src/main.ts"), ...words]);
     expect(result.code).toBe(code);
