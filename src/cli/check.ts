@@ -4,14 +4,12 @@ import type { CatalogueConfig } from "../config/catalogue.ts";
 import type { PosternConfig } from "../config/config.ts";
 import { type Loaded, loadConfig, loadCustodyConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
-import type { CredentialEntry, LocalSourceSpec } from "../core/credential.ts";
-import { furtherSources } from "../core/mint.ts";
-import type { VaultLogin } from "../core/vault.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
 import { policyFindings } from "./policy-findings.ts";
 import { configJson, custodyConfigJson } from "./json-config.ts";
+import { sourceWarnings } from "./source-warnings.ts";
 
 interface Options {
   readonly config: string;
@@ -36,7 +34,7 @@ async function checkEdge(options: Options, terminal: Terminal): Promise<void> {
     ...warningsOf(config),
     ...(await fileWarnings(config)),
     ...(await embeddedStoreWarnings(config, terminal)),
-    ...edgeSourceWarnings(config, terminal),
+    ...(await edgeSourceWarnings(config, terminal)),
   ];
   tell(options, digest, warnings, terminal, {
     text: () => describeConfig(config),
@@ -51,7 +49,7 @@ async function checkCustody(options: Options, terminal: Terminal): Promise<void>
   const warnings = [
     ...(await unreadable(files)),
     ...(await storeWarnings(config, terminal)),
-    ...sourceWarnings(config.credentials, terminal),
+    ...(await sourceWarnings(config.credentials, terminal)),
   ];
   tell(options, digest, warnings, terminal, {
     text: () => describeCustodyConfig(config),
@@ -135,27 +133,7 @@ async function storeWarnings({ store }: CatalogueConfig, terminal: Terminal): Pr
   ];
 }
 
-function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): string[] {
-  return config.custodies.flatMap((custody) =>
-    custody.kind === "embedded" ? sourceWarnings(custody.credentials, terminal) : [],
-  );
-}
-
-/** The environment of the check is not that of the start, but mostly they are made alike. */
-function sourceWarnings(credentials: readonly CredentialEntry[], terminal: Terminal): string[] {
-  const told = credentials.flatMap(({ name, source, mint }) =>
-    [source, ...(mint === null ? [] : furtherSources(mint))].flatMap((one) => {
-      const isVault = one.from === "vault";
-      const read = isVault ? proofOf(one.server.login) : one;
-      const what = isVault ? `vault ${one.server.name}` : `credential ${name}`;
-      return read.from === "env" && (terminal.env[read.variable] ?? "") === ""
-        ? [`${what}: ${read.variable} is not set here: set it where the process starts`]
-        : [];
-    }),
-  );
-  return [...new Set(told)];
-}
-
-function proofOf(login: VaultLogin): LocalSourceSpec {
-  return login.by === "approle" ? login.secretId : login.token;
+async function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): Promise<string[]> {
+  const embedded = config.custodies.flatMap((custody) => (custody.kind === "embedded" ? custody : []));
+  return (await Promise.all(embedded.map(({ credentials }) => sourceWarnings(credentials, terminal)))).flat();
 }

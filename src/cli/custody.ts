@@ -3,6 +3,7 @@ import { issueAudit } from "../audit/privileged.ts";
 import { AuditTrail } from "../audit/trail.ts";
 import type { CustodyConfig } from "../config/config.ts";
 import { loadCustodyConfig } from "../config/load.ts";
+import { nearest } from "../config/nearest.ts";
 import { Catalogue, filesOf } from "../custody/catalogue.ts";
 import { FileWatch } from "../custody/file-watch.ts";
 import { type Caller, Issuer } from "../custody/issuer.ts";
@@ -33,7 +34,11 @@ const TICK_MS = 1_000;
 export function register(command: Command, terminal: Terminal): void {
   command
     .option("-c, --config <file>", "config file of the custody; config/custody.example.yaml shows one")
+    .helpCommand(true)
+    .allowExcessArguments()
     .action(({ config: path }: { config?: string }) => {
+      const [word] = command.args;
+      if (word !== undefined) throw new CommandFailure(unknownCommand(word, command), EXIT.usage);
       // A required option would be asked of the commands below as well.
       if (path === undefined) throw new CommandFailure(NO_CONFIG, EXIT.usage);
       return serveCustody(path);
@@ -43,6 +48,13 @@ export function register(command: Command, terminal: Terminal): void {
 }
 
 const NO_CONFIG = "postern custody: name its config with --config FILE; config/custody.example.yaml shows one";
+
+/** Its own action would take a slip for a word too many. */
+function unknownCommand(word: string, { commands }: Command): string {
+  const names = commands.map((one) => one.name());
+  const near = nearest(word, names);
+  return `postern custody: no such command: write ${near === null ? `one of ${names.join(", ")}` : near}`;
+}
 
 async function serveCustody(path: string): Promise<void> {
   const stopped = stopSignal();

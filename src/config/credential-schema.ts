@@ -5,10 +5,30 @@ import { sourceSchema } from "./source-schema.ts";
 
 /** One catalogue schema for the embedded custody and for a custody process of its own. */
 
+/** Words of `attach:` that are written for a kind; `header` is both. */
+const KIND_OF_ATTACHMENT: ReadonlyMap<unknown, string> = new Map([
+  ["bearer", "token"],
+  ["basic", "userpass"],
+  ["query", "token"],
+  ["cookie", "token"],
+  ["body", "token"],
+  ["sigv4", "aws"],
+  ["hmac", "signing_key"],
+  ["message_signature", "signing_key"],
+]);
+
+/** `bearer` is near to `header` in letters alone. */
+function kindAdvice({ input }: { readonly input?: unknown }): string | undefined {
+  const kind = KIND_OF_ATTACHMENT.get(input);
+  return kind === undefined
+    ? undefined
+    : `write ${JSON.stringify(kind)}: how it is attached stands at the destination, attach: { as: ${String(input)} }`;
+}
+
 export const credentialSchema = z.strictObject({
   name: nameText.describe("Name that destinations refer to; unique in its custody."),
   kind: z
-    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate", "dpop"])
+    .enum(["token", "userpass", "header", "aws", "signing_key", "client_certificate", "dpop"], { error: kindAdvice })
     .describe(
       "What a lease brings: one token; a password that goes with `username`; a whole header value; AWS keys; a key that signs; a TLS client certificate with its key; a token that is bound to a key (DPoP). May be left out where `mint` says it.",
     )

@@ -5,7 +5,7 @@ const KINDS = {
   edge: {
     keys: ["listeners"],
     advice:
-      "this is the config of an edge: `postern serve --config FILE` runs it, `postern check --config FILE` checks it",
+      "this is the config of an edge: `postern serve --config FILE` runs it, `postern check --config FILE` checks it; for the store of its embedded custody `postern custody secret` wants --custody NAME",
   },
   custody: {
     keys: ["listen", "credentials"],

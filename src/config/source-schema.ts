@@ -16,6 +16,8 @@ const sourceStore = z.strictObject({
 });
 
 /** Where custody reads a root: what `source:` of a credential says, and what its minter reads beside it. */
-export const sourceSchema = z.union([sourceEnv, sourceFile, sourceExec, sourceStore, sourceVault]);
+export const sourceSchema = z.union([sourceEnv, sourceFile, sourceExec, sourceStore, sourceVault], {
+  error: "write where it is read, such as { env: NAME } or { file: /run/secrets/name }: no secret stands in a config",
+});
 
 export type RawSource = z.output<typeof sourceSchema>;

@@ -14,7 +14,7 @@ export interface ApprovalBounds {
   readonly all: number;
 }
 
-const BOUNDS: ApprovalBounds = { session: 8, tenant: 256, all: 1_024 };
+export const APPROVAL_BOUNDS: ApprovalBounds = { session: 8, tenant: 256, all: 1_024 };
 
 /** One request for a lease that somebody has to say yes to, and what was said. */
 export interface Approval {
@@ -62,13 +62,21 @@ export class Approvals {
   readonly #clock: Clock;
   readonly #newId: () => string;
   readonly #bounds: ApprovalBounds;
+  readonly #onOpen: (approval: Approval) => void;
   readonly #byKey = new Map<string, Entry>();
   readonly #byId = new Map<string, Entry>();
 
-  constructor(clock: Clock, newId: () => string, bounds: ApprovalBounds = BOUNDS) {
+  /** @param onOpen one more waits for an operator */
+  constructor(
+    clock: Clock,
+    newId: () => string,
+    bounds: ApprovalBounds = APPROVAL_BOUNDS,
+    onOpen: (approval: Approval) => void = () => {},
+  ) {
     this.#clock = clock;
     this.#newId = newId;
     this.#bounds = bounds;
+    this.#onOpen = onOpen;
   }
 
   /**
@@ -164,6 +172,7 @@ export class Approvals {
     };
     this.#byKey.set(key, entry);
     this.#byId.set(entry.id, entry);
+    this.#onOpen(entry);
   }
 
   #mustHaveRoom({ id, tenant }: LeaseRequest["session"]): void {

@@ -18,7 +18,7 @@ import type { MethodClass } from "../core/method-class.ts";
 import { narrowableOf } from "../core/mint.ts";
 import { outsideOf } from "../core/narrow.ts";
 import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
-import { Approvals, type TakenApproval } from "./approvals.ts";
+import { APPROVAL_BOUNDS, Approvals, type TakenApproval } from "./approvals.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { IssueRecords } from "./issue-records.ts";
 import { Ledger, type LedgerLease } from "./ledger.ts";
@@ -98,7 +98,16 @@ export class Issuer {
     this.#records = new IssueRecords(options);
     this.ledger = new Ledger(clock);
     this.revocations = options.revocations ?? Revocations.inMemory({ clock, randomBytes });
-    this.approvals = new Approvals(clock, () => randomBytes(6).toString("hex"));
+    this.approvals = new Approvals(
+      clock,
+      () => randomBytes(6).toString("hex"),
+      APPROVAL_BOUNDS,
+      // How many wait is bounded, and so are these lines.
+      ({ id, credential }) =>
+        options.warn(
+          `${credential}: approval ${id} waits for an operator: postern custody approve ${id} --socket PATH, or deny`,
+        ),
+    );
     const { ledger, revocations, approvals } = this;
     this.operations = new Operations({ ledger, revocations, approvals, audit });
     this.#tenantMounts = options.tenantMounts ?? null;
@@ -342,7 +351,8 @@ export class Issuer {
   #longestMs({ expiresAtMs }: Minted): number {
     const { clock } = this.#options;
     const leftMs = expiresAtMs === null ? LONGEST_LEASE_MS : Math.floor(expiresAtMs - clock.monotonicMs());
-    if (leftMs < SHORTEST_LEASE_MS) throw new SourceError("what the source gives is about to expire");
+    if (leftMs < SHORTEST_LEASE_MS)
+      throw new SourceError("what the source gives has expired, or is about to: renew it");
     return Math.min(LONGEST_LEASE_MS, leftMs);
   }
 }

@@ -82,6 +82,7 @@ export class CustodyServer {
         this.#answers.malformed(request, reply);
       },
       // The parser's error carries the raw bytes: the code alone is kept, and the peer reads nothing.
+      // Of handshakes as well: Node hands what fails them on to here.
       clientErrorHandler: ({ code }, socket) => {
         options.events.broken(code ?? "unknown");
         socket.destroy();
@@ -192,8 +193,5 @@ export class CustodyServer {
       // A handshake that was under way when the certificates changed was made with those before.
       if (clock.monotonicMs() - this.#tlsSinceMs > HANDSHAKE_MS) this.#current.add(socket);
     });
-    this.#server.on("tlsClientError", ({ code }: NodeJS.ErrnoException) =>
-      this.#options.events.broken(code ?? "unknown"),
-    );
   }
 }

@@ -214,6 +214,35 @@ audit: { file: audit.jsonl }
     expect(told).toMatchObject({ credentials: [{ approval: "required" }] });
   });
 
+  test("tells files of roots that are not there, or that others may read", async () => {
+    writeFileSync(join(dir, "open.txt"), "root", { mode: 0o644 });
+    writeFileSync(join(dir, "closed.txt"), "root", { mode: 0o600 });
+    writeFileSync(join(dir, "projected.txt"), "jwt", { mode: 0o644 });
+    const vault = (login: string) => `{ address: "https://vault.internal", login: { ${login} } }`;
+    const read = (name: string, source: string) =>
+      `  - { name: ${name}, kind: token, source: { ${source} }, hosts: ["api.example.com:443"] }`;
+    const text = [
+      "listen: { address: unix:custody.sock }",
+      "audit: { file: audit.jsonl }",
+      "vaults:",
+      `  agent: ${vault("token: { sink: gone.txt }")}`,
+      `  pod: ${vault("kubernetes: { role: custody, token_file: projected.txt }")}`,
+      "credentials:",
+      read("missing", "file: gone.txt"),
+      read("exposed", "file: open.txt"),
+      read("private", "file: closed.txt"),
+      read("by-agent", "vault: agent, path: kv/a, field: k"),
+      read("by-pod", "vault: pod, path: kv/a, field: k"),
+    ].join("\n");
+    const { code, out } = await postern("check", "--custody", "--json", "--config", write("roots.yaml", text));
+    expect(code).toBe(0);
+    expect((JSON.parse(out) as { warnings: string[] }).warnings).toEqual([
+      `credential missing: ${dir}/gone.txt cannot be looked at here (ENOENT): put it there, or check the path`,
+      `credential exposed: ${dir}/open.txt is open to everybody (mode 0644), and custody would not take it: chmod 0400`,
+      `vault agent: ${dir}/gone.txt cannot be looked at here (ENOENT): put it there, or check the path`,
+    ]);
+  });
+
   test("--custody reads the config of a custody process", async () => {
     const { code, out } = await postern("check", "--custody", "--config", write("custody.yaml", CUSTODY));
     expect(code).toBe(0);

@@ -53,10 +53,41 @@ test("the config of the other process is called so, once", () => {
   ]);
   const loaded = parseCustodyConfig(edgeFile(), "custody.yaml", "/etc/postern");
   expect(loaded.ok ? [] : loaded.problems.map(({ message }) => message)).toEqual([
-    "this is the config of an edge: `postern serve --config FILE` runs it, `postern check --config FILE` checks it",
+    "this is the config of an edge: `postern serve --config FILE` runs it, `postern check --config FILE` checks it; for the store of its embedded custody `postern custody secret` wants --custody NAME",
   ]);
   // With a key of its own it is what it was taken for, with faults.
   expect(problemsOf(`${custody}\nlisteners: []`).length).toBeGreaterThan(1);
+});
+
+describe("an entry of the catalogue", () => {
+  const fields = { name: "a", kind: "token", source: { env: "A" } as unknown, hosts: ["a.com:443"] };
+  const messageOf = (change: Partial<typeof fields>) => {
+    const text = JSON.stringify({
+      listen: { address: "unix:c.sock" },
+      audit: { file: "a.jsonl" },
+      credentials: [{ ...fields, ...change }],
+    });
+    const loaded = parseCustodyConfig(text, "custody.yaml", "/etc/postern");
+    return loaded.ok ? [] : loaded.problems.map(({ path, message }) => `${path}: ${message}`);
+  };
+
+  test.each([
+    ["bearer", "token"],
+    ["basic", "userpass"],
+    ["sigv4", "aws"],
+    ["hmac", "signing_key"],
+  ])("of kind %s was meant to be of kind %s", (kind, meant) => {
+    expect(messageOf({ kind })).toEqual([
+      `credentials[0].kind: "${kind}": write "${meant}": how it is attached stands at the destination, attach: { as: ${kind} }`,
+    ]);
+  });
+
+  test.each(["a pasted secret", null, undefined, 4711])("says where its root is read, and not %j", (source) => {
+    const [message, ...more] = messageOf({ source });
+    expect(more).toEqual([]);
+    expect(message).toMatch(/^credentials\[0\]\.source: (?:missing: |empty: )?write where it is read, such as \{ env/);
+    expect(message).not.toMatch(/pasted|4711/);
+  });
 });
 
 describe("the text", () => {

@@ -7,7 +7,13 @@ import { requestOf } from "./support/permits.ts";
 function start(bounds = { session: 2, tenant: 4, all: 6 }) {
   const clock = new ManualClock();
   let ids = 0;
-  const approvals = new Approvals(clock, () => `a${ids++}`, bounds);
+  const opened: string[] = [];
+  const approvals = new Approvals(
+    clock,
+    () => `a${ids++}`,
+    bounds,
+    ({ id }) => opened.push(id),
+  );
   const ask = (change: Parameters<typeof requestOf>[0] = {}, caller = "edge-1") => {
     try {
       return approvals.take(caller, requestOf(change));
@@ -16,17 +22,19 @@ function start(bounds = { session: 2, tenant: 4, all: 6 }) {
       throw thrown;
     }
   };
-  return { clock, approvals, ask };
+  return { clock, approvals, ask, opened };
 }
 
 const MINUTES = 60_000;
 
 describe("an approval", () => {
   test("is asked for, given, used once", () => {
-    const { approvals, ask } = start();
+    const { approvals, ask, opened } = start();
     expect(ask()).toBe("approval_pending");
     expect(ask()).toBe("approval_pending");
     expect(approvals.list()).toHaveLength(1);
+    // Told once, however often it is asked for.
+    expect(opened).toEqual(["a0"]);
     approvals.decide("a0", true);
     const taken = ask();
     expect(taken).toHaveProperty("spend");

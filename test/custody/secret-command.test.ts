@@ -307,7 +307,10 @@ describe("beside a running custody", () => {
       await chmod(at("store.key"), 0o600);
       const edge = await running();
       expect(await leased(edge)).toBe("source_unavailable");
-      expect(custody?.output()).toContain("postern custody secret set acme/openai");
+      // Its log comes by a pipe, and may come after the lease.
+      await expect
+        .poll(() => custody?.output(), { timeout: 30_000 })
+        .toContain("postern custody secret set acme/openai");
     },
   );
 

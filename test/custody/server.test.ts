@@ -305,6 +305,11 @@ describe("the unix socket", () => {
     await expect(serving({ on: file })).rejects.toThrow("not a socket");
     await access(file);
   });
+
+  test("whose directory is not there is told as that", async () => {
+    const nowhere = join(tls.directory, "nowhere", "custody.sock");
+    await expect(listenOnUnixSocket(createServer(), nowhere)).rejects.toThrow(/nowhere is not there.*ENOENT.*make it/);
+  });
 });
 
 describe("draining", () => {

@@ -130,6 +130,13 @@ describe("an operator", () => {
     expect(await ask("api.test")).toEqual(served);
   });
 
+  test("is told of a revocation that reaches nothing: a name may be misspelled", async () => {
+    const { stdout } = await operate("revoke", "credential", "kye", "--reason", "test");
+    expect(stdout).toMatch(/^revoked: [0-9a-f]+, 0 leases ended\nno lease of this credential was out: see that kye /);
+    const id = /[0-9a-f]{16}/.exec(stdout)?.[0] ?? "";
+    expect((await operate("lift", id)).code).toBe(0);
+  });
+
   test("approves one kind of exchange of one session, once", async () => {
     const pending: Said = { status: 403, denial: "approval_pending", retryAfter: "30" };
     const seen = upstream.requests.length;
@@ -170,6 +177,8 @@ describe("an operator", () => {
     ["no socket is named", ["custody", "revocations"], 2, /--socket/],
     ["nothing is there", ["custody", "revocations", "--socket", "/nonexistent/x.sock"], 2, /ENOENT/],
     ["no config is named", ["custody"], 2, /--config/],
+    ["a command is misspelled", ["custody", "lease"], 2, /no such command: write leases\n/],
+    ["a command is nobody's", ["custody", "frobnicate"], 2, /write one of leases, revoke, lift, /],
   ])("is told when %s", async (_what, words, code, text) => {
     const result = await run(process.execPath, [join(root, "src/main.ts"), ...words]);
     expect(result.code).toBe(code);

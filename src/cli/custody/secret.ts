@@ -95,7 +95,9 @@ export function registerSecret(secret: Command, terminal: Terminal): void {
 const FROM = "file that holds the value, instead of standard input";
 const CONFIG_HELP = `
 The config is the one that the custody runs with: --config FILE, or POSTERN_CUSTODY_CONFIG, or custody.yaml. Of an edge with an embedded
-custody: --config postern.yaml --custody NAME.`;
+custody: --config postern.yaml --custody NAME.
+
+Exit codes: 0 done, 2 nothing was changed, with what to do about it.`;
 const INPUT_HELP = `
 The value is read from standard input or from a file, never from the command line, which other users of the machine can
 read. One line end behind it is cut:

@@ -35,7 +35,7 @@ export function storeKey(
 async function keyInFile(path: string, reader: FileReader | null): Promise<Secret> {
   const what = "key of the store";
   const where = `${what} "${path}"`;
-  const missing = "check the path, or make one with `openssl rand -hex 32`";
+  const missing = "check the path, or for a store that is to be made, make one with `openssl rand -hex 32`";
   const file = await readPrivate({ path, what, reader, maxBytes: 4096, mayBeLink: true, missing }).catch(asKeyError);
   if (file === null) throw new TypeError("a key is always read anew");
   try {
