@@ -2,6 +2,7 @@ import { randomBytes as systemRandomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { type CloudMint, isCloudPerSession, longestIssuerMs } from "../../core/mint-cloud.ts";
+import { RotatingStore } from "../rotating-store.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
 import { GcpSelfSignedMinter } from "./gcp-self-signed.ts";
@@ -41,6 +42,7 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
   const { clock, randomBytes = systemRandomBytes } = context;
   const tools: MintTools = { clock, randomBytes, name, where: `credential "${name}"` };
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
+  const rotating = rotatingInStore(entry, mint, source, context);
   switch (mint.as) {
     case "signed_jwt":
       // Each lease gets one of its own: signing asks nobody.
@@ -51,10 +53,10 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "oauth2_refresh_token":
     case "oauth2_token_exchange":
     case "oauth2_jwt_bearer":
-      return new KeptMint(oauth2Minter(mint, source, tools, context), {
+      return new KeptMint(oauth2Minter(mint, source, tools, context, rotating), {
         name,
         perSession: isPerSession(mint),
-        root: source,
+        root: rotating?.lineage ?? source,
         clock,
         random,
       });
@@ -82,11 +84,29 @@ function cloudMinter(entry: CredentialEntry, mint: CloudMint, source: Credential
   });
 }
 
+/** The root that is rotated where it is read, in the store; `null` for all others. */
+function rotatingInStore(
+  { source: spec }: CredentialEntry,
+  mint: MintSpec,
+  source: CredentialSource,
+  { store = null }: SourceContext,
+): RotatingStore | null {
+  if (mint.as !== "oauth2_refresh_token" || mint.state !== null) return null;
+  if (spec.from !== "store") throw new TypeError("a refresh token that is in no store has a file of state");
+  return new RotatingStore(spec.name, source, store);
+}
+
 /** Its HTTP client is loaded with the first mint. */
-function oauth2Minter(mint: OAuth2Mint, root: CredentialSource, tools: MintTools, context: SourceContext): Minter {
+function oauth2Minter(
+  mint: OAuth2Mint,
+  root: CredentialSource,
+  tools: MintTools,
+  context: SourceContext,
+  rotating: RotatingStore | null,
+): Minter {
   const sources = oauth2Sources(mint, root, context);
   return new LazyMinter(longestMintMs(mint, sources), allOf(sources), async () => {
     const { openOAuth2 } = await import("./oauth2-open.ts");
-    return openOAuth2(mint, sources, tools, context.uid);
+    return openOAuth2(mint, sources, tools, { rotating, uid: context.uid });
   });
 }
