@@ -30,7 +30,7 @@ export function catalogue(
   const entries: CredentialEntry[] = [];
   const seen = new Set<string>();
   /** A rotated root has one owner. */
-  const states = new Map<string, string>();
+  const places = new Map<string, string>();
   for (const [i, raw] of raws.entries()) {
     if (raw === null) continue;
     const here = [...path, i];
@@ -39,13 +39,25 @@ export function catalogue(
     seen.add(raw.name);
     const entry = credentialEntry(raw, here, books, report);
     entries.push(entry);
-    const state = entry.mint?.as === "oauth2_refresh_token" ? entry.mint.state : null;
-    const owner = state === null ? undefined : states.get(state);
-    if (owner !== undefined)
-      report.add([...here, "mint", "state"], `credential ${quoted(owner)} has this file: write a different one`, true);
-    else if (state !== null) states.set(state, entry.name);
+    const place = rotationPlace(entry, here);
+    const owner = place === null ? undefined : places.get(place.key);
+    if (place !== null && owner !== undefined)
+      report.add(place.path, `credential ${quoted(owner)} ${place.says}: write a different one`, true);
+    else if (place !== null) places.set(place.key, entry.name);
   }
   return Object.freeze(entries);
+}
+
+/** Where the successors of a root are kept, `null` where there are none. */
+function rotationPlace(
+  { mint, source }: CredentialEntry,
+  here: Path,
+): { readonly key: string; readonly path: Path; readonly says: string } | null {
+  if (mint?.as !== "oauth2_refresh_token") return null;
+  if (mint.state !== null)
+    return { key: `file ${mint.state}`, path: [...here, "mint", "state"], says: "has this file" };
+  if (source.from !== "store") return null;
+  return { key: `store ${source.name}`, path: [...here, "source", "store"], says: "rotates this entry of the store" };
 }
 
 /** A custody in the edge has no operators: what waits for one would wait for ever. */
@@ -111,7 +123,7 @@ function kindAndMint(
   if ("vault" in raw.source && raw.source.engine === "dynamic")
     report.add(here, "engine dynamic makes what is leased by itself: leave it out", true);
   const source = (one: RawSource): SourceSpec => sourceSpec(one, "token", here, books);
-  const { kind, spec } = mintOf(raw.mint, { path: here, report, files: books.files, source });
+  const { kind, spec } = mintOf(raw.mint, { path: here, report, files: books.files, root: raw.source, source });
   if (raw.kind !== undefined && raw.kind !== kind)
     report.add([...path, "kind"], `${quoted(raw.kind)}: ${raw.mint.as} mints kind ${kind}: leave it out`);
   return { kind, mint: spec };

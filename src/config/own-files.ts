@@ -21,7 +21,9 @@ export function rotatedFiles(
   credentials: readonly CredentialEntry[],
 ): readonly (NamedFile & { readonly at: number })[] {
   return credentials.flatMap(({ name, mint }, at) =>
-    mint?.as === "oauth2_refresh_token" ? { file: mint.state, what: `the mint of credential ${quoted(name)}`, at } : [],
+    mint?.as === "oauth2_refresh_token" && mint.state !== null
+      ? { file: mint.state, what: `the mint of credential ${quoted(name)}`, at }
+      : [],
   );
 }
 

@@ -67,15 +67,15 @@ export interface ClientCredentialsMint extends OAuth2Target {
   readonly dpop: DpopBinding | null;
 }
 
-/** RFC 6749 §6. The root is the first refresh token; where the issuer rotates it, `state` holds its successor. */
+/** RFC 6749 §6. The root is the first refresh token; where the issuer rotates it, `state` or the store holds its successor. */
 export interface RefreshTokenMint extends OAuth2Target {
   readonly as: "oauth2_refresh_token";
   readonly endpoint: IssuerEndpoint;
   readonly client: OAuth2Client;
   /** `null`: bearer tokens. */
   readonly dpop: DpopBinding | null;
-  /** Absolute path of the file that successors are kept in. */
-  readonly state: string;
+  /** Absolute path of the file that successors are kept in; `null`: in the entry of the store that is the source of the root. */
+  readonly state: string | null;
 }
 
 /** RFC 8693. */

@@ -28,16 +28,20 @@ export class OwnerLock {
   }
 
   /**
-   * @param file absolute
+   * @param file absolute; it need not be there
+   * @param named what errors call it, and what each of two owners should have
    * @throws SourceError when another one owns it, or when it cannot be locked
    */
-  static async take(file: string): Promise<OwnerLock> {
+  static async take(
+    file: string,
+    named: { readonly what: string; readonly apart: string } = { what: `"${file}"`, apart: "a file of its own" },
+  ): Promise<OwnerLock> {
+    const { what, apart } = named;
     const path = join(dirname(file), `.${basename(file)}.lock`);
     for (let leftMs = WAIT_MS; ; leftMs -= LOOK_EVERY_MS) {
-      const lock = await tryTake(path, file);
+      const lock = await tryTake(path, what);
       if (lock !== null) return new OwnerLock(path, lock.database, lock.inode);
-      if (leftMs <= 0)
-        throw new SourceError(`"${file}" is owned by another custody: stop it, or give each a file of its own`);
+      if (leftMs <= 0) throw new SourceError(`${what} is owned by another custody: stop it, or give each ${apart}`);
       await sleep(LOOK_EVERY_MS);
     }
   }
@@ -54,7 +58,7 @@ export class OwnerLock {
 }
 
 /** @returns `null` while another process has it */
-async function tryTake(path: string, file: string): Promise<{ database: DatabaseSync; inode: bigint } | null> {
+async function tryTake(path: string, what: string): Promise<{ database: DatabaseSync; inode: bigint } | null> {
   let database: DatabaseSync | null = null;
   try {
     await makeOnce(path);
@@ -69,9 +73,7 @@ async function tryTake(path: string, file: string): Promise<{ database: Database
     database?.close();
     if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return null;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new SourceError(
-      `"${file}" cannot be locked (${code}): check its directory, and whether it may be written to`,
-    );
+    throw new SourceError(`${what} cannot be locked (${code}): check its directory, and whether it may be written to`);
   }
 }
 

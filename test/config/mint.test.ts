@@ -94,12 +94,31 @@ describe("mint:", () => {
     expect(messages).not.toContain("secret-77");
   });
 
+  const custodyOf = (...entries: string[]) =>
+    parseCustodyConfig(
+      `listen: { address: "unix:/run/c.sock" }\naudit: { file: a }\nstore: { file: s, key: { env: K } }\ncredentials:\n${entries.join("\n")}\n`,
+      "custody.yaml",
+      "/etc/postern",
+    );
+  const rotating = (name: string, source: string, state: string): string =>
+    `  - { name: ${name}, source: { ${source} }, hosts: ["a.example.com:443"], mint: { as: oauth2_refresh_token, token_endpoint: { url: "${URL}" }, client: { id: a, auth: none } ${state} } }`;
+
+  test("a rotated root that is in the store needs no file of its own, and any other one does", () => {
+    const loaded = custodyOf(rotating("a", "store: acme/root", ""), rotating("b", "store: acme/other", ", state: s"));
+    expect(loaded.ok && loaded.config.credentials.map(({ mint }) => mint)).toMatchObject([
+      { state: null },
+      { state: "/etc/postern/s" },
+    ]);
+    expect(JSON.stringify(custodyOf(rotating("a", "env: KEY", "")))).toContain(
+      "or read it from the store with source: { store: NAME }",
+    );
+  });
+
   test("two entries never share a place for a rotated root", () => {
-    const one = (name: string): string =>
-      `  - { name: ${name}, source: { env: KEY }, hosts: ["a.example.com:443"], ${refresh("auth: none")} }`;
-    const text = `listen: { address: "unix:/run/c.sock" }\naudit: { file: a }\ncredentials:\n${one("a")}\n${one("b")}\n`;
-    const loaded = parseCustodyConfig(text, "custody.yaml", "/etc/postern");
-    expect(JSON.stringify(loaded)).toContain('credential \\"a\\" has this file');
+    const files = custodyOf(rotating("a", "env: KEY", ", state: s"), rotating("b", "env: OTHER", ", state: ./s"));
+    expect(JSON.stringify(files)).toContain('credential \\"a\\" has this file');
+    const entries = custodyOf(rotating("a", "store: root", ""), rotating("b", "store: root", ""));
+    expect(JSON.stringify(entries)).toContain('credential \\"a\\" rotates this entry of the store');
   });
 });
 

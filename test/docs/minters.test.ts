@@ -27,7 +27,8 @@ const ofCustody = examples.filter((text) => text.includes("mint:"));
 
 describe("docs/minters.md", () => {
   test.each(ofCustody)("an example is taken: %s", (text) => {
-    const file = { listen: { address: "unix:/run/c.sock" }, audit: { file: "a" }, credentials: entriesOf(text) };
+    const store = { file: "secrets.store", key: { env: "STORE_KEY" } };
+    const file = { listen: { address: "unix:/run/c.sock" }, audit: { file: "a" }, store, credentials: entriesOf(text) };
     const loaded = parseCustodyConfig(dump(file), "custody.yaml", "/etc/postern");
     const problems = loaded.ok ? [] : loaded.problems.map(({ message }) => message);
     // The files of the examples are not here.

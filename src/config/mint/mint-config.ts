@@ -18,6 +18,8 @@ export interface MintContext {
   readonly path: Path;
   readonly report: Report;
   readonly files: FileSet;
+  /** Where the root is read. */
+  readonly root: RawSource;
   /** A further source, as `source:` of a credential is taken in. */
   readonly source: (raw: RawSource) => SourceSpec;
 }

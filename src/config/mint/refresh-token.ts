@@ -10,9 +10,11 @@ export const refreshToken = mintConfig({
       as: z.literal("oauth2_refresh_token"),
       token_endpoint: endpointSchema.describe("Where the token is asked for."),
       client: besideClientSchema.describe("The client that the refresh token was given to."),
-      state: pathText.describe(
-        "File that custody keeps the successors of the root in, made with mode 0600; for one custody process and one entry alone.",
-      ),
+      state: pathText
+        .optional()
+        .describe(
+          "File that custody keeps the successors of the root in, in the clear, made with mode 0600; for one custody process and one entry alone. Left out where `source` is `store`: they are then versions of that entry.",
+        ),
       ...targetKeys,
       ...dpopKeys,
     })
@@ -26,11 +28,17 @@ export const refreshToken = mintConfig({
         "missing: the refresh token of a public client is bound to its key: say where it is read",
         true,
       );
+    if (raw.state === undefined && !("store" in context.root))
+      context.report.add(
+        [...context.path, "state"],
+        "missing: an issuer may replace the refresh token: name a file to keep its successors in, or read it from the store with source: { store: NAME }",
+        true,
+      );
     return {
       as: "oauth2_refresh_token",
       endpoint: endpointOf(raw.token_endpoint, "token_endpoint", context),
       client: clientOf(raw.client, false, context),
-      state: context.files.absolute(raw.state),
+      state: raw.state === undefined ? null : context.files.absolute(raw.state),
       ...targetOf(raw),
       dpop: dpopOf(raw, context),
     };

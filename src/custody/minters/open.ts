@@ -2,6 +2,7 @@ import { randomBytes as systemRandomBytes } from "node:crypto";
 import type { CredentialEntry } from "../../core/credential.ts";
 import type { MintSpec } from "../../core/mint.ts";
 import { type CloudMint, isCloudPerSession, longestIssuerMs } from "../../core/mint-cloud.ts";
+import { RotatingStore } from "../rotating-store.ts";
 import { openSource } from "../sources/open.ts";
 import type { CredentialSource, SourceContext } from "../sources/source.ts";
 import { GcpSelfSignedMinter } from "./gcp-self-signed.ts";
@@ -48,6 +49,7 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
   const { clock, randomBytes = systemRandomBytes } = context;
   const tools: MintTools = { clock, randomBytes, name, where: `credential "${name}"` };
   const random = (): number => randomBytes(4).readUInt32BE() / 2 ** 32;
+  const rotating = rotatingInStore(entry, mint, source, context);
   switch (mint.as) {
     case "signed_jwt":
       // Each lease gets one of its own: signing asks nobody.
@@ -60,8 +62,10 @@ function openMint(entry: CredentialEntry, mint: MintSpec, source: CredentialSour
     case "oauth2_jwt_bearer": {
       const sources = oauth2Sources(mint, source, context);
       const perSession = isPerSession(mint);
-      const minter = oauth2Minter(mint, sources, tools, context);
-      return new KeptMint(minter, { name, perSession, roots: allOf(sources), clock, random });
+      const minter = oauth2Minter(mint, sources, tools, context, rotating);
+      // A root that is rotated where it is read is another one at each rotation, and still the same.
+      const roots = allOf(rotating === null ? sources : { ...sources, root: rotating.lineage });
+      return new KeptMint(minter, { name, perSession, roots, clock, random });
     }
     case "github_app":
     case "aws_sts_assume_role":
@@ -87,10 +91,28 @@ function cloudMinter(entry: CredentialEntry, mint: CloudMint, source: Credential
   });
 }
 
+/** The root that is rotated where it is read, in the store; `null` for all others. */
+function rotatingInStore(
+  { source: spec }: CredentialEntry,
+  mint: MintSpec,
+  source: CredentialSource,
+  { store = null }: SourceContext,
+): RotatingStore | null {
+  if (mint.as !== "oauth2_refresh_token" || mint.state !== null) return null;
+  if (spec.from !== "store") throw new TypeError("a refresh token that is in no store has a file of state");
+  return new RotatingStore(spec.name, source, store);
+}
+
 /** Its HTTP client is loaded with the first mint. */
-function oauth2Minter(mint: OAuth2Mint, sources: OAuth2Sources, tools: MintTools, context: SourceContext): Minter {
+function oauth2Minter(
+  mint: OAuth2Mint,
+  sources: OAuth2Sources,
+  tools: MintTools,
+  context: SourceContext,
+  rotating: RotatingStore | null,
+): Minter {
   return new LazyMinter(longestMintMs(mint, sources), allOf(sources), async () => {
     const { openOAuth2 } = await import("./oauth2-open.ts");
-    return openOAuth2(mint, sources, tools, context.uid);
+    return openOAuth2(mint, sources, tools, { rotating, uid: context.uid });
   });
 }

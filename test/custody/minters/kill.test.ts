@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -5,17 +6,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Secret } from "../../../src/core/secret.ts";
 import { RemoteCustody } from "../../../src/custody/remote.ts";
+import { SecretStore } from "../../../src/custody/store/secret-store.ts";
+import { storeKey } from "../../../src/custody/store/store-key.ts";
 import { type PosternProcess, startPostern } from "../../house/support/postern-process.ts";
+import { KEY } from "../store/storing.ts";
+import { realClock } from "../support/clocks.ts";
 import { OAuth2Server } from "../support/oauth2-server.ts";
 import { requestOf } from "../support/permits.ts";
 import { secretOf } from "../support/secret-of.ts";
 
-/** `postern custody` as a real process, killed (SIGKILL) in the middle of a rotation. */
+/** `postern custody` as a real process, killed (SIGKILL) in the middle of a rotation, with a file and with the store. */
 
 let folder: string;
 let server: OAuth2Server;
 let custody: PosternProcess | null = null;
+const PLACES = ["file", "store"] as const;
+let where: (typeof PLACES)[number] = "file";
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "postern-kill-"));
@@ -29,23 +37,27 @@ afterEach(async () => {
 
 async function serve(rotation: "strict" | "grace"): Promise<void> {
   server = await OAuth2Server.start({ clients: [{ id: "public", auth: "none", scopes: ["read"] }], rotation });
-  await writeFile(join(folder, "seed"), server.grantRefresh("public"), { mode: 0o600 });
+  const seed = server.grantRefresh("public");
+  await writeFile(join(folder, "seed"), seed, { mode: 0o600 });
+  await writeFile(join(folder, "store.key"), KEY, { mode: 0o600 });
+  if (where === "store") await openStore().create("acme/root", Secret.of(seed));
   const config = {
     listen: { address: `unix:${join(folder, "c.sock")}` },
     credentials: [
       {
         name: "key",
-        source: { file: "seed" },
+        source: where === "file" ? { file: "seed" } : { store: "acme/root" },
         mint: {
           as: "oauth2_refresh_token",
           token_endpoint: { url: server.url, plain_http: "accept" },
           client: { id: "public", auth: "none" },
-          state: "state",
+          ...(where === "file" ? { state: "state" } : {}),
           scopes: ["read"],
         },
         hosts: ["api.example.com:443"],
       },
     ],
+    ...(where === "file" ? {} : { store: { file: "secrets.store", key: { file: "store.key" } } }),
     audit: { file: join(folder, "audit.jsonl"), mode: "strict", fsync: "always" },
   };
   await writeFile(join(folder, "custody.yaml"), JSON.stringify(config));
@@ -81,16 +93,33 @@ async function kill(): Promise<void> {
   custody = null;
 }
 
-function stateText(): string {
+/** What the place is made of, byte for byte: another text is another state. */
+function placeText(): string {
   try {
-    return readFileSync(join(folder, "state"), "utf8");
+    return readFileSync(join(folder, where === "file" ? "state" : "secrets.store"), "utf8");
   } catch {
     // Not yet made.
     return "";
   }
 }
 
-describe("a custody that is stopped", () => {
+function openStore(): SecretStore {
+  const context = { clock: realClock, environment: { KEY } };
+  const key = storeKey({ from: "env", variable: "KEY" }, context, null);
+  return new SecretStore({ file: join(folder, "secrets.store"), key, reader: null, clock: realClock, randomBytes });
+}
+
+async function mustHoldCurrent(): Promise<void> {
+  const { current = "none" } = server.families[0] ?? {};
+  if (where === "file") expect(placeText()).toContain(current);
+  else expect((await openStore().read("acme/root")).secret.reveal()).toBe(current);
+}
+
+describe.each(PLACES)("a custody with its root in the %s that is stopped", (place) => {
+  beforeEach(() => {
+    where = place;
+  });
+
   test("in the middle of an exchange that nobody waits for any more lets it finish", { timeout: 120_000 }, async () => {
     await serve("strict");
     const lease = await start(300);
@@ -105,13 +134,17 @@ describe("a custody that is stopped", () => {
     expect(custody?.exit).toBeNull();
     answer();
     expect(await custody?.exited(20_000)).toBe(0);
-    expect(stateText()).toContain(server.families[0]?.current ?? "none");
+    await mustHoldCurrent();
     expect(server.isIssued(await (await start())())).toBe(true);
     expect(server.refused).toEqual([]);
   });
 });
 
-describe("a custody that is killed", () => {
+describe.each(PLACES)("a custody with its root in the %s that is killed", (place) => {
+  beforeEach(() => {
+    where = place;
+  });
+
   test(
     "once the successor is durable has lost nothing, however strict the issuer is",
     { timeout: 120_000 },
@@ -119,14 +152,14 @@ describe("a custody that is killed", () => {
       await serve("strict");
       for (let rounds = 0; rounds < 3; rounds++) {
         const lease = await start();
-        const before = stateText();
+        const before = placeText();
         const leased = lease().catch(() => "killed");
         // No turn of the loop between the rename and the kill.
         while (server.issued.length === rounds) await sleep(1);
-        while (stateText() === before) await sleep(0);
+        while (placeText() === before) await sleep(0);
         await kill();
         await leased;
-        expect(stateText()).toContain(server.families[0]?.current ?? "none");
+        await mustHoldCurrent();
       }
       const lease = await start();
       expect(server.isIssued(await lease())).toBe(true);

@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { MintSpec } from "../../../src/core/mint.ts";
+import { Secret } from "../../../src/core/secret.ts";
+import { realDisk, type StoreDisk } from "../../../src/custody/store/disk.ts";
+import type { SecretStore } from "../../../src/custody/store/secret-store.ts";
+import { DiskFailure, storePlace, type StorePlace, textOf } from "../store/storing.ts";
 import { ManualClock } from "../support/clocks.ts";
 import { entryOf, type Issuing, issuing } from "../support/issuing.ts";
 import { clientOf, endpointOf, leaseOf, tokenOf } from "../support/minting.ts";
@@ -37,21 +41,62 @@ async function serve(rotation: OAuth2ServerOptions["rotation"] & string): Promis
   seed = server.grantRefresh("public");
 }
 
+const PLACES = ["file", "store"] as const;
+let where: (typeof PLACES)[number] = "file";
+let stores: StorePlace;
+
+beforeEach(async () => {
+  where = "file";
+  stores = await storePlace();
+});
+afterEach(() => stores.remove());
+
 const state = (): string => join(folder, "state");
 
-function start(change: Partial<Extract<MintSpec, { as: "oauth2_refresh_token" }>> = {}): Issuing {
+/** Puts the first root, or another one, where it is read. */
+async function give(parts: Issuing | null, root: string | null): Promise<void> {
+  if (where === "store") {
+    if (root === null) await stores.open().remove("acme/root");
+    else await stores.open().put("acme/root", Secret.of(root));
+  } else if (parts !== null) parts.environment["ROOT"] = root ?? undefined;
+}
+
+/** Whether the root that the issuer knows now is durable. */
+async function mustHoldCurrent(): Promise<void> {
+  const { current } = family();
+  if (where === "file") expect(readFileSync(state(), "utf8")).toContain(current);
+  else expect(await textOf(stores.open(), "acme/root")).toBe(current);
+}
+
+/** Once more for each place that a rotated root can be in. */
+function inEachPlace(name: string, tests: () => void): void {
+  describe.each(PLACES)(`${name}, in the %s`, (place) => {
+    beforeEach(async () => {
+      where = place;
+      await give(null, seed);
+    });
+    tests();
+  });
+}
+
+function start(
+  change: Partial<Extract<MintSpec, { as: "oauth2_refresh_token" }>> = {},
+  store: SecretStore | null = stores.open(),
+): Issuing {
   const mint: MintSpec = {
     as: "oauth2_refresh_token",
     dpop: null,
     endpoint: endpointOf(server.url),
     client: clientOf({ id: "public", auth: "none" }),
-    state: state(),
+    state: where === "file" ? state() : null,
     scopes: ["read", "write"],
     audiences: [],
     resources: [],
     ...change,
   };
-  const parts = issuing({ clock, environment: { ROOT: seed }, entries: [entryOf({ mint })] });
+  const source = where === "file" ? entryOf().source : ({ from: "store", name: "acme/root" } as const);
+  const entries = [entryOf({ mint, source })];
+  const parts = issuing({ clock, environment: { ROOT: seed }, entries, ...(store === null ? {} : { store }) });
   running.push(parts);
   return parts;
 }
@@ -67,17 +112,24 @@ function later(): void {
   clock.advance(3_600_000);
 }
 
-describe("a rotated root", () => {
+inEachPlace("a rotated root", () => {
   test("is used once, and its successor is on disk, closed to others, before anybody has the access token", async () => {
     const parts = start();
     for (let uses = 1; uses <= 10; uses++) {
       expect(server.isIssued(await tokenOf(parts))).toBe(true);
-      expect(readFileSync(state(), "utf8")).toContain(family().current);
+      await mustHoldCurrent();
       later();
     }
     expect(server.requests).toBe(10);
     expect(family().revoked).toBe(false);
-    expect((await stat(state())).mode & 0o777).toBe(0o600);
+    expect((await stat(where === "file" ? state() : stores.file)).mode & 0o777).toBe(0o600);
+  });
+
+  test("serves the leases that come after it: a root that was rotated in is not another one", async () => {
+    const parts = start();
+    const tokens = [await tokenOf(parts), await tokenOf(parts), await tokenOf(parts)];
+    expect(new Set(tokens).size).toBe(1);
+    expect(server.requests).toBe(1);
   });
 
   test("goes on after a restart where it stood", async () => {
@@ -94,11 +146,11 @@ describe("a rotated root", () => {
     const parts = start();
     await tokenOf(parts);
     later();
-    parts.environment["ROOT"] = server.grantRefresh("public");
+    await give(parts, server.grantRefresh("public"));
     await tokenOf(parts);
     expect(server.families.map(({ known }) => known.size)).toEqual([2, 2]);
     later();
-    delete parts.environment["ROOT"];
+    await give(parts, null);
     await expect(leaseOf(parts)).rejects.toMatchObject({ reason: "source_unavailable" });
     expect(server.requests).toBe(2);
   });
@@ -117,7 +169,7 @@ describe("a rotated root", () => {
       const parts = start();
       server.twist = twist;
       await expect(leaseOf(parts, { narrow: { scopes: ["read"] } })).rejects.toThrow();
-      expect(readFileSync(state(), "utf8")).toContain(family().current);
+      await mustHoldCurrent();
       server.twist = {};
       later();
       expect(server.isIssued(await tokenOf(parts))).toBe(true);
@@ -128,16 +180,19 @@ describe("a rotated root", () => {
   test("that an issuer does not replace stays what it is", async () => {
     await server.stop();
     await serve("none");
+    await give(null, seed);
+    const version = where === "file" ? 0 : (await stores.open().read("acme/root")).version;
     const parts = start();
     await tokenOf(parts);
     later();
     await tokenOf(parts);
     expect(server.issued).toHaveLength(2);
-    await expect(stat(state())).rejects.toThrow();
+    if (where === "file") await expect(stat(state())).rejects.toThrow();
+    else expect((await stores.open().read("acme/root")).version).toBe(version);
   });
 });
 
-describe("two custodies on one root", () => {
+inEachPlace("two custodies on one root", () => {
   test("the second one gets nothing while the first is there, and the issuer hears of one alone", async () => {
     const [first, second] = [start(), start()];
     await tokenOf(first);
@@ -178,6 +233,80 @@ describe("two custodies on one root", () => {
   });
 });
 
+describe("a store that cannot be written", () => {
+  beforeEach(async () => {
+    where = "store";
+    await give(null, seed);
+  });
+
+  test("costs the access token and not the root, which is held until it can be", async () => {
+    let full = false;
+    const disk: StoreDisk = {
+      ...realDisk,
+      sync: (file) => (full ? Promise.reject(new DiskFailure("no space")) : realDisk.sync(file)),
+    };
+    const parts = start({}, stores.open({ disk }));
+    await tokenOf(parts);
+    full = true;
+    later();
+    await expect(leaseOf(parts)).rejects.toMatchObject({ reason: "source_unavailable" });
+    expect(parts.warnings.join("\n")).toMatch(/do not stop this custody, which holds the only copy .* \(EIO\)/);
+    later();
+    await expect(leaseOf(parts)).rejects.toThrow();
+    // Nothing is asked of the issuer while what it gave is not safe.
+    expect(server.requests).toBe(2);
+    full = false;
+    later();
+    expect(server.isIssued(await tokenOf(parts))).toBe(true);
+    await mustHoldCurrent();
+    expect(family().revoked).toBe(false);
+  });
+});
+
+describe("a root that an operator replaces in the store", () => {
+  beforeEach(async () => {
+    where = "store";
+    await give(null, seed);
+  });
+
+  test("in the middle of an exchange is the root from then on, and nobody gets what came of the other one", async () => {
+    const parts = start();
+    let answer = (): void => undefined;
+    server.mood = (request, response) => {
+      server.mood = "well";
+      answer = () => server.again(request, response);
+    };
+    const leased = leaseOf(parts);
+    while (server.requests === 0) await turn();
+    const other = server.grantRefresh("public");
+    await give(parts, other);
+    answer();
+    await expect(leased).rejects.toMatchObject({ reason: "source_unavailable" });
+    expect(parts.warnings.join("\n")).toContain("was changed while its root was being exchanged");
+    expect(await textOf(stores.open(), "acme/root")).toBe(other);
+    later();
+    expect(server.isIssued(await tokenOf(parts))).toBe(true);
+    expect(server.families.map(({ known }) => known.size)).toEqual([2, 2]);
+    expect(await textOf(stores.open(), "acme/root")).toBe(server.families[1]?.current);
+  });
+
+  test("and whose issuer refuses it is not passed over for the one that was kept beside it", async () => {
+    const parts = start();
+    await tokenOf(parts);
+    await stores.open().rotate("acme/root", Secret.of("unknown-root"), { keepPrevious: true });
+    later();
+    await expect(leaseOf(parts)).rejects.toThrow();
+    expect(server.refused).toEqual(["invalid_grant"]);
+    expect(await textOf(stores.open(), "acme/root")).toBe("unknown-root");
+  });
+
+  test("is not there in a custody that was started without a store", async () => {
+    const parts = start({}, null);
+    await expect(leaseOf(parts)).rejects.toThrow();
+    expect(parts.warnings.join("\n")).toContain("was started without a store: restart it");
+  });
+});
+
 describe("a place that cannot be written", () => {
   test("costs the access token and not the root, which is held until there is room", async () => {
     const parts = start();
@@ -208,7 +337,7 @@ describe("a place that cannot be written", () => {
   });
 });
 
-describe("after a crash", () => {
+describe("after a crash with a file", () => {
   /** What the disk held before and after one rotation. */
   async function rotation(): Promise<{ readonly before: string; readonly after: string }> {
     const parts = start();
@@ -250,7 +379,9 @@ describe("after a crash", () => {
     expect(parts.warnings.join("\n")).toMatch(/is damaged: restore it, or remove it/);
     expect(server.requests).toBe(2);
   });
+});
 
+inEachPlace("after a crash", () => {
   test("of the issuer, that forgot its last rotation, the root before is tried once", async () => {
     const parts = start();
     await tokenOf(parts);
@@ -279,7 +410,8 @@ describe("after a crash", () => {
       expect(server.isIssued(await tokenOf(parts))).toBe(true);
     }
     expect(server.refused).toEqual(["invalid_grant"]);
-    expect(readFileSync(state(), "utf8")).toContain('"previous":null');
+    if (where === "file") expect(readFileSync(state(), "utf8")).toContain('"previous":null');
+    else expect(await stores.open().readPrevious("acme/root")).toBeNull();
   });
 
   test("of trust the operator hears that a new root is needed, and the issuer is not asked over and over", async () => {

@@ -6,6 +6,7 @@ import type { TenantMounts } from "../../../src/core/tenant-mounts.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
 import type { Revocations } from "../../../src/custody/revocations.ts";
 import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
+import type { SecretStore } from "../../../src/custody/store/secret-store.ts";
 import type { VaultServers } from "../../../src/custody/vault/servers.ts";
 
 /** The root of the test credential `key`; nothing that is written anywhere may hold it. */
@@ -34,6 +35,7 @@ export interface IssuingOptions {
   readonly clock: Clock;
   readonly sessions?: SessionCheck;
   readonly vaults?: VaultServers;
+  readonly store?: SecretStore;
   readonly revocations?: Revocations;
   readonly tenantMounts?: TenantMounts;
 }
@@ -71,9 +73,9 @@ export function issuing(options: IssuingOptions): Issuing {
   const warn = (text: string) => {
     warnings.push(text);
   };
-  const { clock, vaults } = options;
+  const { clock, vaults, store = null } = options;
   const uid = process.getuid?.() ?? null;
-  const context = { clock, environment, uid, warn, ...(vaults === undefined ? {} : { vaults }) };
+  const context = { clock, environment, uid, warn, store, ...(vaults === undefined ? {} : { vaults }) };
   const issuer = new Issuer({
     catalogue: Catalogue.open(options.entries ?? [entryOf()], context),
     audit,
