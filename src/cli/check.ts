@@ -9,7 +9,7 @@ import { addConfigOption, configOf, loadNamed } from "./config-option.ts";
 import { describeConfig, describeCustodyConfig } from "./describe-config.ts";
 import { policyFindings } from "./policy-findings.ts";
 import { configJson, custodyConfigJson } from "./json-config.ts";
-import { sourceWarnings } from "./source-warnings.ts";
+import { fileFault, sourceWarnings } from "./source-warnings.ts";
 
 interface Options {
   readonly config: string;
@@ -116,21 +116,32 @@ async function unreadable(files: readonly string[]): Promise<string[]> {
 
 async function embeddedStoreWarnings(config: PosternConfig, terminal: Terminal): Promise<string[]> {
   const embedded = config.custodies.flatMap((custody) => (custody.kind === "embedded" ? custody : []));
-  return (await Promise.all(embedded.map((custody) => storeWarnings(custody, terminal)))).flat();
+  return (
+    await Promise.all(embedded.map((custody) => storeWarnings(custody, terminal, ` --custody ${custody.name}`)))
+  ).flat();
 }
 
-/** Without its store a custody does not start. */
-async function storeWarnings({ store }: CatalogueConfig, terminal: Terminal): Promise<string[]> {
+/**
+ * Without its store a custody does not start.
+ * @param words what a command for an embedded one says beside its config
+ */
+async function storeWarnings({ store }: CatalogueConfig, terminal: Terminal, words = ""): Promise<string[]> {
   if (store === null) return [];
   const { file, key } = store;
   const missing = await unreadable([file]);
   return [
-    ...missing.map((text) => `store: ${text}, with \`postern custody secret set NAME\``),
-    ...(key.from === "file" ? await unreadable([key.path]) : []),
+    ...missing.map((text) => `store: ${text}, with \`postern custody secret set NAME${words}\``),
+    ...(missing.length === 0 ? await exposed("store", file) : []),
+    ...(key.from === "file" ? await exposed("store, its key", key.path) : []),
     ...(key.from === "env" && (terminal.env[key.variable] ?? "") === ""
       ? [`store: ${key.variable}, its key, is not set here: set it where the process starts`]
       : []),
   ];
+}
+
+async function exposed(what: string, path: string): Promise<string[]> {
+  const why = await fileFault(path, "chmod 0600");
+  return why === null ? [] : [`${what}: ${why}`];
 }
 
 async function edgeSourceWarnings(config: PosternConfig, terminal: Terminal): Promise<string[]> {

@@ -31,19 +31,23 @@ async function faultOf(source: LocalSourceSpec, isProjected: boolean, terminal: 
         ? `${source.variable} is not set here: set it where the process starts`
         : null;
     case "file":
-      return await fileFault(source.path, isProjected);
+      return await fileFault(source.path, "chmod 0400", isProjected);
     case "exec":
       return null;
   }
 }
 
-/** Of its bits only those for everybody are looked at: a check is mostly run by another user than custody is. */
-async function fileFault(path: string, isProjected: boolean): Promise<string | null> {
+/**
+ * Of its bits only those for everybody are looked at: a check is mostly run by another user than custody is.
+ * @param next how the file is closed to others
+ * @returns `null` where nothing is wrong with it
+ */
+export async function fileFault(path: string, next: string, isProjected = false): Promise<string | null> {
   try {
     const { mode } = await stat(path);
     if ((mode & 0o007) === 0 || (isProjected && (mode & 0o022) === 0)) return null;
     const octal = (mode & 0o777).toString(8).padStart(4, "0");
-    return `${path} is open to everybody (mode ${octal}), and custody would not take it: chmod 0400`;
+    return `${path} is open to everybody (mode ${octal}), and custody would not take it: ${next}`;
   } catch (error) {
     const why = error instanceof Error && "code" in error ? String(error.code) : "unknown";
     return `${path} cannot be looked at here (${why}): put it there, or check the path`;

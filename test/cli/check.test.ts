@@ -214,6 +214,25 @@ audit: { file: audit.jsonl }
     expect(told).toMatchObject({ credentials: [{ approval: "required" }] });
   });
 
+  test("tells a store that is not there, or open to others, and how that of an embedded custody is made", async () => {
+    const stored = (file: string) =>
+      EDGE.replace("    embedded:", `    embedded:\n      store: { file: ${file}, key: { file: store.key } }`);
+    const told = async (file: string) => {
+      const { out } = await postern("check", "--json", "--config", write("embedded-store.yaml", stored(file)));
+      return (JSON.parse(out) as { warnings: string[] }).warnings.filter((text) => text.startsWith("store"));
+    };
+    expect(await told("none.store")).toEqual([
+      expect.stringMatching(/none\.store cannot be read here \(ENOENT\).*secret set NAME --custody main`$/),
+      expect.stringMatching(/^store, its key: .*store\.key cannot be looked at here \(ENOENT\)/),
+    ]);
+    writeFileSync(join(dir, "a.store"), "", { mode: 0o644 });
+    writeFileSync(join(dir, "store.key"), "", { mode: 0o604 });
+    expect(await told("a.store")).toEqual([
+      expect.stringMatching(/^store: .*a\.store is open to everybody \(mode 0644\).*: chmod 0600$/),
+      expect.stringMatching(/^store, its key: .*store\.key is open to everybody \(mode 0604\)/),
+    ]);
+  });
+
   test("tells files of roots that are not there, or that others may read", async () => {
     writeFileSync(join(dir, "open.txt"), "root", { mode: 0o644 });
     writeFileSync(join(dir, "closed.txt"), "root", { mode: 0o600 });

@@ -96,7 +96,7 @@ describe("mint:", () => {
 
   const custodyOf = (...entries: string[]) =>
     parseCustodyConfig(
-      `listen: { address: "unix:/run/c.sock" }\naudit: { file: a }\nstore: { file: s, key: { env: K } }\ncredentials:\n${entries.join("\n")}\n`,
+      `listen: { address: "unix:/run/c.sock" }\naudit: { file: a }\nstore: { file: secrets.store, key: { env: K } }\ncredentials:\n${entries.join("\n")}\n`,
       "custody.yaml",
       "/etc/postern",
     );

@@ -13,7 +13,6 @@ const pages = [
   "docs/vault.md",
   "docs/lease-api.md",
   "docs/dpop-and-client-certificates.md",
-  "docs/token-endpoints.md",
 ];
 
 interface Part {
