@@ -73,6 +73,12 @@ export class Entitlements {
     if (reason !== null) throw new LeaseRefusal(reason);
   }
 
+  /** Whether the caller may act for a tenant, and the tenant has what it is leased in its mounts; nothing of the rest. */
+  mayServe(caller: Caller, tenant: string, credential: string): boolean {
+    const item = this.#catalogue.find(credential);
+    return item !== undefined && allows(caller.tenants, tenant) && this.#mayReach(tenant, item);
+  }
+
   /** A reload came while the root was read: what the old entry allowed says nothing any more. */
   mustBeInForce(item: CatalogueItem, tenant: string): void {
     const { name } = item.entry;

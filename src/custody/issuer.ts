@@ -168,6 +168,9 @@ export class Issuer {
     const lease = this.ledger.find(leaseId);
     if (lease === undefined || lease.caller !== caller.name || !this.ledger.isLive(lease))
       throw new LeaseRefusal("lease_unknown");
+    // Each proof is a use: who may not lease for the tenant any more does not go on with what was leased.
+    if (!this.#entitlements.mayServe(caller, lease.session.tenant.name, lease.credential.name))
+      throw new LeaseRefusal("lease_unknown");
     return this.#signing.sign(caller.name, leaseId, input);
   }
 
