@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { Caller, CallerRight } from "./issuer.ts";
+import type { Caller, CallerRight } from "./caller.ts";
 
 /** An edge that may ask, by the name that its certificate carries. */
 export interface KnownCaller {

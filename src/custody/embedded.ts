@@ -1,6 +1,7 @@
 import type { CustodyHealth, CustodyPort, HeldLease, LeaseGrant, LeaseRequest } from "../core/custody.ts";
 import type { RevocationPage } from "../core/revocation.ts";
-import type { Caller, Issuer } from "./issuer.ts";
+import type { Caller } from "./caller.ts";
+import type { Issuer } from "./issuer.ts";
 import type { SecretStore } from "./store/secret-store.ts";
 
 const EMBEDDED: Caller = { name: "embedded", tenants: null };

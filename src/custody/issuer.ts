@@ -1,25 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { Authority } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
-import { hostsCover } from "../core/credential.ts";
 import {
   type HeldLease,
   type IssueAudit,
   type LeaseGrant,
   LeaseRefusal,
-  type LeaseRefusalReason,
   type LeaseRequest,
-  type LeaseSession,
   METHOD_CLASS_BINDING,
 } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import { type Material, zeroMaterial } from "../core/material.ts";
 import type { MethodClass } from "../core/method-class.ts";
-import { narrowableOf } from "../core/mint.ts";
-import { outsideOf } from "../core/narrow.ts";
-import { mayReach, type TenantMounts } from "../core/tenant-mounts.ts";
+import type { TenantMounts } from "../core/tenant-mounts.ts";
 import { APPROVAL_BOUNDS, Approvals, type TakenApproval } from "./approvals.ts";
+import type { Caller, SessionCheck } from "./caller.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { Entitlements } from "./entitlements.ts";
 import { IssueRecords } from "./issue-records.ts";
 import { Ledger, type LedgerLease } from "./ledger.ts";
 import { materialFitsWire } from "./material-text.ts";
@@ -31,26 +27,6 @@ import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
 import { latestWallMs } from "./latest-wall.ts";
-
-/** What a caller may do: ask for leases, or operate (revoke, lift, approve, look). */
-export const CALLER_RIGHTS = ["lease", "operate"] as const;
-export type CallerRight = (typeof CALLER_RIGHTS)[number];
-
-/** Who asks for a lease, as the transport proved it. */
-export interface Caller {
-  /** `embedded`, or the name in the certificate, or the socket. */
-  readonly name: string;
-  /** Tenants that this caller may lease for; `null` = every tenant. */
-  readonly tenants: readonly string[] | null;
-  /** Left out: it may lease and nothing else. */
-  readonly may?: readonly CallerRight[];
-}
-
-/** What custody itself knows about a session. @returns why it gets no lease, or `null` */
-export type SessionCheck = (caller: Caller, session: LeaseSession) => LeaseRefusalReason | null;
-
-/** The caller is the edge, and its word for a session that it proved is what custody goes by. */
-export const edgeVouches: SessionCheck = () => null;
 
 export interface IssuerOptions {
   /** The first one in force. */
@@ -85,8 +61,7 @@ export class Issuer {
   readonly #options: IssuerOptions;
   readonly #records: IssueRecords;
   readonly #signing: SignLeases;
-  #catalogue: Catalogue;
-  #tenantMounts: TenantMounts | null;
+  readonly #entitlements: Entitlements;
 
   constructor(options: IssuerOptions) {
     const { clock, audit } = options;
@@ -94,7 +69,6 @@ export class Issuer {
     // What it says now counts for what is read later, whatever it says by then.
     latestWallMs(clock);
     this.#signing = new SignLeases(options.clock, options.warn);
-    this.#catalogue = options.catalogue;
     this.#records = new IssueRecords(options);
     this.ledger = new Ledger(clock);
     this.revocations = options.revocations ?? Revocations.inMemory({ clock, randomBytes });
@@ -110,24 +84,24 @@ export class Issuer {
     );
     const { ledger, revocations, approvals } = this;
     this.operations = new Operations({ ledger, revocations, approvals, audit });
-    this.#tenantMounts = options.tenantMounts ?? null;
+    const { catalogue, tenantMounts = null, sessions } = options;
+    this.#entitlements = new Entitlements({ catalogue, tenantMounts, revocations, sessions });
   }
 
   /**
    * Puts another catalogue and other mounts of the tenants in force, for what is being issued at the moment as well. Leases that were issued live on at the
    * edges: they ask anew once they see that the catalogue has changed, at the latest before the lease runs out.
    */
-  useCatalogue(next: Catalogue, tenantMounts: TenantMounts | null = this.#tenantMounts): void {
-    const before = this.#catalogue;
-    this.#catalogue = next;
-    this.#tenantMounts = tenantMounts;
+  useCatalogue(next: Catalogue, tenantMounts?: TenantMounts | null): void {
+    const before = this.catalogue;
+    this.#entitlements.use(next, tenantMounts);
     // A yes was to a lease of the entry as it was then.
     this.approvals.dropWhere(({ credential }) => before.find(credential) !== next.find(credential));
     before.closeExcept(next);
   }
 
   get catalogue(): Catalogue {
-    return this.#catalogue;
+    return this.#entitlements.catalogue;
   }
 
   /**
@@ -139,7 +113,7 @@ export class Issuer {
     const known = { ref: "", leaseId: "" };
     let approval: TakenApproval | null = null;
     try {
-      const item = this.#entitled(caller, request);
+      const item = this.#entitlements.of(caller, request);
       known.ref = resourceRef(this.#options.salt, request.session.tenant, item.reference);
       if (item.entry.approval) approval = this.approvals.take(caller.name, request);
       const issued = await this.#mint(item, request, known.ref, signal);
@@ -164,7 +138,7 @@ export class Issuer {
   async renew(caller: Caller, held: HeldLease): Promise<number> {
     const lease = this.#held(caller, held);
     const { credential, place, session } = lease;
-    const item = this.#entitled(caller, {
+    const item = this.#entitlements.of(caller, {
       credential: credential.name,
       host: place.host,
       port: place.port,
@@ -207,46 +181,20 @@ export class Issuer {
     const lease = this.ledger.find(leaseId);
     if (lease === undefined || lease.caller !== caller.name || !this.ledger.isLive(lease))
       throw new LeaseRefusal("lease_unknown");
+    // Each proof is a use: who may not lease for the tenant any more does not go on with what was leased.
+    if (!this.#entitlements.mayServe(caller, lease.session.tenant.name, lease.credential.name))
+      throw new LeaseRefusal("lease_unknown");
     return this.#signing.sign(caller.name, leaseId, input);
   }
 
   /** Zeroes what the catalogue holds. */
   close(): void {
     this.#signing.close();
-    this.#catalogue.close();
+    this.catalogue.close();
   }
 
   get longestIssueMs(): number {
-    return this.#catalogue.longestMintMs;
-  }
-
-  /** Session, tenant, revocations and scope. @throws LeaseRefusal */
-  #entitled(caller: Caller, request: Entitlement): CatalogueItem {
-    const { session, credential, host, port } = request;
-    const unknown = (this.#options.sessions ?? edgeVouches)(caller, session);
-    if (unknown !== null) throw new LeaseRefusal(unknown);
-    if (!allows(caller.tenants, session.tenant)) throw new LeaseRefusal("caller_not_allowed");
-    this.#mustNotBeRevoked(session, credential);
-    const item = this.#catalogue.find(credential);
-    if (item === undefined) throw new LeaseRefusal("credential_unknown");
-    // Whatever the entry says: a slip in one entry must not hand out what another tenant keeps.
-    if (!this.#mayReach(session.tenant, item)) throw new LeaseRefusal("mount_not_allowed");
-    if (!allows(item.entry.tenants, session.tenant)) throw new LeaseRefusal("tenant_not_allowed");
-    const authority = Authority.parse(`${host.includes(":") ? `[${host}]` : host}:${port}`, null);
-    // Only the one canonical spelling is compared; any other is somebody trying.
-    const isCovered = authority !== null && authority.host === host && hostsCover(item.entry.hosts, authority.text);
-    if (!isCovered) throw new LeaseRefusal("scope_not_allowed");
-    mustBeWithin(item, request);
-    return item;
-  }
-
-  #mustNotBeRevoked(
-    { id, tenant }: Pick<LeaseSession, "id" | "tenant">,
-    credential: string,
-    lease: string | null = null,
-  ) {
-    const reason = this.revocations.against({ lease, credential, session: id, tenant });
-    if (reason !== null) throw new LeaseRefusal(reason);
+    return this.catalogue.longestMintMs;
   }
 
   /** A lease that the caller holds and that is live. @throws LeaseRefusal */
@@ -262,7 +210,7 @@ export class Issuer {
 
   #mustBeLive(lease: LedgerLease): void {
     const { session, credential, id } = lease;
-    this.#mustNotBeRevoked({ id: session.id, tenant: session.tenant.name }, credential.name, id);
+    this.#entitlements.mustNotBeRevoked({ id: session.id, tenant: session.tenant.name }, credential.name, id);
     if (lease.state === "revoked") throw new LeaseRefusal("lease_revoked");
     if (!this.ledger.isLive(lease)) throw new LeaseRefusal("lease_expired");
   }
@@ -276,7 +224,7 @@ export class Issuer {
       (late) => giveBack(late),
     );
     try {
-      this.#mustBeInForce(item, request.session.tenant);
+      this.#entitlements.mustBeInForce(item, request.session.tenant);
       const longestMs = this.#longestMs(minted);
       const material = usable(minted.material, entry.name);
       const { tenant, id: session } = request.session;
@@ -302,13 +250,14 @@ export class Issuer {
     const { grant: whole, minted, methodClass } = issued;
     const { leaseId: id, resourceRef } = whole;
     const { session, credential, destination, host, port } = request;
-    const isInForce = (): boolean => this.#catalogue.find(item.entry.name) === item;
+    const isInForce = (): boolean => this.#entitlements.isInForce(item);
     let grant = whole;
     let longestMs: number;
     try {
       grant = this.#signing.keep(caller.name, item.entry, whole, issued.longestMs, isInForce);
       await this.#records.issued(caller.name, request, grant);
-      this.#mustNotBeRevoked(session, credential, id);
+      this.#entitlements.mustNotBeRevoked(session, credential, id);
+      this.#entitlements.mustBeInForce(item, session.tenant);
       // What its material is good for did not wait for a slow disk.
       longestMs = this.#longestMs(minted);
     } catch (error) {
@@ -331,22 +280,6 @@ export class Issuer {
     };
   }
 
-  #mayReach(tenant: string, { keptAt }: CatalogueItem): boolean {
-    return keptAt.every((reference) => mayReach(this.#tenantMounts, tenant, reference));
-  }
-
-  /** A reload came while the root was read: what the old entry allowed says nothing any more. */
-  #mustBeInForce(item: CatalogueItem, tenant: string): void {
-    const { name } = item.entry;
-    const now = this.#catalogue.find(name);
-    if (now === undefined) throw new LeaseRefusal("credential_unknown");
-    if (!this.#mayReach(tenant, now)) throw new LeaseRefusal("mount_not_allowed");
-    if (now === item) return;
-    throw new SourceError(
-      `credential "${name}" was changed by a reload in this very moment: the next lease is of the new one`,
-    );
-  }
-
   /** The longest life that its own expiry leaves to a lease, `ms`. */
   #longestMs({ expiresAtMs }: Minted): number {
     const { clock } = this.#options;
@@ -363,20 +296,6 @@ interface Issued {
   /** From when it was minted. */
   readonly longestMs: number;
   readonly methodClass: MethodClass | null;
-}
-
-/** What a lease is asked for, or prolonged. */
-type Entitlement = Pick<LeaseRequest, "session" | "credential" | "host" | "port" | "narrow">;
-
-/** Scope never widens: what the catalogue has no list for cannot be narrowed, and what is not in its list is more. */
-function mustBeWithin({ entry }: CatalogueItem, { narrow }: Entitlement): void {
-  const outside = narrow === undefined ? null : outsideOf(narrowableOf(entry.mint), narrow);
-  if (outside !== null) throw new LeaseRefusal("scope_not_allowed", `narrow.${outside.name} is not within the entry`);
-}
-
-/** `null` spells "all"; an empty list means none. */
-function allows(tenants: readonly string[] | null, tenant: string): boolean {
-  return tenants === null || tenants.includes(tenant);
 }
 
 /** Nobody is going to use it. */

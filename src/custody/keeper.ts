@@ -1,11 +1,11 @@
 import type { Clock } from "../core/clock.ts";
 import type { CustodyPort } from "../core/custody.ts";
-import { Denial, type DenialCode } from "../core/denial.ts";
+import { Denial } from "../core/denial.ts";
 import type { Lease, Permit } from "../core/exchange.ts";
 import { LeaseGone } from "../core/lease-denials.ts";
 import type { LeasePort, SigningPort } from "../core/ports.ts";
-import { reaches, type RevocationChange } from "../core/revocation.ts";
 import { Breaker } from "./breaker.ts";
+import { Drops } from "./drops.ts";
 import { Fetches } from "./fetches.ts";
 import type { KeeperEvents, KeeperOptions } from "./keeper-options.ts";
 import { type CustodyState, KeptCustody } from "./kept-custody.ts";
@@ -43,6 +43,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   readonly #fetches: Fetches;
   readonly #releases = new Releases();
   readonly #revokedIds = new RevokedIds();
+  readonly #drops: Drops;
   readonly #follows: boolean;
   readonly #breakerFailures: number;
   readonly #breakerOpenMs: number;
@@ -70,6 +71,15 @@ export class LeaseKeeper implements LeasePort, SigningPort {
       maxFlightsPerSession: options.maxFlightsPerSession ?? 128,
       custodyOf: (name) => this.#custodies.get(name),
       isRevoked: (custody, leaseId) => this.#revokedIds.has(custody, leaseId),
+    });
+    this.#drops = new Drops({
+      shelf: this.#shelf,
+      retired: this.#retired,
+      releases: this.#releases,
+      revokedIds: this.#revokedIds,
+      clock: this.#clock,
+      events: this.#events,
+      custodyOf: (name) => this.#custodies.get(name),
     });
     this.#breakerFailures = options.breakerFailures ?? 5;
     this.#breakerOpenMs = options.breakerOpenMs ?? 800;
@@ -145,13 +155,13 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   dropSession(id: string, tenant?: string): void {
     const isOfSession = (session: string, of: string) => session === id && (tenant === undefined || of === tenant);
     const isIts = (slot: Slot): boolean => isOfSession(slot.session.id, slot.session.tenant);
-    this.#dropWhere(isIts, "lease_denied", "session dropped", true);
+    this.#drops.where(isIts, "lease_denied", "session dropped", true);
     this.#retired.revokeWhere((lease) => isOfSession(lease.scope.session, lease.scope.tenant));
   }
 
   /** Everything is zeroed now; what is being fetched is refused. The next exchange asks custody anew. */
   dropAll(): void {
-    this.#dropWhere(() => true, "lease_denied", "all leases were dropped");
+    this.#drops.where(() => true, "lease_denied", "all leases were dropped");
     this.#retired.revokeWhere(() => true);
   }
 
@@ -169,7 +179,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     this.#custodies = next;
     for (const [name, kept] of before) if (next.get(name) !== kept) kept.stop();
     if (this.#follows) for (const [name, kept] of next) if (before.get(name) !== kept) kept.follow();
-    this.#dropWhere(
+    this.#drops.where(
       (slot) => before.get(slot.custody) !== next.get(slot.custody),
       "custody_unavailable",
       "custody was reconfigured",
@@ -212,7 +222,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
   /** Zeroes everything and tells custodies so, as far as they answer within `ms`. To be closed afterwards. */
   async handBack(ms: number): Promise<void> {
     this.#fetches.close();
-    this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down", true);
+    this.#drops.where(() => true, "custody_unavailable", "the edge is shutting down", true);
     await this.#releases.settle(ms);
   }
 
@@ -223,7 +233,7 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     for (const custody of this.#custodies.values()) custody.stop();
     this.#releases.close();
     this.#fetches.close();
-    this.#dropWhere(() => true, "custody_unavailable", "the edge is shutting down");
+    this.#drops.where(() => true, "custody_unavailable", "the edge is shutting down");
     this.#retired.revokeWhere(() => true);
   }
 
@@ -292,69 +302,15 @@ export class LeaseKeeper implements LeasePort, SigningPort {
     this.#events.evicted?.(slot.custody);
   }
 
-  /**
-   * @param handBack custody is told: it does not know yet
-   * @returns how many leases were dropped
-   */
-  #dropWhere(matches: (slot: Slot) => boolean, code: DenialCode, cause: string, handBack = false): number {
-    const nowMs = this.#clock.monotonicMs();
-    let dropped = 0;
-    for (const slot of this.#shelf.slots()) {
-      if (!matches(slot)) continue;
-      const { lease } = slot;
-      if (lease !== null) dropped++;
-      const isOut = lease !== null && !lease.isRevoked && nowMs < lease.expiresAtMs;
-      if (isOut && handBack) this.#releases.add(this.#custodies.get(slot.custody), lease);
-      lease?.revoke();
-      slot.lease = null;
-      this.#shelf.remove(slot, new Denial(code, { cause }));
-      slot.flight?.controller.abort();
-    }
-    return dropped;
-  }
-
-  /** What an exchange has attached already goes on to its end; nothing new is attached. */
-  #revoke(custody: string, changes: readonly RevocationChange[]): void {
-    const nowMs = this.#clock.monotonicMs();
-    for (const { scope, value } of changes) if (scope === "lease") this.#revokedIds.add(custody, value, nowMs);
-    const isRevoked = (credential: string, session: string, tenant: string, lease: string | null): boolean =>
-      changes.some((change) => reaches(change, { lease, credential, session, tenant }));
-    const isReached = ({ custody: of, session, credential, lease }: Slot): boolean =>
-      of === custody && isRevoked(credential, session.id, session.tenant, lease?.id ?? null);
-    const dropped = this.#dropWhere(isReached, "lease_denied", "revoked at custody");
-    this.#retired.revokeWhere(
-      ({ id, credential, scope }, of) => of === custody && isRevoked(credential, scope.session, scope.tenant, id),
-    );
-    this.#events.revoked?.(custody, dropped);
-  }
-
-  /** Nobody can tell what was revoked meanwhile: nothing that is held of this custody is used any more. */
-  #dropCustody(custody: string): void {
-    const isIts = (slot: Slot): boolean => slot.custody === custody;
-    const dropped = this.#dropWhere(isIts, "custody_unavailable", "custody cannot tell what it has revoked");
-    this.#retired.revokeWhere((_lease, of) => of === custody);
-    this.#events.revoked?.(custody, dropped);
-  }
-
   #keep(name: string, port: CustodyPort): KeptCustody {
     const breaker = new Breaker(this.#breakerFailures, this.#breakerOpenMs * (0.75 + 0.25 * this.#random()));
     return new KeptCustody(name, port, this.#clock, breaker, this.#random, {
       breaker: (open) => this.#events.breaker?.(name, open),
-      catalogueChanged: () => this.#askAnew(name),
+      catalogueChanged: () => this.#drops.askAnew(name),
       // Revoked before anybody listened, perhaps: custody says so when it is asked.
-      began: () => this.#askAnew(name),
-      revoked: (changes) => this.#revoke(name, changes),
-      reset: () => this.#dropCustody(name),
+      began: () => this.#drops.askAnew(name),
+      revoked: (changes) => this.#drops.revoked(name, changes),
+      reset: () => this.#drops.all(name),
     });
-  }
-
-  /** Each lease is asked for again at its next use, and goes on meanwhile, those on their way as well; a refusal ends it. */
-  #askAnew(custody: string): void {
-    const nowMs = this.#clock.monotonicMs();
-    for (const slot of this.#shelf.slots()) {
-      if (slot.custody !== custody) continue;
-      slot.refreshAtMs = 0;
-      slot.askAnewAtMs = nowMs;
-    }
   }
 }

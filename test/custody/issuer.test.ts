@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { parseMountGrant } from "../../src/core/canonical-reference.ts";
 import type { LeaseRequest } from "../../src/core/custody.ts";
 import { Secret } from "../../src/core/secret.ts";
-import type { Caller } from "../../src/custody/issuer.ts";
+import type { Caller } from "../../src/custody/caller.ts";
 import { secretOf } from "./support/secret-of.ts";
 import { ManualClock } from "./support/clocks.ts";
 import { denialOf } from "./support/denials.ts";
@@ -320,5 +320,18 @@ describe("a catalogue that is replaced", () => {
     expect(await denialOf(() => issue())).toMatchObject(refusal);
     expect(audit.events.map(({ type }) => type)).toEqual(["lease_refused"]);
     expect(root.isZeroed).toBe(true);
+  });
+
+  test("while the issue is recorded, of a credential that is then taken out: nothing is answered", async () => {
+    const { issuer, issue, audit, environment, clock } = start();
+    const record = audit.record.bind(audit);
+    audit.record = async (event) => {
+      if (event.type === "lease_issued")
+        issuer.useCatalogue(issuer.catalogue.succeededBy([], context(environment, clock)));
+      await record(event);
+    };
+    expect(await denialOf(() => issue())).toMatchObject({ reason: "credential_unknown" });
+    expect(audit.events.map(({ type }) => type)).toEqual(["lease_issued", "lease_refused"]);
+    expect(issuer.ledger.size).toBe(0);
   });
 });

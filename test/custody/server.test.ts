@@ -375,6 +375,34 @@ describe("changed while it runs", () => {
     expect(await denialOf(() => custody.health(calm()))).toMatchObject({ reason: "caller_not_allowed" });
   });
 
+  test("clients: who waits at the feed is told nothing that it may not hear any more", async () => {
+    const { server, port, issuer } = await serve();
+    const custody = edge(port);
+    const { cursor } = await custody.revocations(null, 0, calm());
+    const revoke = (value: string) =>
+      issuer.operations.revoke("operator", { scope: "session", value, tenant: "acme" }, "test");
+    const narrowed = denialOf(async () => {
+      const waiting = custody.revocations(cursor, 20_000, calm());
+      await expect.poll(() => issuer.revocations.feed.waiting).toBe(1);
+      server.useCallers([{ name: "edge-1.internal", tenants: ["globex"] }]);
+      await revoke("s1");
+      return waiting;
+    });
+    expect(await narrowed).toMatchObject({ reason: "caller_not_allowed" });
+    expect((await custody.revocations(cursor, 0, calm())).changes).toEqual([]);
+  });
+
+  test("clients: a reload that leaves them as they are leaves who waits at the feed alone", async () => {
+    const { server, port, issuer } = await serve();
+    const custody = edge(port);
+    const { cursor } = await custody.revocations(null, 0, calm());
+    const waiting = custody.revocations(cursor, 20_000, calm());
+    await expect.poll(() => issuer.revocations.feed.waiting).toBe(1);
+    server.useCallers([{ name: "edge-1.internal", tenants: null }]);
+    await issuer.operations.revoke("operator", { scope: "session", value: "s1", tenant: "acme" }, "test");
+    expect((await waiting).changes).toHaveLength(1);
+  });
+
   test("certificates: the next connection meets the new ones, and an open one does not outlive them", async () => {
     const { server, port } = await serve();
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });

@@ -2,6 +2,7 @@ import { createPublicKey, verify } from "node:crypto";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { parseMountGrant } from "../../src/core/canonical-reference.ts";
 import type { CustodyPort } from "../../src/core/custody.ts";
 import { isZeroed } from "../../src/core/material.ts";
 import { EmbeddedCustody } from "../../src/custody/embedded.ts";
@@ -108,6 +109,18 @@ describe.each(adapters)("%s", (_name, open) => {
     const { material, leaseId } = await bench.custody.lease(requestOf(), calm());
     expect(material.kind === "dpop" && material.key?.reveal()).toBe(bound.key.pem().reveal());
     expect(await reasonOf(bench, leaseId, bound.input())).toEqual({ code: "lease_denied", reason: "lease_unknown" });
+  });
+
+  test("a tenant that lost the mount of its credential gets no more proofs, though its lease runs on", async () => {
+    const bench = await make("custody");
+    const { leaseId } = await bench.custody.lease(requestOf(), calm());
+    const { issuer } = bench;
+    const grants = ["env://"].flatMap((text) => parseMountGrant(text) ?? []);
+    const input = bound.input();
+    issuer.useCatalogue(issuer.catalogue, new Map([["globex", grants]]));
+    expect(await denialOf(() => bench.custody.sign(leaseId, input, calm()))).toMatchObject({ reason: "lease_unknown" });
+    issuer.useCatalogue(issuer.catalogue, new Map([["acme", grants]]));
+    expect(await bench.custody.sign(leaseId, input, calm())).not.toBe("");
   });
 
   test("what does not fit the lease is refused by name, and told", async () => {

@@ -4,7 +4,7 @@ import { Denial } from "../../core/denial.ts";
 import type { BadInput } from "../bad-input.ts";
 import type { CallerLimits } from "../caller-limits.ts";
 import type { Callers } from "../callers.ts";
-import type { Caller, CallerRight } from "../issuer.ts";
+import type { Caller, CallerRight } from "../caller.ts";
 import { encodeProblem, PROBLEM_TYPE } from "../problem.ts";
 
 /** One answer, for the log. Nothing in it is secret. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { LeaseRefusal } from "../../core/custody.ts";
@@ -69,7 +70,10 @@ export function revocationRoutes(app: FastifyInstance, answers: Answers, issuer:
       if (mine >= MOST_WAITING_OF_ONE) throw new LeaseRefusal("overloaded");
       waiting.set(caller.name, mine + 1);
       try {
-        return encodePage(await revocations.page(after, waitMs, caller.tenants, goneSignal(reply)));
+        const page = await revocations.page(after, waitMs, caller.tenants, goneSignal(reply));
+        // A reload may have made somebody else of who asked a while ago, or nobody: they ask anew, by the same cursor.
+        if (!isDeepStrictEqual(answers.callerOf(request), caller)) throw new LeaseRefusal("caller_not_allowed");
+        return encodePage(page);
       } finally {
         const left = (waiting.get(caller.name) ?? 1) - 1;
         if (left === 0) waiting.delete(caller.name);

@@ -367,6 +367,16 @@ describe("token exchange", () => {
     await tokenOf(start(bySession), session("a"));
     expect(server.issued[1]?.claims).toMatchObject({ sub: "agent a", tenant: "acme", iss: "custody.test" });
   });
+
+  test("of an actor whose token is gone, or is another one, gives nothing of what was kept", async () => {
+    const parts = start(caseOf("token exchange of the root"));
+    const first = await tokenOf(parts);
+    expect(await tokenOf(parts)).toBe(first);
+    parts.environment["ACTOR"] = "actor-of-tomorrow";
+    expect(await tokenOf(parts)).not.toBe(first);
+    delete parts.environment["ACTOR"];
+    await expect(leaseOf(parts)).rejects.toMatchObject({ reason: "source_unavailable" });
+  });
 });
 
 describe("bound tokens", () => {

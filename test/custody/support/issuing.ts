@@ -5,7 +5,8 @@ import type { Clock } from "../../../src/core/clock.ts";
 import type { TenantMounts } from "../../../src/core/tenant-mounts.ts";
 import { Catalogue } from "../../../src/custody/catalogue.ts";
 import type { Revocations } from "../../../src/custody/revocations.ts";
-import { Issuer, type SessionCheck } from "../../../src/custody/issuer.ts";
+import type { SessionCheck } from "../../../src/custody/caller.ts";
+import { Issuer } from "../../../src/custody/issuer.ts";
 import type { SecretStore } from "../../../src/custody/store/secret-store.ts";
 import type { VaultServers } from "../../../src/custody/vault/servers.ts";
 
