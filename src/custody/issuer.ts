@@ -30,6 +30,7 @@ import { Revocations } from "./revocations.ts";
 import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
+import { Ending } from "./ending.ts";
 import { latestWallMs } from "./latest-wall.ts";
 
 /** What a caller may do: ask for leases, or operate (revoke, lift, approve, look). */
@@ -85,6 +86,7 @@ export class Issuer {
   readonly #options: IssuerOptions;
   readonly #records: IssueRecords;
   readonly #signing: SignLeases;
+  readonly #ending = new Ending();
   #catalogue: Catalogue;
   #tenantMounts: TenantMounts | null;
 
@@ -196,6 +198,11 @@ export class Issuer {
     return this.#signing.sign(caller.name, leaseId, input);
   }
 
+  /** Custody is going to end: edges that follow are told what ends with it, and nobody waits for news any more. */
+  beginEnding(): void {
+    this.revocations.feed.close(this.#ending.begin(this.#catalogue, this.ledger));
+  }
+
   /** Zeroes what the catalogue holds. */
   close(): void {
     this.#signing.close();
@@ -295,6 +302,7 @@ export class Issuer {
       grant = this.#signing.keep(caller.name, item.entry, whole, issued.longestMs, isInForce);
       await this.#records.issued(caller.name, request, grant);
       this.#mustNotBeRevoked(session, credential, id);
+      this.#ending.check(item);
     } catch (error) {
       this.#signing.end(id);
       giveBack(minted);
