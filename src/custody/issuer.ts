@@ -26,6 +26,7 @@ import { Revocations } from "./revocations.ts";
 import { SignLeases } from "./sign-leases.ts";
 import { SourceError } from "./sources/source.ts";
 import { within } from "./within.ts";
+import { Ending } from "./ending.ts";
 import { latestWallMs } from "./latest-wall.ts";
 
 export interface IssuerOptions {
@@ -62,6 +63,7 @@ export class Issuer {
   readonly #records: IssueRecords;
   readonly #signing: SignLeases;
   readonly #entitlements: Entitlements;
+  readonly #ending = new Ending();
 
   constructor(options: IssuerOptions) {
     const { clock, audit } = options;
@@ -187,6 +189,11 @@ export class Issuer {
     return this.#signing.sign(caller.name, leaseId, input);
   }
 
+  /** Custody is going to end: edges that follow are told what ends with it, and nobody waits for news any more. */
+  beginEnding(): void {
+    this.revocations.feed.close(this.#ending.begin(this.#catalogue, this.ledger));
+  }
+
   /** Zeroes what the catalogue holds. */
   close(): void {
     this.#signing.close();
@@ -260,6 +267,7 @@ export class Issuer {
       this.#entitlements.mustBeInForce(item, session.tenant);
       // What its material is good for did not wait for a slow disk.
       longestMs = this.#longestMs(minted);
+      this.#ending.check(item);
     } catch (error) {
       this.#signing.end(id);
       giveBack(minted);

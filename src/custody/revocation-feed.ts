@@ -18,6 +18,7 @@ export class RevocationFeed {
   #base: number;
   readonly #waiting = new Set<() => void>();
   #closed = false;
+  #last: readonly RevocationChange[] = [];
 
   constructor(epoch: string, sequence: number) {
     this.epoch = epoch;
@@ -55,7 +56,8 @@ export class RevocationFeed {
     if (from < this.#base) return { cursor: this.#cursor(this.sequence), reset: true, changes: [] };
     const page = this.#kept.slice(from - this.#base, from - this.#base + MOST_OF_PAGE);
     const changes = page.filter((change) => change !== null && isFor(change, tenants)) as RevocationChange[];
-    return { cursor: this.#cursor(from + page.length), reset: false, changes };
+    const cursor = this.#cursor(from + page.length);
+    return { cursor, reset: false, changes: [...changes, ...this.#lastOnes(MOST_OF_PAGE - page.length)] };
   }
 
   /** Questions that wait right now. */
@@ -63,10 +65,21 @@ export class RevocationFeed {
     return this.#waiting.size;
   }
 
-  /** Ends every wait, and lets nobody wait any more. */
-  close(): void {
+  /**
+   * Ends every wait, and lets nobody wait any more.
+   * @param last told to everybody who asks from now on. They are no part of the sequence: a cursor stays good for the next life
+   */
+  close(last: readonly RevocationChange[] = []): void {
     this.#closed = true;
+    if (last.length > 0) this.#last = last;
     this.#wake();
+  }
+
+  /** @param room in the page */
+  #lastOnes(room: number): readonly RevocationChange[] {
+    const [first] = this.#last;
+    if (first === undefined || this.#last.length <= room) return this.#last;
+    return [{ ...first, scope: "all", value: "", tenant: null }];
   }
 
   #wake(): void {

@@ -144,7 +144,7 @@ export class CustodyServer {
   async close(drainMs: number): Promise<void> {
     this.#draining = true;
     // Who waits for news is answered now.
-    this.#options.issuer.revocations.feed.close();
+    this.#options.issuer.beginEnding();
     const closed = once(this.#server, "close");
     this.#server.close();
     this.#server.closeIdleConnections();

@@ -180,7 +180,14 @@ test("… while it stops", async () => {
   await recovered();
 });
 
-test("… while something is revoked: what was answered is in force after it", async () => {
+test("custody is stopped (SIGTERM) with live leases: what it gives back is not sent any more", async () => {
+  await Promise.all([house.near, house.far].map(({ process }) => process.stop()));
+  await become(HOSTS, "custody_unavailable");
+  await restart();
+  await recovered();
+});
+
+test("custody is killed while something is revoked: what was answered is in force after it", async () => {
   const { near } = house;
   const answered: string[] = [];
   const revoking = Promise.all(

@@ -5,6 +5,8 @@ import type { Material } from "../../core/material.ts";
 export interface Minter {
   /** Longest time that one mint may take, its sources included, `ms`. */
   readonly timeoutMs: number;
+  /** Custody ends what was minted when it ends itself; left out: it lives on to its own end. */
+  readonly endsWithCustody?: true;
   /**
    * @param ask what the lease is for; what is minted is never wider than that, nor than the entry
    * @param fresh the upstream refused what was minted last: nothing that is held will do

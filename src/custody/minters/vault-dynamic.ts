@@ -26,6 +26,8 @@ const LONGEST_LEASE_MS = 15 * 60_000;
 export class VaultDynamicMinter implements Minter {
   readonly reference: string;
   readonly timeoutMs: number;
+  /** With custody's token, which is revoked then. */
+  readonly endsWithCustody = true;
   readonly #entry: CredentialEntry;
   readonly #spec: VaultSourceSpec;
   readonly #context: SourceContext;
