@@ -26,7 +26,7 @@ export interface ChaosHouse {
   /** Of the edge's audit, and of everything that `near` writes; `null` where none can be had. */
   readonly edgeDisk: SmallDisk | null;
   readonly nearDisk: SmallDisk | null;
-  /** Files that hold roots, or what they became. */
+  /** Where roots are, or what they became; all keys of TLS are in `.key` files of these folders. */
   readonly rootFiles: readonly string[];
   /** The wall clock of edge and custodies, as it is set from now on. */
   setClocks(shiftMs: number): Promise<void>;
@@ -128,7 +128,6 @@ export async function startChaos(): Promise<ChaosHouse> {
       at("custody-ca"),
       join(edge.directory, "ca"),
       join(nearDirectory, "refresh.state"),
-      join(nearDirectory, "secrets.store"),
     ],
     async setClocks(shiftMs) {
       await writeFile(at("clock"), String(shiftMs));

@@ -50,8 +50,8 @@ export interface ChaosSources {
   /** A new secret id in a new wrapping, as an orchestrator leaves one before each start of custody. */
   readonly wrapSecretId: () => Promise<void>;
   readonly put: (name: string, text: string, mode?: number) => Promise<void>;
-  /** Whether what a Vault made is good now. */
-  isLogin(username: string, password: string): boolean;
+  /** Monotonic `ms` at which what a Vault made died: `Infinity` for what is good now, `-Infinity` for what was never made. */
+  endOfLogin(username: string, password: string): number;
   /** Whether the helper has printed it, and it is good at this moment. */
   isPrinted(token: string): boolean;
   /** Everything that is secret here. */
@@ -103,6 +103,13 @@ export async function startSources(directory: string, client: TestLeaf): Promise
     const login = logins.get(String(made.data["username"]));
     if (login !== undefined) login.lease = made.lease;
     return made;
+  };
+  const died = new Map<string, number>();
+  const { leases } = vault.store;
+  const forget = leases.delete.bind(leases);
+  leases.delete = (id) => {
+    if (!died.has(id)) died.set(id, performance.now());
+    return forget(id);
   };
   const issue = vault.store.issue.bind(vault.store);
   vault.store.issue = (terms) => {
@@ -186,10 +193,10 @@ export async function startSources(directory: string, client: TestLeaf): Promise
       await put("wrapped", wrapped);
     },
     put,
-    isLogin(username, password) {
-      const login = logins.get(username);
-      // A machine that is busy delivers a request after its credential has ended: not by much.
-      return login?.password === password && login.lease !== null && vault.store.liveLease(login.lease.id) !== null;
+    endOfLogin(username, password) {
+      const { lease = null, ...login } = logins.get(username) ?? {};
+      if (lease === null || !("password" in login) || login.password !== password) return -Infinity;
+      return vault.store.liveLease(lease.id) === null ? (died.get(lease.id) ?? -Infinity) : Infinity;
     },
     isPrinted: (token) => printed().some((one) => one.token === token && Date.now() < one.endMs + LATE_MS),
     tellAll(search) {

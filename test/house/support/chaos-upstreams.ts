@@ -29,6 +29,8 @@ export interface Judged {
   readonly id: number;
   /** `ok`, or what was wrong with its credential. */
   readonly verdict: string;
+  /** When its credential died, monotonic `ms`, where that is known: a request that was asked before is no fault. */
+  readonly diedMs?: number;
 }
 
 export interface ChaosUpstreams {
@@ -46,7 +48,8 @@ export async function startUpstreams(ca: TestCa, sources: ChaosSources): Promise
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const verdict = verdictOf(host, request, Buffer.concat(chunks), sources);
-    judged.push({ host, id: idOf(request.url), verdict });
+    const diedMs = host === "dynamic.test" ? endOfLoginIn(request, sources) : -Infinity;
+    judged.push({ host, id: idOf(request.url), verdict, diedMs });
     // Hostile as well: it shows the guest what it was sent.
     response.setHeader("X-Echo", request.headers.authorization ?? "none");
     response.writeHead(verdict === "ok" ? 200 : 403).end("the end");
@@ -103,11 +106,8 @@ function verdictOf(host: string, request: IncomingMessage, body: Buffer, sources
   switch (host) {
     case "kv.test":
       return check(bearer === sources.kv, "no token");
-    case "dynamic.test": {
-      const pair = Buffer.from(/^Basic (\S+)$/.exec(authorization)?.[1] ?? "", "base64").toString();
-      const colon = pair.indexOf(":");
-      return check(sources.isLogin(pair.slice(0, colon), pair.slice(colon + 1)), "no login that is good");
-    }
+    case "dynamic.test":
+      return check(endOfLoginIn(request, sources) === Infinity, "no login that is good");
     case "refresh.test":
       return isLive(sources.refresh.ends);
     case "partner.test":
@@ -127,6 +127,12 @@ function verdictOf(host: string, request: IncomingMessage, body: Buffer, sources
     default:
       return `host ${host}`;
   }
+}
+
+function endOfLoginIn({ headers }: IncomingMessage, sources: ChaosSources): number {
+  const pair = Buffer.from(/^Basic (\S+)$/.exec(headers.authorization ?? "")?.[1] ?? "", "base64").toString();
+  const colon = pair.indexOf(":");
+  return sources.endOfLogin(pair.slice(0, colon), pair.slice(colon + 1));
 }
 
 function tokenIn(body: Buffer): string {
