@@ -191,7 +191,7 @@ export class Issuer {
 
   /** Custody is going to end: edges that follow are told what ends with it, and nobody waits for news any more. */
   beginEnding(): void {
-    this.revocations.feed.close(this.#ending.begin(this.#catalogue, this.ledger));
+    this.revocations.feed.close(this.#ending.begin(this.catalogue, this.ledger));
   }
 
   /** Zeroes what the catalogue holds. */
