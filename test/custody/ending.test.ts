@@ -14,8 +14,7 @@ function parts() {
   const made = issuing({ clock: new ManualClock(), entries: [entryOf(), entryOf({ name: "own" })] });
   const item = made.issuer.catalogue.find("key");
   if (item === undefined) throw new Error("the catalogue has it");
-  const { mint } = item.minter;
-  const minter = Object.assign(item.minter, { endsWithCustody: true as const, mint: mint.bind(item.minter) });
+  const minter = Object.assign(item.minter, { endsWithCustody: true as const });
   return { ...made, minter };
 }
 
@@ -41,7 +40,7 @@ test("nobody is told of anything where nothing is out", async () => {
 test("what is being minted at that moment is given back and not leased; what lives on is", async () => {
   const all = parts();
   let released = 0;
-  const { mint } = all.minter;
+  const mint = all.minter.mint.bind(all.minter);
   all.minter.mint = async (...asked) => {
     const minted = await mint(...asked);
     all.issuer.beginEnding();

@@ -388,7 +388,7 @@ test("in the end: every request that was sent had its credential, every guest wa
 test("no secret was written anywhere", async ({ annotate }) => {
   const search = new SecretSearch();
   house.sources.tellAll(search);
-  for (const directory of house.rootFiles.filter((path) => /ca$/.test(path)))
+  for (const directory of house.rootFiles.filter((path) => path.endsWith("ca")))
     for (const name of await readdir(directory))
       if (name.endsWith(".key")) search.addPem(name, await readFile(join(directory, name), "utf8"));
   // Where they are they are found: this is no search that finds nothing.
