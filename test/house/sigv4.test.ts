@@ -102,7 +102,8 @@ beforeAll(async () => {
       }),
       {
         name: "assume",
-        host: "assume.test",
+        // Nobody looks for its address.
+        host: `sts.${REGION}.amazonaws.com`,
         allow: [{ methods: ["POST"], paths: ["/"] }],
         synthetic: { as: "aws_sts", ...ROLE_KEYS },
       },
@@ -206,11 +207,8 @@ describe(`AWS's command line${AWS_CLI ? "" : " (skipped: aws is absent)"}`, () =
         "[profile agent]",
         "role_arn = arn:aws:iam::000000000000:role/agent",
         "source_profile = base",
-        "services = edge",
+        "sts_regional_endpoints = regional",
         `region = ${REGION}`,
-        "[services edge]",
-        "sts =",
-        "  endpoint_url = https://assume.test",
       ];
       await writeFile(file, `${lines.join("\n")}\n`);
       const env = { ...edge.guestEnv(), AWS_CONFIG_FILE: file, AWS_EC2_METADATA_DISABLED: "true", HOME: directory };
