@@ -126,5 +126,11 @@ export async function freePorts(count: number): Promise<number[]> {
   );
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
+  // The system may give one again that was named before and is not in use yet.
+  const fresh = ports.filter((port) => !named.has(port));
+  for (const port of fresh) named.add(port);
+  return fresh.length === count ? fresh : [...fresh, ...(await freePorts(count - fresh.length))];
 }
+
+/** Ports that this process has named: one config never gets the same twice. */
+const named = new Set<number>();
