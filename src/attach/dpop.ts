@@ -1,3 +1,4 @@
+import { parsedJson } from "../core/json-text.ts";
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { Denial } from "../core/denial.ts";
 import { htuOf, isSignature, jwkText, type ProofKey, proofInput, proofKeyOf } from "../core/dpop-proof.ts";
@@ -67,13 +68,7 @@ function write({ fields }: OutboundHead, { once }: Occasion, authorization: stri
 
 /** @throws Denial `lease_unusable` for anything but a public key of a known kind: it is sent with each request */
 function proofKey(text: string): ProofKey {
-  let jwk: unknown = null;
-  try {
-    jwk = JSON.parse(text);
-  } catch {
-    // Refused below, like every other text that is no key.
-  }
-  const key = proofKeyOf(jwk);
+  const key = proofKeyOf(parsedJson(text));
   if (key === null) throw unusable("the public key of the bound token is none that proofs are made with");
   return key;
 }

@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import { ByteBudget } from "../core/byte-budget.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
@@ -95,8 +96,7 @@ export const sigv4: AttachmentMaker<"sigv4"> = (spec, destination, tools) => {
         once.push(made);
         if (payload.as === "digest" && !isHeld(request.body)) request.body = new DigestBody(request.body, word);
         if (payload.as === "chunks") {
-          const { session } = permit;
-          const owner = `${session.tenant} ${session.id}`;
+          const owner = sessionKey(permit.session);
           request.body = chunked(request.body, payload, owner, chunkSigner(key, stamp, made));
         }
         return true;

@@ -1,3 +1,4 @@
+import { jsonObject } from "./json-text.ts";
 import type { Authority } from "./authority.ts";
 
 /**
@@ -116,13 +117,7 @@ function base64url(text: string): string {
 }
 
 function parsed(part: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const json: unknown = JSON.parse(Buffer.from(part, "base64url").toString("utf8"));
-    return typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>) : null;
-  } catch {
-    // Not JSON is not a proof: the caller says so.
-    return null;
-  }
+  return jsonObject(Buffer.from(part, "base64url").toString("utf8"));
 }
 
 function isText(value: unknown, pattern: RegExp): value is string {

@@ -1,14 +1,9 @@
+import { type Bucket, type BucketRate, refill } from "./token-bucket.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** Malformed requests that a caller may send at once, and how many more each second. A working edge sends none. */
-const BURST = 20;
-const PER_SECOND = 1;
+const RATE: BucketRate = { most: 20, perSecond: 1 };
 const MAX_CALLERS = 1_000;
-
-interface Bucket {
-  left: number;
-  atMs: number;
-}
 
 /** Bounds what a broken or hostile caller can make custody parse and log: a token bucket for each caller. */
 export class BadInput {
@@ -22,12 +17,12 @@ export class BadInput {
   /** Counts one malformed request. */
   count(caller: string): void {
     const bucket = this.#fill(caller);
-    bucket.left = Math.max(0, bucket.left - 1);
+    bucket.tokens = Math.max(0, bucket.tokens - 1);
   }
 
   /** Whether the caller has sent so much of it that it is not read for now. */
   isShut(caller: string): boolean {
-    return this.#buckets.has(caller) && this.#fill(caller).left < 1;
+    return this.#buckets.has(caller) && this.#fill(caller).tokens < 1;
   }
 
   #fill(caller: string): Bucket {
@@ -36,12 +31,11 @@ export class BadInput {
     if (bucket === undefined) {
       const oldest = this.#buckets.size >= MAX_CALLERS ? this.#buckets.keys().next() : null;
       if (oldest !== null && oldest.done !== true) this.#buckets.delete(oldest.value);
-      const fresh = { left: BURST, atMs: nowMs };
+      const fresh = { tokens: RATE.most, atMs: nowMs };
       this.#buckets.set(caller, fresh);
       return fresh;
     }
-    bucket.left = Math.min(BURST, bucket.left + ((nowMs - bucket.atMs) / 1000) * PER_SECOND);
-    bucket.atMs = nowMs;
+    refill(bucket, RATE, nowMs);
     return bucket;
   }
 }

@@ -1,3 +1,4 @@
+import { type Bucket, refill, takeToken } from "./token-bucket.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** What one caller may ask for; each has its own. */
@@ -26,11 +27,6 @@ interface CallerState extends Bucket {
 const SHARE_OF_SESSION = 0.25;
 const MAX_SESSIONS = 50_000;
 
-interface Bucket {
-  tokens: number;
-  atMs: number;
-}
-
 /**
  * Keeps one caller from taking what the others need, and one session of it from taking what the other sessions do: a token bucket
  * each, and a share of the issues under way.
@@ -51,30 +47,24 @@ export class CallerLimits {
   /** Takes one token. @returns 0, or after how many whole seconds there is one again */
   take(caller: string): number {
     const state = this.#stateOf(caller);
-    if (state.tokens >= 1) {
-      state.tokens--;
-      return 0;
-    }
-    return Math.max(1, Math.ceil((1 - state.tokens) / this.#limits.requestsPerSecond));
+    return takeToken(state) ? 0 : secondsUntilOne(state, this.#limits.requestsPerSecond);
   }
 
   /** Takes one token of a session after one of its caller, which is given back when there is none. @returns as `take` */
   takeOf(caller: string, tenant: string, session: string): number {
     const { burst, requestsPerSecond } = this.#limits;
-    const [most, perSecond] = [Math.max(1, burst * SHARE_OF_SESSION), requestsPerSecond * SHARE_OF_SESSION];
+    const rate = { most: Math.max(1, burst * SHARE_OF_SESSION), perSecond: requestsPerSecond * SHARE_OF_SESSION };
+    const nowMs = this.#clock.monotonicMs();
     const key = JSON.stringify([caller, tenant, session]);
-    const bucket = this.#sessions.get(key) ?? { tokens: most, atMs: this.#clock.monotonicMs() };
-    this.#fill(bucket, most, perSecond);
+    const bucket = this.#sessions.get(key) ?? { tokens: rate.most, atMs: nowMs };
+    refill(bucket, rate, nowMs);
     this.#sessions.delete(key);
     this.#sessions.set(key, bucket);
     const oldest = this.#sessions.size > MAX_SESSIONS ? this.#sessions.keys().next() : null;
     if (oldest !== null && oldest.done !== true) this.#sessions.delete(oldest.value);
-    if (bucket.tokens >= 1) {
-      bucket.tokens--;
-      return 0;
-    }
+    if (takeToken(bucket)) return 0;
     this.#stateOf(caller).tokens++;
-    return Math.max(1, Math.ceil((1 - bucket.tokens) / perSecond));
+    return secondsUntilOne(bucket, rate.perSecond);
   }
 
   /** Begins one issue. Each `true` is followed by one `leave`. */
@@ -103,14 +93,8 @@ export class CallerLimits {
       this.#states.set(caller, fresh);
       return fresh;
     }
-    this.#fill(state, burst, requestsPerSecond);
+    refill(state, { most: burst, perSecond: requestsPerSecond }, nowMs);
     return state;
-  }
-
-  #fill(bucket: Bucket, most: number, perSecond: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    bucket.tokens = Math.min(most, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * perSecond);
-    bucket.atMs = nowMs;
   }
 
   /** Callers are names of the config: there are never so many at a time, but they may have been reloaded often. */
@@ -122,4 +106,8 @@ export class CallerLimits {
       return;
     }
   }
+}
+
+function secondsUntilOne({ tokens }: Bucket, perSecond: number): number {
+  return Math.max(1, Math.ceil((1 - tokens) / perSecond));
 }

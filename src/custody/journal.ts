@@ -1,3 +1,4 @@
+import { syncDirectory } from "./sync-directory.ts";
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
@@ -98,12 +99,7 @@ async function written(path: string, records: readonly unknown[]): Promise<{ fil
     await writeWhole(file, bytes);
     await file.sync();
     await rename(fresh, path);
-    const directory = await open(dirname(path), constants.O_RDONLY);
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await syncDirectory(dirname(path));
     return { file, bytes: bytes.length };
   } catch (error) {
     await file.close();

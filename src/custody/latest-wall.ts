@@ -15,3 +15,14 @@ export function latestWallMs(clock: Clock): number {
   ahead.set(clock, aheadMs);
   return monotonicMs + aheadMs;
 }
+
+/** When what ends at a time of day ends on the monotonic clock, `ms`. @param endWallMs ms since the epoch */
+export function endOnMonotonic(clock: Clock, endWallMs: number): number {
+  return endWallMs - latestWallMs(clock) + clock.monotonicMs();
+}
+
+/** The earlier of two ends; `null` is one that nobody tells. */
+export function sooner(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
+}

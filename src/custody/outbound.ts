@@ -1,3 +1,5 @@
+import { isLoopbackHost } from "../core/loopback.ts";
+import { jsonObject } from "../core/json-text.ts";
 import { Pool } from "undici";
 import type { IssuerEndpoint } from "../core/mint.ts";
 import { MintFailure } from "./minters/mint-failure.ts";
@@ -61,8 +63,7 @@ export class Outbound {
     mostBytes = MAX_ANSWER_BYTES,
   ) {
     const { protocol, origin, hostname, pathname, search } = new URL(url);
-    const isLoopback = hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
-    if (protocol !== "https:" && !(protocol === "http:" && isLoopback))
+    if (protocol !== "https:" && !(protocol === "http:" && isLoopbackHost(hostname)))
       throw new TypeError("an issuer is spoken to over https");
     this.timeoutMs = timeoutMs;
     this.#where = where;
@@ -183,16 +184,6 @@ function codeOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : null;
   if (typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code)) return code;
   return error instanceof Error && error.name === "AbortError" ? "aborted" : "unknown error";
-}
-
-/** `null` when it is none: the error of the parser quotes the text, which may hold a credential. */
-function jsonObject(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
 }
 
 function dateOf(text: string | null): number | null {

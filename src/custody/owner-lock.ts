@@ -1,29 +1,21 @@
-import { constants } from "node:fs";
-import { lstat, open } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import type { DatabaseSync } from "node:sqlite";
+import { lstat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { KernelLock, lockFileOf } from "./kernel-lock.ts";
 import { SourceError } from "./sources/source.ts";
 
 /** One that is being closed is waited for: a reload hands a file over within one process. */
 const WAIT_MS = 2_000;
 const LOOK_EVERY_MS = 50;
-const SQLITE_BUSY = 5;
 
-/**
- * One owner a file, across the processes of one machine. What is locked is an empty file beside it, which stays. The lock is a record lock of
- * the kernel (fcntl): it goes with its process however that dies, so there is nothing stale to take over, which is where
- * locks made of names let two in. Of what Node brings only `node:sqlite` reaches it, which also
- * tells owners in one process apart, as record locks by themselves do not: an exclusive transaction that writes nothing.
- */
+/** One owner a file, across the processes of one machine and within each. */
 export class OwnerLock {
   readonly #path: string;
-  readonly #database: DatabaseSync;
+  readonly #kernel: KernelLock;
   readonly #inode: bigint;
 
-  private constructor(path: string, database: DatabaseSync, inode: bigint) {
+  private constructor(path: string, kernel: KernelLock, inode: bigint) {
     this.#path = path;
-    this.#database = database;
+    this.#kernel = kernel;
     this.#inode = inode;
   }
 
@@ -37,10 +29,10 @@ export class OwnerLock {
     named: { readonly what: string; readonly apart: string } = { what: `"${file}"`, apart: "a file of its own" },
   ): Promise<OwnerLock> {
     const { what, apart } = named;
-    const path = join(dirname(file), `.${basename(file)}.lock`);
+    const path = lockFileOf(file);
     for (let leftMs = WAIT_MS; ; leftMs -= LOOK_EVERY_MS) {
       const lock = await tryTake(path, what);
-      if (lock !== null) return new OwnerLock(path, lock.database, lock.inode);
+      if (lock !== null) return new OwnerLock(path, lock.kernel, lock.inode);
       if (leftMs <= 0) throw new SourceError(`${what} is owned by another custody: stop it, or give each ${apart}`);
       await sleep(LOOK_EVERY_MS);
     }
@@ -52,42 +44,23 @@ export class OwnerLock {
   }
 
   release(): void {
-    // Ends the transaction, and with it the lock.
-    this.#database.close();
+    this.#kernel.close();
   }
 }
 
 /** @returns `null` while another process has it */
-async function tryTake(path: string, what: string): Promise<{ database: DatabaseSync; inode: bigint } | null> {
-  let database: DatabaseSync | null = null;
+async function tryTake(path: string, what: string): Promise<{ kernel: KernelLock; inode: bigint } | null> {
+  let kernel: KernelLock | null = null;
   try {
-    await makeOnce(path);
-    const { DatabaseSync } = await import("node:sqlite");
-    database = new DatabaseSync(path, { timeout: 0 });
-    database.exec("BEGIN EXCLUSIVE");
-    const inode = await inodeAt(path);
-    if (inode !== null) return { database, inode };
-    database.close();
+    kernel = await KernelLock.open(path);
+    const inode = kernel.tryTake() ? await inodeAt(path) : null;
+    if (inode !== null) return { kernel, inode };
+    kernel.close();
     return null;
   } catch (error) {
-    database?.close();
-    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return null;
+    kernel?.close();
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
     throw new SourceError(`${what} cannot be locked (${code}): check its directory, and whether it may be written to`);
-  }
-}
-
-/**
- * SQLite would make it open to others. A file that is there is not opened otherwise: to close it again would end the lock of
- * this process (fcntl(2) gives up all of them with the first descriptor that is closed).
- */
-async function makeOnce(path: string): Promise<void> {
-  if ((await inodeAt(path)) !== null) return;
-  try {
-    const made = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
-    await made.close();
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   }
 }
 

@@ -1,3 +1,4 @@
+import { parsedJson } from "../core/json-text.ts";
 import { checkServerIdentity } from "node:tls";
 import { Pool } from "undici";
 import type { CustodyHealth, CustodyPort, HeldLease, LeaseGrant, LeaseRequest } from "../core/custody.ts";
@@ -127,7 +128,7 @@ export class RemoteCustody implements CustodyPort {
     timeoutMs = this.timeoutMs,
   ): Promise<unknown> {
     const { status, type, text } = await this.#exchange(method, path, body, signal, timeoutMs);
-    const json = parseJson(text);
+    const json = parsedJson(text);
     if (status === 200 && type === "application/json" && json !== undefined) return json;
     throw decodeProblem(status, json) ?? unreadable(`has status ${status} and is no answer of custody`);
   }
@@ -176,15 +177,6 @@ function tlsOptions({ ca, certificate, key, serverName }: RemoteTls) {
       checkServerIdentity(serverName, peer),
     ...(/^[0-9.]+$|:/.test(serverName) ? {} : { servername: serverName }),
   } as const;
-}
-
-/** `undefined` when it is no JSON: the error of the parser quotes the text, which may hold a credential. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function unreadable(what: string): Denial {

@@ -1,3 +1,4 @@
+import { syncDirectory } from "./sync-directory.ts";
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
@@ -159,12 +160,7 @@ export class RotatingFile implements RotatingRoot {
 
   async #putInPlace(): Promise<void> {
     await rename(this.#newPath, this.#path);
-    const directory = await open(dirname(this.#path), constants.O_RDONLY);
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await syncDirectory(dirname(this.#path));
   }
 
   /** @returns `null` when there is no such file, `broken` when it is not whole */

@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import { Denial } from "../core/denial.ts";
 import type { Destination } from "../core/destination.ts";
 import type { Permit, Session } from "../core/exchange.ts";
@@ -152,11 +153,6 @@ function pickVictim(order: Set<Slot>): Slot | null {
     order.add(slot);
   }
   return null;
-}
-
-/** The length in front keeps two pairs of tenant and id from ever making the same key. */
-function sessionKey(session: { readonly tenant: string; readonly id: string }): string {
-  return `${session.tenant.length}:${session.tenant}${session.id}`;
 }
 
 function keyOfSlot({ custody, credential, destination, authority, narrow, bound, methodClass }: Slot): string {

@@ -1,3 +1,4 @@
+import { type Bucket, type BucketRate, refill, takeToken } from "./token-bucket.ts";
 import { createHash } from "node:crypto";
 import { Authority } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
@@ -11,13 +12,12 @@ import { DpopKey } from "./minters/dpop-key.ts";
 /** How far the clock of an edge may be from this one, `s`: a proof that is made for later would outlive its lease. */
 const MOST_SKEW_S = 120;
 /** Signatures that one lease may ask for at once, and how many more each second. */
-const BURST = 400;
-const PER_SECOND = 200;
+const RATE: BucketRate = { most: 400, perSecond: 200 };
 /** Leases whose keys are kept, all edges together. */
 const MOST_LEASES = 50_000;
 
 /** A lease whose key stays here. */
-interface Kept {
+interface Kept extends Bucket {
   readonly caller: string;
   readonly scope: LeaseScope;
   readonly key: DpopKey;
@@ -27,8 +27,6 @@ interface Kept {
   readonly endsAtMs: number;
   /** Whether the credential that it was leased of is the one in force. */
   readonly isInForce: () => boolean;
-  left: number;
-  filledAtMs: number;
   warned: boolean;
 }
 
@@ -80,7 +78,7 @@ export class SignLeases {
     const ath = createHash("sha256").update(material.token.reveal()).digest("base64url");
     material.key?.zero();
     const endsAtMs = nowMs + longestMs;
-    const bucket = { left: BURST, filledAtMs: nowMs, warned: false };
+    const bucket = { tokens: RATE.most, atMs: nowMs, warned: false };
     this.#leases.set(leaseId, { caller, scope, key, ath, endsAtMs, isInForce, ...bucket });
     return { ...grant, material: { ...material, key: null } };
   }
@@ -95,7 +93,8 @@ export class SignLeases {
     const kept = this.#leases.get(leaseId);
     if (kept === undefined || kept.caller !== caller || nowMs >= kept.endsAtMs || !kept.isInForce())
       throw new LeaseRefusal("lease_unknown");
-    if (!takesOne(kept, nowMs)) throw new LeaseRefusal("overloaded", "the lease asks for too many signatures");
+    refill(kept, RATE, nowMs);
+    if (!takeToken(kept)) throw new LeaseRefusal("overloaded", "the lease asks for too many signatures");
     if (!this.#fits(kept, input)) {
       if (!kept.warned)
         this.#warn(`${caller}: asked lease ${leaseId} to sign what is no proof of it: look at that edge and its clock`);
@@ -143,12 +142,4 @@ function leadsTo({ host, port }: LeaseScope, { htu }: ProofClaims): boolean {
     const front = htuOf(scheme, authority, "*");
     return htu === front || htu.startsWith(`${front}/`);
   });
-}
-
-function takesOne(kept: Kept, nowMs: number): boolean {
-  kept.left = Math.min(BURST, kept.left + ((nowMs - kept.filledAtMs) / 1000) * PER_SECOND);
-  kept.filledAtMs = nowMs;
-  if (kept.left < 1) return false;
-  kept.left--;
-  return true;
 }

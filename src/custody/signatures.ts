@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import { LeaseRefusal } from "../core/custody.ts";
 import { Denial } from "../core/denial.ts";
 import type { Lease } from "../core/exchange.ts";
@@ -19,7 +20,7 @@ export class Signatures {
    */
   async ask(custody: KeptCustody | undefined, lease: Lease, input: string, cancelled: AbortSignal): Promise<string> {
     if (custody === undefined) throw new LeaseGone("the custody of the lease was reconfigured");
-    const session = `${lease.scope.tenant.length}:${lease.scope.tenant}${lease.scope.session}`;
+    const session = sessionKey({ tenant: lease.scope.tenant, id: lease.scope.session });
     const running = this.#perSession.get(session) ?? 0;
     if (this.#running >= MOST || running >= MOST_PER_SESSION)
       throw new Denial("custody_unavailable", { cause: "too many signatures are waited for" });

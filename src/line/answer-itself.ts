@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import { Denial } from "../core/denial.ts";
 import type { Permit } from "../core/exchange.ts";
 import { Fields } from "../core/fields.ts";
@@ -15,8 +16,7 @@ const MOST_BODY_BYTES = 65_536;
 export async function answerItself(line: Line, guest: GuestExchange, permit: Permit): Promise<void> {
   const { record, method } = guest;
   if (guest.upgrade !== null) throw new Denial("upgrade_unsupported", { cause: "the edge itself speaks no WebSocket" });
-  const owner = `${permit.session.tenant} ${permit.session.id}`;
-  const held = await holdBody(guest, MOST_BODY_BYTES, line.heldBodies, owner);
+  const held = await holdBody(guest, MOST_BODY_BYTES, line.heldBodies, sessionKey(permit.session));
   try {
     if (guest.aborted !== null) {
       record.outcome = guest.aborted;

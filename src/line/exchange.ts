@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import { Denial } from "../core/denial.ts";
 import { type Lease, NoLease, type Permit, type Pinned } from "../core/exchange.ts";
 import type { GuestExchange } from "../core/wire.ts";
@@ -43,7 +44,7 @@ function holdIfAsked(line: Line, guest: GuestExchange, permit: Permit): Promise<
   if (guest.body.length === "none" || !line.attach.demands(permit).body) return null;
   const mostBytes = line.attach.wholeBodyBytes(permit, guest, guest.body);
   if (mostBytes === null) return null;
-  return holdBody(guest, mostBytes, line.heldBodies, `${permit.session.tenant} ${permit.session.id}`);
+  return holdBody(guest, mostBytes, line.heldBodies, sessionKey(permit.session));
 }
 
 async function forwardHeld(

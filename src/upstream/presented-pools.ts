@@ -1,3 +1,4 @@
+import { sessionKey } from "../core/session-key.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlined, DeadlineSweep } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
@@ -49,7 +50,7 @@ export class PresentedPools implements Deadlined {
 
   /** Ahead of a new pool. @throws Denial `upstream_unreachable` when all that could leave are in use */
   makeRoom(permit: Permit): void {
-    const session = sessionOf(permit);
+    const session = sessionKey(permit.session);
     const ofSession = [...this.#pools].filter(([, presented]) => presented.session === session);
     if (ofSession.length >= this.#mostPerSession) this.#evict(ofSession);
     else if (this.#pools.size >= this.#most) this.#evict([...this.#pools]);
@@ -57,7 +58,7 @@ export class PresentedPools implements Deadlined {
 
   /** @param forget called once the pool has to leave: it must not be found again */
   add(pool: PresentedPool, identity: ClientIdentity, permit: Permit, forget: () => void): void {
-    const session = sessionOf(permit);
+    const session = sessionKey(permit.session);
     const place = `${session} ${permit.destination.name} ${permit.authority.text}`;
     let isOutdated = false;
     for (const [other, presented] of this.#pools) {
@@ -113,9 +114,4 @@ export class PresentedPools implements Deadlined {
     this.#retire(...victim);
     this.left(victim[0]);
   }
-}
-
-/** The length in front keeps two pairs of tenant and id from ever making the same key. */
-function sessionOf({ session: { tenant, id } }: Permit): string {
-  return `${tenant.length}:${tenant}${id}`;
 }

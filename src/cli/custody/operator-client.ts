@@ -1,3 +1,4 @@
+import { jsonObject } from "../../core/json-text.ts";
 import { request } from "node:http";
 import { CommandFailure, EXIT } from "../command.ts";
 
@@ -23,7 +24,7 @@ const ADVICE: Readonly<Record<string, string>> = {
  */
 export async function askCustody(socket: string, method: string, path: string, body?: unknown): Promise<unknown> {
   const { status, text } = await exchange(socket, method, path, body === undefined ? null : JSON.stringify(body));
-  const json = parsed(text);
+  const json = jsonObject(text);
   if (status === 200 && json !== null) return json;
   const reason = typeof json?.["reason"] === "string" ? json["reason"] : `status ${status}`;
   throw new CommandFailure(`custody refuses (${reason}): ${ADVICE[reason] ?? "look at its log"}`, EXIT.failed);
@@ -70,14 +71,4 @@ function unreachable(socket: string, { code = "no answer", name }: NodeJS.ErrnoE
   const isUsage = code === "ENOENT" || code === "ENOTSOCK";
   const next = advice[code] ?? "see that it is the operators' socket of a custody that runs";
   return new CommandFailure(`${socket}: cannot be reached (${code}): ${next}`, isUsage ? EXIT.usage : EXIT.failed);
-}
-
-function parsed(text: string): Record<string, unknown> | null {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null ? (json as Record<string, unknown>) : null;
-  } catch {
-    // What is no JSON is no answer of custody; the status tells the rest.
-    return null;
-  }
 }

@@ -1,3 +1,4 @@
+import { jsonObject } from "../../core/json-text.ts";
 import { z } from "zod";
 import type { AwsAssumeRoleMint } from "../../core/mint-cloud.ts";
 import { boundedText, whole } from "../primitives.ts";
@@ -125,11 +126,6 @@ function policyOf(text: string, { path, report }: MintContext): string {
 }
 
 function compact(text: string): string | null {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? JSON.stringify(json) : null;
-  } catch {
-    // Its error would quote the text.
-    return null;
-  }
+  const json = jsonObject(text);
+  return json === null ? null : JSON.stringify(json);
 }

@@ -1,3 +1,4 @@
+import { isLoopbackHost } from "../../core/loopback.ts";
 import { z } from "zod";
 import type { IssuerEndpoint } from "../../core/mint.ts";
 import { boundedText, pathText, whole } from "../primitives.ts";
@@ -38,10 +39,6 @@ function urlFault(text: string, isPlainAccepted: boolean): string | null {
   if (url.username !== "" || url.password !== "") return `${shown}: holds a user name or password: leave it out`;
   if (url.search !== "" || url.hash !== "") return `${shown}: write it without query and fragment`;
   if (url.protocol === "https:") return null;
-  if (!isLoopback(url.hostname)) return `${shown}: secrets would travel readable: write https`;
+  if (!isLoopbackHost(url.hostname)) return `${shown}: secrets would travel readable: write https`;
   return isPlainAccepted ? null : `${shown}: write https, or accept it on this machine with plain_http: accept`;
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }

@@ -1,8 +1,9 @@
+import { jsonObject } from "../../core/json-text.ts";
 import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import type { Minted } from "./minter.ts";
-import { latestWallMs } from "../latest-wall.ts";
+import { endOnMonotonic, sooner } from "../latest-wall.ts";
 
 /** Names that the parts have: of AWS's own credential processes, of this config, and of secrets engines. */
 const NAMES = {
@@ -33,9 +34,7 @@ export function awsKeys(
     );
   const endMs = endOf(name, parts.expiration, clock);
   const token = sessionToken === null ? null : Secret.of(sessionToken);
-  const soonerMs = Math.min(endMs ?? Number.POSITIVE_INFINITY, expiresAtMs ?? Number.POSITIVE_INFINITY);
-  const dead = Number.isFinite(soonerMs) ? soonerMs : null;
-  return minted(accessKeyId, Secret.of(secretAccessKey), token, dead);
+  return minted(accessKeyId, Secret.of(secretAccessKey), token, sooner(endMs, expiresAtMs));
 }
 
 /** @returns monotonic ms, or `null` when the keys do not say */
@@ -46,7 +45,7 @@ function endOf(name: string, expiration: string | null, clock: Clock): number | 
     throw new SourceError(
       `credential "${name}": the AWS keys end at no time: let "Expiration" be such as "2030-01-01T00:00:00Z"`,
     );
-  return endMs - latestWallMs(clock) + clock.monotonicMs();
+  return endOnMonotonic(clock, endMs);
 }
 
 /** RFC 3339, zone included: a time without one would mean another moment on another machine. */
@@ -62,7 +61,7 @@ function minted(
 }
 
 function partsOf(text: string): Record<keyof typeof NAMES, string | null> {
-  const json = parsed(text);
+  const json = jsonObject(text) ?? {};
   const one = (part: keyof typeof NAMES): string | null => {
     for (const name of NAMES[part]) {
       const value = json[name];
@@ -76,14 +75,4 @@ function partsOf(text: string): Record<keyof typeof NAMES, string | null> {
     sessionToken: one("sessionToken"),
     expiration: one("expiration"),
   };
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : {};
-  } catch {
-    // The error would quote the root.
-    return {};
-  }
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError, type SourceReading } from "../sources/source.ts";
 import type { Minted } from "./minter.ts";
-import { latestWallMs } from "../latest-wall.ts";
+import { endOnMonotonic, sooner } from "../latest-wall.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 const PRIVATE_KEY = /-----BEGIN (?:RSA |EC )?PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END (?:RSA |EC )?PRIVATE KEY-----/g;
@@ -23,11 +23,11 @@ export function clientCertificate(name: string, { secret, expiresAtMs }: SourceR
       name,
       "yields no certificate with its key: let it yield PEM of the leaf, its intermediates and one unencrypted key",
     );
-  const endMs = endOf(name, leaf, key) - latestWallMs(clock) + clock.monotonicMs();
+  const endMs = endOnMonotonic(clock, endOf(name, leaf, key));
   secret.zero();
   return {
     material: { kind: "client_certificate", chain: `${certificates.join("\n")}\n`, key: Secret.of(`${key}\n`) },
-    expiresAtMs: expiresAtMs === null ? endMs : Math.min(endMs, expiresAtMs),
+    expiresAtMs: sooner(endMs, expiresAtMs),
     release: null,
   };
 }

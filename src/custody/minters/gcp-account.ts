@@ -1,3 +1,4 @@
+import { jsonObject } from "../../core/json-text.ts";
 import { Secret } from "../../core/secret.ts";
 import { SourceError } from "../sources/source.ts";
 import { JwtKey } from "./sign-jwt.ts";
@@ -17,7 +18,7 @@ const EMAIL = /^[\w.+-]{1,128}@[\w.-]{1,128}$/;
  * @throws SourceError; its text holds nothing of the root
  */
 export function gcpAccount(root: Secret, where: string): GcpAccount {
-  const json = parsed(root.reveal());
+  const json = jsonObject(root.reveal()) ?? {};
   const { type, client_email: email, private_key: pem, private_key_id: keyId } = json;
   if (type !== "service_account" || typeof email !== "string" || !EMAIL.test(email) || typeof pem !== "string")
     throw new SourceError(`${where} yields no key of a service account: let it yield the JSON that Google made`);
@@ -26,15 +27,5 @@ export function gcpAccount(root: Secret, where: string): GcpAccount {
     return { email, key: JwtKey.of(secret, "RS256", typeof keyId === "string" ? keyId : null, where) };
   } finally {
     secret.zero();
-  }
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : {};
-  } catch {
-    // The error would quote the root.
-    return {};
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../../core/clock.ts";
 import type { IssuerAnswer } from "../outbound.ts";
-import { latestWallMs } from "../latest-wall.ts";
+import { endOnMonotonic } from "../latest-wall.ts";
 
 /** No result is taken to live longer, `ms`. */
 const MOST_LIFE_MS = 24 * 3_600_000;
@@ -31,7 +31,7 @@ export function endOfWallTime(
   startedAtMs: number,
   mostMs: number,
 ): number {
-  const byThisClock = clock.monotonicMs() + endWallMs - latestWallMs(clock);
+  const byThisClock = endOnMonotonic(clock, endWallMs);
   const byItsClock = startedAtMs + endWallMs - (serverWallMs ?? Number.NEGATIVE_INFINITY);
   return Math.min(startedAtMs + mostMs, byThisClock, byItsClock);
 }

@@ -1,3 +1,4 @@
+import { parsedJson } from "../../core/json-text.ts";
 import { z } from "zod";
 import type { Clock } from "../../core/clock.ts";
 import { Secret } from "../../core/secret.ts";
@@ -43,7 +44,7 @@ const SHAPES: Record<RootShape, string> = {
  * @throws SourceError; its text holds nothing of the output, because a JSON error would quote it
  */
 export function readHelperAnswer(output: string, kind: RootShape, where: string, clock: Clock): SourceReading {
-  const parsed = ANSWERS[kind].safeParse(parseJson(output));
+  const parsed = ANSWERS[kind].safeParse(parsedJson(output));
   if (!parsed.success) {
     const at = parsed.error.issues[0]?.path.join(".") ?? "";
     const place = at === "" ? "" : ` (wrong at "${at}")`;
@@ -59,15 +60,6 @@ export function readHelperAnswer(output: string, kind: RootShape, where: string,
     secret: Secret.of(answer.secret),
     expiresAtMs: expiresInMs === null ? null : clock.monotonicMs() + expiresInMs,
   };
-}
-
-function parseJson(output: string): unknown {
-  try {
-    return JSON.parse(output);
-  } catch {
-    // The error would quote the output: the schema refuses `undefined` with a text of our own.
-    return undefined;
-  }
 }
 
 /** The shorter of both when both are told. */

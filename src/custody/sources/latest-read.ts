@@ -16,6 +16,11 @@ export class LatestRead<T> {
     return this.#running === null ? this.#start() : this.#next(this.#running);
   }
 
+  /** Shares the read that runs, for those whom what was there when it began will do as well. */
+  join(): Promise<T> {
+    return this.#running ?? this.#start();
+  }
+
   #start(): Promise<T> {
     this.#running = this.#read().finally(() => {
       this.#running = null;

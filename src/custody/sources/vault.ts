@@ -1,3 +1,4 @@
+import { LatestRead } from "./latest-read.ts";
 import { formatReference } from "../../core/canonical-reference.ts";
 import type { CredentialKind } from "../../core/credential.ts";
 import { referenceOfSource } from "../../core/source-reference.ts";
@@ -28,8 +29,7 @@ export class VaultSource implements CredentialSource {
   readonly #kind: CredentialKind;
   readonly #context: SourceContext;
   readonly #use: VaultUse;
-  #running: Promise<SourceReading> | null = null;
-  #queued: Promise<SourceReading> | null = null;
+  readonly #reads = new LatestRead(() => this.#read());
   #held: Held | null = null;
   #isClosed = false;
 
@@ -47,30 +47,13 @@ export class VaultSource implements CredentialSource {
     const held = this.#held;
     if (!fresh && held !== null && this.#context.clock.monotonicMs() < held.reuseUntilMs) return copyOf(held.reading);
     // One that runs already may answer what the upstream has just refused: then the next one is waited for.
-    if (this.#running === null) return copyOf(await this.#start());
-    return copyOf(await (fresh ? this.#next(this.#running) : this.#running));
+    return copyOf(await (fresh ? this.#reads.run() : this.#reads.join()));
   }
 
   close(): void {
     this.#isClosed = true;
     this.#hold(null);
     this.#use.release();
-  }
-
-  #start(): Promise<SourceReading> {
-    this.#running = this.#read().finally(() => {
-      this.#running = null;
-    });
-    return this.#running;
-  }
-
-  #next(running: Promise<SourceReading>): Promise<SourceReading> {
-    const begin = (): Promise<SourceReading> => {
-      this.#queued = null;
-      return this.#running ?? this.#start();
-    };
-    this.#queued ??= running.then(begin, begin);
-    return this.#queued;
   }
 
   async #read(): Promise<SourceReading> {

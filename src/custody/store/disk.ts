@@ -1,3 +1,4 @@
+import { syncDirectory } from "../sync-directory.ts";
 import { constants } from "node:fs";
 import { type FileHandle, open, readdir, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -28,14 +29,7 @@ export const realDisk: StoreDisk = {
   sync: (file) => file.sync(),
   close: (file) => file.close(),
   rename,
-  syncDirectory: async (path) => {
-    const directory = await open(path, constants.O_RDONLY);
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  },
+  syncDirectory,
   remove: unlink,
   list: readdir,
 };

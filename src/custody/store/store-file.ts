@@ -1,3 +1,4 @@
+import { jsonObject } from "../../core/json-text.ts";
 import { createHash } from "node:crypto";
 import { ENTRY_NAME } from "../../core/secret-store.ts";
 import { type KeyForm, SCRYPT_LOG_N_BOUNDS } from "./master-key.ts";
@@ -28,7 +29,7 @@ export const MAX_STORE_BYTES = 32 * 1024 * 1024;
 
 /** @returns `null` for bytes that are no store's file, whatever the key */
 export function parseStoreFile(bytes: Buffer): SealedFile | null {
-  const file = objectOf(bytes.toString("utf8"));
+  const file = jsonObject(bytes.toString("utf8"));
   if (file === null || file["format"] !== FORMAT) return null;
   const { id, key, check, index, values } = file;
   const keyForm = keyFormOf(key);
@@ -48,7 +49,7 @@ export function isKeyOf({ id, keyForm, check }: SealedFile, master: Buffer): boo
 export function openStoreFile({ id, keyForm, index, values }: SealedFile, master: Buffer): StoreState | null {
   const plain = unseal(master, headText(id, keyForm), index);
   if (plain === null) return null;
-  const read = objectOf(plain.toString("utf8"));
+  const read = jsonObject(plain.toString("utf8"));
   plain.fill(0);
   if (read === null) return null;
   const rest = values.values();
@@ -123,16 +124,4 @@ function base64Bytes(value: unknown): Buffer | null {
   if (typeof value !== "string") return null;
   const bytes = Buffer.from(value, "base64");
   return bytes.toString("base64") === value ? bytes : null;
-}
-
-function objectOf(text: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    // Whatever it is, it is no file of ours.
-    return null;
-  }
 }

@@ -1,3 +1,4 @@
+import { jsonObject } from "../../core/json-text.ts";
 import { checkServerIdentity } from "node:tls";
 import { Pool } from "undici";
 import type { Clock } from "../../core/clock.ts";
@@ -169,13 +170,10 @@ async function wholeBody(body: AsyncIterable<Buffer>): Promise<Buffer> {
   }
 }
 
-/** The object in a body, or `null`: the error of the parser quotes the text, which may hold a secret. */
+/** The object in a body, or `null`. The bytes are overwritten. */
 function parsed(bytes: Buffer): Json | null {
   try {
-    const json: unknown = JSON.parse(bytes.toString("utf8"));
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Json) : null;
-  } catch {
-    return null;
+    return jsonObject(bytes.toString("utf8"));
   } finally {
     bytes.fill(0);
   }
