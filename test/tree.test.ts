@@ -39,6 +39,30 @@ describe("sizes", () => {
   });
 });
 
+describe("short lives die young (docs/decisions/0028-short-lives-die-young.md)", () => {
+  const lively = /^src\/(attach|core|guest|http1|http2|line|scrub|upstream)\//;
+  const assigned = /[\w\])]\.#?\w+ = (async )?(function\b|\([^()]*\)(: [^=;]+)? =>|\w+ =>)/g;
+
+  test("no function is written where it is assigned to a property", () => {
+    const found = sources
+      .filter(({ path }) => lively.test(path))
+      .flatMap(({ path, text }) => [...withoutComments(text).matchAll(assigned)].map(([use]) => `${path}: ${use}`));
+    expect(found).toEqual([]);
+  });
+
+  test.each([
+    "this.#done = () => 1;",
+    "socket.push = function (chunk) {",
+    "at[0].then = async (a: B): C => a;",
+    "a.b = c => d",
+  ])("%s would be found", (text) => expect(text.match(assigned)).toHaveLength(1));
+
+  test.each(["const push = (chunk) => 1;", "socket.push = pushDirectly;", "if (a.b === (c)) d();", "a.b = (c) + d;"])(
+    "%s is none",
+    (text) => expect(text.match(assigned)).toBeNull(),
+  );
+});
+
 /** Uses that are allowed although the rule speaks against them, each with its reason. */
 const ALLOWED: Readonly<Record<string, string>> = {};
 

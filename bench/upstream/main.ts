@@ -22,7 +22,8 @@ serveJobs(async (job: UpstreamJob) => {
   if (job.kind === "counts") return counts;
   // One curve for all, so that no contender pays for a hybrid key exchange that another one does not know.
   const tls = { key: readFileSync(job.key), cert: readFileSync(job.certificate), ecdhCurve: "X25519", noDelay: true };
-  const tlsServer = createTlsServer(tls, serveHttp1);
+  // It says what it speaks, as nearly every HTTPS server does: one that chooses nothing is asked a second time by who knows HTTP/2.
+  const tlsServer = createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, serveHttp1);
   tlsServer.on("tlsClientError", () => undefined); // a contender may hang up in the middle of a handshake
   const plainServer = createServer({ noDelay: true }, serveHttp1);
   const http2Server = createSecureServer({ ...tls, allowHTTP1: false });

@@ -56,7 +56,7 @@ export function gateFirstMessage(guest: RawStream, first: FirstMessage, refused:
     return taken.out === null || emit("data", taken.out);
   };
 
-  guest.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+  const emitGated = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "data") return take(args[0] as Buffer);
     if (event === "end" && isShut) {
       // To its reader it did not end: it broke.
@@ -65,10 +65,12 @@ export function gateFirstMessage(guest: RawStream, first: FirstMessage, refused:
     }
     return emit(event, ...args);
   };
-  guest.write = (chunk: Uint8Array | string): boolean => {
+  const writeGated = (chunk: Uint8Array | string): boolean => {
     if (isShut) return true;
     borders.take(chunk as Buffer);
     return write(chunk);
   };
+  guest.emit = emitGated;
+  guest.write = writeGated;
   return guest;
 }

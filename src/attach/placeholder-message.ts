@@ -1,5 +1,6 @@
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
+import type { OutboundRequest } from "../core/wire.ts";
 import type { AttachTools, Occasion } from "./attachment.ts";
 import { FirstMessage } from "./first-message.ts";
 import { gateFirstMessage } from "./message-gate.ts";
@@ -31,7 +32,9 @@ export function replaceInFirstMessage(
       throw new Denial("lease_unusable", { cause: "the lease died before the first message of the WebSocket" });
     return swapped(text, swap);
   };
-  request.filter = (guest, refused) => gateFirstMessage(guest, new FirstMessage(put, randomBytes), refused);
+  const gate: OutboundRequest["filter"] = (guest, refused) =>
+    gateFirstMessage(guest, new FirstMessage(put, randomBytes), refused);
+  request.filter = gate;
 }
 
 function swapped(text: string, { standIn, secret, standIns, isNeeded }: MessageSwap): string {

@@ -1,3 +1,5 @@
+import { Roster, type Seat } from "./roster.ts";
+
 /**
  * Deadlines without a timer each: whoever has one keeps a number, and one sweep a tick looks at all of them. Writing a
  * number costs nothing, so that every state can set its own.
@@ -9,14 +11,15 @@ export interface Deadlined {
 }
 
 export class DeadlineSweep {
-  readonly #members = new Set<Deadlined>();
+  readonly #members = new Roster<Deadlined>();
 
-  add(member: Deadlined): void {
-    this.#members.add(member);
+  /** @returns to be given back by whoever has no deadline any more */
+  add(member: Deadlined): Seat {
+    return this.#members.add(member);
   }
 
-  delete(member: Deadlined): void {
-    this.#members.delete(member);
+  delete(seat: Seat): void {
+    this.#members.delete(seat);
   }
 
   get size(): number {

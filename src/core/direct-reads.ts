@@ -18,16 +18,18 @@ interface PushedSocket {
  */
 export function readDirectly(socket: PushedSocket, onSegment: (segment: Buffer) => void): () => void {
   const push = socket.push.bind(socket);
-  socket.push = function pushDirectly(chunk: unknown): boolean {
+  const take = (segment: Buffer): void => {
+    countSegment(segment.length);
+    onSegment(segment);
+  };
+  // Named first: docs/decisions/0028-short-lives-die-young.md.
+  const pushDirectly = (chunk: unknown): boolean => {
     const isFlow = socket.readableFlowing === true && socket.readableLength === 0;
     if (!isFlow || !Buffer.isBuffer(chunk)) return push(chunk);
     take(chunk);
     return true;
   };
-  const take = (segment: Buffer): void => {
-    countSegment(segment.length);
-    onSegment(segment);
-  };
+  socket.push = pushDirectly;
   socket.on("data", take);
   return () => {
     socket.push = push;

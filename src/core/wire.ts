@@ -79,6 +79,14 @@ export interface ClientCertificate {
 
 export type Abort = Extract<Outcome, "guest_aborted" | "edge_aborted">;
 
+/** Told of what the guest does while it is answered. No pair of callbacks: docs/decisions/0028-short-lives-die-young.md. */
+export interface GuestWatcher {
+  /** It has read: what waited can go on. */
+  guestDrained(): void;
+  /** The exchange ended early, see `aborted`. */
+  guestAborted(): void;
+}
+
 /** One guest request and the way to answer it. */
 export interface GuestExchange {
   readonly record: ExchangeRecord;
@@ -100,15 +108,15 @@ export interface GuestExchange {
   readonly answered: boolean;
   /** Who ended it early: the guest went away, or the edge cut it off. `null` while it goes on. */
   readonly aborted: Abort | null;
-  onDrain: (() => void) | null;
-  onAbort: (() => void) | null;
+  /** Whoever relays the answer. */
+  watcher: GuestWatcher | null;
 
   /** A 1xx answer. */
   interim(head: AnswerHead): void;
   answer(head: AnswerHead): void;
   data(chunk: Buffer): void;
   end(trailers: Fields | null): void;
-  /** Writes what was gathered since the last flush. @returns `false` when the upstream must wait for `onDrain` */
+  /** Writes what was gathered since the last flush. @returns `false` when the upstream must wait for `guestDrained` */
   flush(): boolean;
   /**
    * The answer cannot be completed: the guest must see it broken.

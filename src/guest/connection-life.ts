@@ -1,5 +1,6 @@
 import type { Deadlined } from "../core/deadline.ts";
 import type { DenialCode } from "../core/denial.ts";
+import type { Seat } from "../core/roster.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { GUEST_STATES, type GuestState } from "./states.ts";
 
@@ -9,6 +10,7 @@ export class ConnectionLife implements Deadlined {
   readonly #environment: GuestEnvironment;
   readonly #endsAtMs: number;
   readonly #onTimeout: (denial: DenialCode | null, isOld: boolean) => void;
+  readonly #seat: Seat;
   #state: GuestState = "fresh";
   /** By then the answer has to begin: the guest closed its sending side. */
   #answerDueMs = Number.POSITIVE_INFINITY;
@@ -25,7 +27,7 @@ export class ConnectionLife implements Deadlined {
     this.#environment = environment;
     this.#endsAtMs = endsAtMs;
     this.#onTimeout = onTimeout;
-    environment.sweep.add(this);
+    this.#seat = environment.sweep.add(this);
     this.renew();
   }
 
@@ -39,7 +41,7 @@ export class ConnectionLife implements Deadlined {
       throw new Error(`guest connection: ${this.#state} -> ${next} is not in the table`);
     }
     this.#state = next;
-    if (next === "handed_over" || next === "closed") this.#environment.sweep.delete(this);
+    if (next === "handed_over" || next === "closed") this.#environment.sweep.delete(this.#seat);
     this.renew();
   }
 

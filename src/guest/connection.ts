@@ -334,7 +334,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   readonly #onDrain = (): void =>
     this.#guarded(() => {
       this.#life.renew();
-      if (this.#exchange !== null) this.#exchange.onDrain?.();
+      if (this.#exchange !== null) this.#exchange.watcher?.guestDrained();
       else if (this.#life.state === "idle") this.#readOn();
     });
 

@@ -2,7 +2,7 @@ import type { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import type { Fields } from "../core/fields.ts";
 import type { ExchangeRecord } from "../core/record.ts";
-import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../core/wire.ts";
+import type { Abort, AnswerHead, GuestExchange, GuestWatcher, RawStream, SessionProof } from "../core/wire.ts";
 import { Batch } from "../http1/batch.ts";
 import type { RequestControl } from "../http1/framing.ts";
 import type { RequestHead } from "../http1/head.ts";
@@ -49,8 +49,7 @@ export class Http1GuestExchange implements GuestExchange {
   /** The answer's head was written: from here on the guest can only be told by breaking off. */
   answered = false;
   aborted: Abort | null = null;
-  onDrain: (() => void) | null = null;
-  onAbort: (() => void) | null = null;
+  watcher: GuestWatcher | null = null;
   /** The connection ends after this exchange. */
   closes: boolean;
   readonly #owner: ExchangeOwner;
@@ -153,7 +152,7 @@ export class Http1GuestExchange implements GuestExchange {
     this.aborted = by;
     this.#batch.clear();
     // The relay first: to it a body that breaks off is a failure of the upstream's side.
-    this.onAbort?.();
+    this.watcher?.guestAborted();
     this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
   }
 

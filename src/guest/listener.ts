@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { Denial } from "../core/denial.ts";
+import { Roster } from "../core/roster.ts";
 import { type ProxySenders, readAnnouncedGuest } from "./announced-guest.ts";
 import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment, HeldConnection } from "./environment.ts";
@@ -50,10 +51,10 @@ export class GuestListener {
   readonly #environment: GuestEnvironment;
   readonly #server: Server;
   readonly #tls: TlsEntrance | null;
-  readonly #connections = new Set<HeldConnection>();
-  readonly #sockets = new Set<Socket>();
+  readonly #connections = new Roster<HeldConnection>();
+  readonly #sockets = new Roster<Socket>();
   /** Still before their protocol: a PROXY header or a TLS handshake is awaited. */
-  readonly #arriving = new Set<Socket>();
+  readonly #arriving = new Roster<Socket>();
   readonly #guests: GuestCounts;
 
   /** @throws Error when the certificate and key of `tls` do not fit or do not parse */
@@ -151,10 +152,10 @@ export class GuestListener {
       this.#turnAway(socket, peer, new Denial("connection_limit"));
       return;
     }
-    this.#sockets.add(socket);
+    const seat = this.#sockets.add(socket);
     events.connectionOpened();
     socket.once("close", () => {
-      this.#sockets.delete(socket);
+      this.#sockets.delete(seat);
       events.connectionClosed();
     });
     if (!isAnnounced) this.#guests.add(peer, socket);
@@ -169,7 +170,7 @@ export class GuestListener {
     const { proxySenders } = this.#options;
     let guest: string | null = peer;
     running.began();
-    this.#arriving.add(transport);
+    const seat = this.#arriving.add(transport);
     try {
       if (proxySenders !== null) {
         guest = await readAnnouncedGuest(transport, peer, proxySenders, timeouts.proxyProtocolMs);
@@ -188,7 +189,7 @@ export class GuestListener {
       if (this.#environment.isDraining()) transport.destroy();
       else this.#turnAway(transport, guest ?? peer, Denial.from(thrown));
     } finally {
-      this.#arriving.delete(transport);
+      this.#arriving.delete(seat);
       running.ended();
     }
   }
@@ -219,8 +220,8 @@ export class GuestListener {
   }
 
   #track(connection: HeldConnection): void {
-    this.#connections.add(connection);
-    connection.socket.once("close", () => this.#connections.delete(connection));
+    const seat = this.#connections.add(connection);
+    connection.socket.once("close", () => this.#connections.delete(seat));
   }
 
   #turnAway(socket: Socket, guest: string, denial: Denial): void {

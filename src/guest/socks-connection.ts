@@ -36,10 +36,10 @@ export class SocksConnection implements TunnelGuest, Deadlined {
     this.#account = new ConnectionAccount(environment, place);
     this.#closing = new Linger(socket);
     this.deadlineMs = this.#headDueMs();
-    environment.sweep.add(this);
+    const seat = environment.sweep.add(this);
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
-    socket.once("close", () => environment.sweep.delete(this));
+    socket.once("close", () => environment.sweep.delete(seat));
   }
 
   get hasLeft(): boolean {

@@ -18,10 +18,10 @@ export function watchTunnel(
 ): void {
   const lifeEndsMs = environment.line.clock.monotonicMs() + environment.timeouts.tunnelLifeMs;
   const watch = new TunnelWatch(bytes, Math.min(endsAtMs, lifeEndsMs), environment, cut);
-  environment.sweep.add(watch);
+  const seat = environment.sweep.add(watch);
   environment.events.tunnelOpened();
   stream.once("close", () => {
-    environment.sweep.delete(watch);
+    environment.sweep.delete(seat);
     environment.events.tunnelClosed();
   });
 }

@@ -1,5 +1,9 @@
 import type { Http2Stream } from "node:http2";
 
+function endNothing(done: () => void): void {
+  done();
+}
+
 /**
  * Resets a stream, so that the peer takes nothing for whole that is not.
  *
@@ -10,7 +14,7 @@ import type { Http2Stream } from "node:http2";
  */
 export function resetStream(stream: Http2Stream, code: number): void {
   if (stream.closed || stream.destroyed) return;
-  stream._final = (done) => done();
+  stream._final = endNothing;
   stream.close(code);
   if (!stream.destroyed) stream._read(0);
 }

@@ -7,6 +7,7 @@ import type {
   AnswerHead,
   AnswerSink,
   GuestExchange,
+  GuestWatcher,
   OutboundRequest,
   RawStream,
   UpstreamChannel,
@@ -30,7 +31,7 @@ export interface RetryRules {
  * Carries one answer from the upstream to the guest: guards head and trailers, passes the body on as it comes, back-pressure
  * both ways, and settles once. A body scrubber takes its place in `data`.
  */
-export class Relay implements AnswerSink {
+export class Relay implements AnswerSink, GuestWatcher {
   /** Rejects with a `Denial` only while no answer byte has reached the guest. */
   readonly verdict: Promise<Verdict>;
   readonly #line: Line;
@@ -73,8 +74,7 @@ export class Relay implements AnswerSink {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    guest.onAbort = () => this.#guestAborted();
-    guest.onDrain = () => channel.resume();
+    guest.watcher = this;
   }
 
   interim(head: AnswerHead): void {
@@ -170,7 +170,11 @@ export class Relay implements AnswerSink {
     this.#reject(denial);
   }
 
-  #guestAborted(): void {
+  guestDrained(): void {
+    this.#channel.resume();
+  }
+
+  guestAborted(): void {
     if (this.#settled) return;
     this.#guest.record.outcome = this.#guest.aborted ?? "guest_aborted";
     this.#channel.abort();

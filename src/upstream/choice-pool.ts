@@ -16,7 +16,7 @@ export class ChoicePool {
   readonly #http1: UpstreamPool;
   readonly #http2: Http2Pool;
   readonly #known: KnownHttp;
-  readonly #onEmpty: () => void;
+  readonly #options: PoolOptions;
   #http1Only = false;
   #isHttp2Only: boolean;
   /** Exchanges on their way from one pool to the other. */
@@ -28,7 +28,7 @@ export class ChoicePool {
     this.#dialler = dialler;
     this.#known = known;
     this.#isHttp2Only = known.get(pinned.key) === "h2";
-    this.#onEmpty = () => options.onEmpty();
+    this.#options = options;
     const both = { ...options, onEmpty: () => this.#lookEmpty() };
     this.#http1 = new UpstreamPool(pinned, () => this.#dialHttp1(), both);
     this.#http2 = new Http2Pool(pinned, () => this.#dialHttp2(), "https", both);
@@ -104,6 +104,6 @@ export class ChoicePool {
   }
 
   #lookEmpty(): void {
-    if (this.#changing === 0 && this.#http1.isEmpty && this.#http2.isEmpty) this.#onEmpty();
+    if (this.#changing === 0 && this.#http1.isEmpty && this.#http2.isEmpty) this.#options.onEmpty();
   }
 }

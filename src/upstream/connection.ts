@@ -5,6 +5,7 @@ import { Denial } from "../core/denial.ts";
 import { readDirectly } from "../core/direct-reads.ts";
 import type { OutboundHead } from "../core/exchange.ts";
 import type { Fields } from "../core/fields.ts";
+import type { Seat } from "../core/roster.ts";
 import type { AnswerSink, BodySink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import { Batch } from "../http1/batch.ts";
 import { Http1Error } from "../http1/grammar.ts";
@@ -38,6 +39,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   readonly #batch = new Batch();
   readonly #reader: AnswerReader;
   readonly #stopReading: () => void;
+  readonly #seat: Seat;
   #state: UpstreamState = "idle";
   #sink: AnswerSink | null = null;
   #request: OutboundRequest | null = null;
@@ -63,7 +65,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
-    context.sweep.add(this);
+    this.#seat = context.sweep.add(this);
     this.#enter("idle");
   }
 
@@ -290,7 +292,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#enter("closed");
     this.#request = null;
     this.#batch.clear();
-    this.#context.sweep.delete(this);
+    this.#context.sweep.delete(this.#seat);
     this.#socket.destroy();
     this.#context.onClosed(this);
   }

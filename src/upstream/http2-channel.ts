@@ -2,13 +2,14 @@ import type { ClientHttp2Stream } from "node:http2";
 import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
+import type { Seat } from "../core/roster.ts";
 import { countSegment } from "../core/segment-memory.ts";
 import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { ConnectionContext } from "./connection.ts";
 import { isLast } from "../http2/codes.ts";
 import { Http2Answer } from "./http2-answer.ts";
-import { Departure } from "./http2-departure.ts";
+import { awaitDeparture } from "./http2-departure.ts";
 import { requestFields } from "./http2-head.ts";
 import { type StreamEnd, streamEnd } from "./http2-stream-end.ts";
 import { Http2Tunnel, switchingHead, websocketKey } from "./http2-tunnel.ts";
@@ -32,6 +33,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   #websocketKey: string | null = null;
   #flushing: NodeJS.Immediate | null = null;
   #error: Error | null = null;
+  #seat: Seat | null = null;
 
   constructor(
     owner: StreamOwner,
@@ -60,7 +62,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     this.#stream = stream;
     if (length !== "none") this.#upload = new Http2Upload(stream, request, this);
     this.#listen(stream, request.upgrade === null ? head.method : "CONNECT");
-    this.#context.sweep.add(this);
+    this.#seat = this.#context.sweep.add(this);
     this.#enter(length === "none" ? "awaiting_answer" : "requesting");
     this.#upload?.start();
     return true;
@@ -242,10 +244,10 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     this.#enter("closed");
     this.#upload?.stop();
     if (this.#flushing !== null) clearImmediate(this.#flushing);
-    this.#context.sweep.delete(this);
+    if (this.#seat !== null) this.#context.sweep.delete(this.#seat);
     const stream = this.#stream;
     if (stream === null || stream.destroyed) this.#owner.left(false);
-    else this.#context.sweep.add(new Departure(stream, reset, this.#owner, this.#context));
+    else awaitDeparture(stream, reset, this.#owner, this.#context);
   }
 
   #enter(next: StreamState): void {

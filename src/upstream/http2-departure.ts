@@ -5,31 +5,42 @@ import { ERROR_CODE } from "../http2/codes.ts";
 import { resetStream } from "../http2/reset.ts";
 import type { StreamOwner } from "./stream-owner.ts";
 
-/** A stream whose exchange is over, until it is gone: only then is its place free. Whoever makes one adds it to the sweep. */
-export class Departure implements Deadlined {
+/**
+ * Waits until a stream whose exchange is over is gone: only then is its place free.
+ * @param reset the upstream is to stop
+ */
+export function awaitDeparture(
+  stream: ClientHttp2Stream,
+  reset: boolean,
+  owner: StreamOwner,
+  context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts">,
+): void {
+  const departure = new Departure(stream, owner, context);
+  const seat = context.sweep.add(departure);
+  const isReset = reset && !stream.closed;
+  stream.once("close", () => {
+    context.sweep.delete(seat);
+    owner.left(isReset);
+  });
+  if (reset) resetStream(stream, ERROR_CODE.cancel);
+  // A stream that nobody reads never ends.
+  stream.resume();
+}
+
+class Departure implements Deadlined {
   deadlineMs: number;
   readonly #stream: ClientHttp2Stream;
   readonly #owner: StreamOwner;
   readonly #context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts">;
 
-  /** @param reset the upstream is to stop */
   constructor(
     stream: ClientHttp2Stream,
-    reset: boolean,
     owner: StreamOwner,
     context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts">,
   ) {
     this.#stream = stream;
     this.#owner = owner;
     this.#context = context;
-    const isReset = reset && !stream.closed;
-    stream.once("close", () => {
-      context.sweep.delete(this);
-      owner.left(isReset);
-    });
-    if (reset) resetStream(stream, ERROR_CODE.cancel);
-    // A stream that nobody reads never ends.
-    stream.resume();
     this.deadlineMs = this.#deadline();
   }
 

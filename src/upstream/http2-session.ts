@@ -2,6 +2,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionRequestOptions
 import type { Socket } from "node:net";
 import type { Deadlined } from "../core/deadline.ts";
 import { Denial } from "../core/denial.ts";
+import type { Seat } from "../core/roster.ts";
 import type { ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
 import { Http2Channel } from "./http2-channel.ts";
@@ -45,6 +46,7 @@ export class Http2Session implements StreamOwner, Deadlined {
   readonly #session: ClientHttp2Session;
   readonly #context: SessionContext;
   readonly #ready: Promise<void>;
+  readonly #seat: Seat;
   #streams = 0;
   #exchanges = 0;
   #resets = 0;
@@ -82,7 +84,7 @@ export class Http2Session implements StreamOwner, Deadlined {
     // After an alert Node waits for an end of the connection that it does not bring about.
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#onClosed());
-    context.sweep.add(this);
+    this.#seat = context.sweep.add(this);
     this.#ready = this.#settings();
   }
 
@@ -251,7 +253,7 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#closed = true;
     this.#retired = true;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.#context.sweep.delete(this);
+    this.#context.sweep.delete(this.#seat);
     this.#context.onClosed(this);
   }
 }

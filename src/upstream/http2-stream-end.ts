@@ -36,10 +36,11 @@ const PROTOCOL_CODES: ReadonlySet<number> = new Set([
 export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
   let isTrue = false;
   const push = stream.push.bind(stream);
-  stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+  const pushWatched = (chunk: unknown, encoding?: BufferEncoding): boolean => {
     if (chunk === null && !stream.closed) isTrue = true;
     return push(chunk, encoding);
   };
+  stream.push = pushWatched;
   return {
     get isTrue() {
       return isTrue;

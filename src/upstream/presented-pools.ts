@@ -1,6 +1,7 @@
 import { sessionKey } from "../core/session-key.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Deadlined, DeadlineSweep } from "../core/deadline.ts";
+import type { Seat } from "../core/roster.ts";
 import { Denial } from "../core/denial.ts";
 import type { Permit } from "../core/exchange.ts";
 import { LeaseGone } from "../core/lease-denials.ts";
@@ -38,6 +39,7 @@ export class PresentedPools implements Deadlined {
   readonly #sweep: DeadlineSweep;
   readonly #most: number;
   readonly #mostPerSession: number;
+  #seat: Seat | null = null;
   /** Least recently used first. */
   readonly #pools = new Map<PresentedPool, Presented>();
 
@@ -71,7 +73,7 @@ export class PresentedPools implements Deadlined {
     // An exchange that holds the lease before the one that is in use now gets a connection of its own.
     if (isOutdated) this.#retire(pool, presented);
     if (this.deadlineMs !== Number.POSITIVE_INFINITY) return;
-    this.#sweep.add(this);
+    this.#seat = this.#sweep.add(this);
     this.deadlineMs = this.#clock.monotonicMs() + LOOK_MS;
   }
 
@@ -88,7 +90,7 @@ export class PresentedPools implements Deadlined {
     this.#pools.delete(pool);
     if (this.#pools.size > 0) return;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.#sweep.delete(this);
+    if (this.#seat !== null) this.#sweep.delete(this.#seat);
   }
 
   onDeadline(nowMs: number): void {

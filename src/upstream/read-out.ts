@@ -14,13 +14,14 @@ const CODES = new Set(["EPIPE", "ECONNRESET"]);
 export function readOutFirst(socket: Socket): void {
   const destroy = socket.destroy.bind(socket);
   let isBroken = false;
-  socket.destroy = (error?: Error) => {
+  const destroyLater = (error?: Error): Socket => {
     // Each write that was under way fails, not the first one alone.
     if (!isWriteError(error) || !forgive(socket)) return destroy(error);
     if (!isBroken) onceRead(socket, () => destroy(error));
     isBroken = true;
     return socket;
   };
+  socket.destroy = destroyLater;
 }
 
 function isWriteError(error: NodeJS.ErrnoException | undefined): boolean {

@@ -23,10 +23,11 @@ export function watchEnd(socket: Socket): () => boolean {
   if (!("encrypted" in socket)) return () => true;
   let isAnnounced = false;
   const push = socket.push.bind(socket);
-  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+  const pushWatched = (chunk: unknown, encoding?: BufferEncoding): boolean => {
     if (chunk === null) isAnnounced = isTcpOpen(socket);
     return push(chunk, encoding);
   };
+  socket.push = pushWatched;
   return () => isAnnounced;
 }
 

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Deadlined } from "../../core/deadline.ts";
 import { Denial } from "../../core/denial.ts";
 import { Fields } from "../../core/fields.ts";
+import { Roster, type Seat } from "../../core/roster.ts";
 import { runExchange } from "../../line/exchange.ts";
 import { ERROR_CODE, isLast } from "../../http2/codes.ts";
 import { Http2Error } from "../../http2/grammar.ts";
@@ -42,7 +43,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   readonly #place: ConnectionPlace & { readonly tunnel: TunnelPlace };
   readonly #account: ConnectionAccount;
   readonly #session: ServerHttp2Session;
-  readonly #exchanges = new Set<Http2GuestExchange>();
+  readonly #exchanges = new Roster<Http2GuestExchange>();
   #isLeaving = false;
   /** Streams that have begun. */
   #begun = 0;
@@ -84,8 +85,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
     socket.once("end", () => this.#session.destroy());
-    sweep.add(this);
-    socket.once("close", () => sweep.delete(this));
+    const seat = sweep.add(this);
+    socket.once("close", () => sweep.delete(seat));
   }
 
   /** A drain began: no new streams; the connection ends with its last one. */
@@ -145,13 +146,13 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       endsAtMs,
       onFault: this.#onFault,
     });
-    this.#exchanges.add(exchange);
+    const seat = this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
     if (refusal === null) {
       this.#environment.running.began();
       // Owned by this connection: it never rejects.
-      if (this.#deserted() <= MAX_DESERTED) void this.#run(exchange);
-      else setImmediate(() => void this.#run(exchange));
+      if (this.#deserted() <= MAX_DESERTED) void this.#run(exchange, seat);
+      else setImmediate(() => void this.#run(exchange, seat));
       return;
     }
     this.#account.deny(record, refusal);
@@ -159,7 +160,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       exchange.refuse(refusal);
     } finally {
       this.#account.close(record);
-      this.#over(exchange);
+      this.#over(seat);
     }
   }
 
@@ -181,7 +182,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     }
   }
 
-  async #run(exchange: Http2GuestExchange): Promise<void> {
+  async #run(exchange: Http2GuestExchange, seat: Seat): Promise<void> {
     const { line, running } = this.#environment;
     try {
       await runExchange(line, exchange);
@@ -189,12 +190,12 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       this.#onFault(thrown);
     } finally {
       running.ended();
-      this.#over(exchange);
+      this.#over(seat);
     }
   }
 
-  #over(exchange: Http2GuestExchange): void {
-    this.#exchanges.delete(exchange);
+  #over(seat: Seat): void {
+    this.#exchanges.delete(seat);
     if (this.#exchanges.size === 0) this.deadlineMs = this.#idleDeadline();
   }
 

@@ -3,7 +3,7 @@ import type { Authority } from "../../core/authority.ts";
 import { Denial, type DenialCode } from "../../core/denial.ts";
 import type { Fields } from "../../core/fields.ts";
 import type { ExchangeRecord } from "../../core/record.ts";
-import type { Abort, AnswerHead, GuestExchange, RawStream, SessionProof } from "../../core/wire.ts";
+import type { Abort, AnswerHead, GuestExchange, GuestWatcher, RawStream, SessionProof } from "../../core/wire.ts";
 import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
 import { ERROR_CODE } from "../../http2/codes.ts";
 import { resetStream } from "../../http2/reset.ts";
@@ -46,8 +46,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
   readonly needsHttp2: boolean;
   answered = false;
   aborted: Abort | null = null;
-  onDrain: (() => void) | null = null;
-  onAbort: (() => void) | null = null;
+  watcher: GuestWatcher | null = null;
   readonly #stream: ServerHttp2Stream;
   readonly #place: StreamPlace;
   readonly #life: ConnectionLife;
@@ -224,7 +223,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
     this.aborted = by;
     this.#writer.drop();
     // The relay first: to it a body that breaks off is a failure of the upstream's side.
-    this.onAbort?.();
+    this.watcher?.guestAborted();
     this.body.break(new Denial("request_malformed", { cause: "the guest went away" }));
   }
 
@@ -255,7 +254,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
   readonly #onDrain = (): void =>
     this.guarded(() => {
       this.#life.renew();
-      this.onDrain?.();
+      this.watcher?.guestDrained();
     });
 
   readonly #onGone = (): void =>

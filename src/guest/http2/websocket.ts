@@ -41,12 +41,13 @@ export function checkAccept(fields: Fields, { key, isGuests }: HandshakeKey): vo
 /** The stream as a raw one: to destroy it is to reset it (RFC 8441 §5), since its end would look orderly. */
 export function rawStream(stream: ServerHttp2Stream): RawStream {
   const destroy = stream.destroy.bind(stream);
-  stream.destroy = (error?: Error) => {
+  const destroyByReset = (error?: Error): ServerHttp2Stream => {
     const isOpen = !stream.closed && !(stream.writableFinished && stream.readableEnded);
     // A session that ends takes its streams with it, and nothing more is sent.
     if (error !== undefined || !isOpen || stream.session?.destroyed !== false) return destroy(error);
     resetStream(stream, ERROR_CODE.cancel);
     return stream;
   };
+  stream.destroy = destroyByReset;
   return stream;
 }
