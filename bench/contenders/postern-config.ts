@@ -34,7 +34,7 @@ log:
   level: info
   exchanges: true
 audit:
-  file: audit.jsonl
+  file: ../audit.jsonl
   mode: durable_first
   fsync: interval
 custody:

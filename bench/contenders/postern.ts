@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { INJECTED_TOKEN } from "../wire/fixtures.ts";
 import { SIGNING } from "../wire/sigv4.ts";
@@ -34,7 +34,9 @@ function posternOf(name: string, checkout: string, version: string): Contender {
         env: { BENCH_CREDENTIAL: INJECTED_TOKEN, BENCH_SECRET_KEY: SIGNING.secret, ...imageEnvironment(checkout) },
         readyWithinMs: 30_000,
         async command(port) {
-          const file = join(folder, "postern.yaml");
+          // In a folder of its own, as it is in an image: an edge that watches its config would see each write of its audit and log.
+          const file = join(folder, "etc", "postern.yaml");
+          mkdirSync(join(folder, "etc"), { recursive: true });
           writeFileSync(file, posternConfig(stage, port, { ...serving, http2: knowsHttp2(checkout) }));
           const profiling =
             profiles === null ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", profiles];

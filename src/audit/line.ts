@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { JsonBytes } from "../core/json-bytes.ts";
 import type { PrivilegedType } from "./privileged.ts";
 
 /**
@@ -36,25 +37,29 @@ export interface SealedLine {
   readonly hash: string;
 }
 
+/** `"name":value,...` without braces; ASCII only. */
+export type Members = string | JsonBytes;
+
 /** The domain tag, and behind it the line that is being sealed: what is hashed lies in one piece. */
-let scratch = taggedBuffer(4096);
+const sealing = new JsonBytes();
+sealing.raw(DOMAIN_TAG);
 
-/** @param members `"name":value,...` without braces; ASCII only */
-export function sealLine(seq: number, prev: string, type: AuditRecordType, members: string): SealedLine {
-  const head = `{"seq":${seq},"prev":"${prev}","type":"${type}",`;
-  const bytes = DOMAIN_TAG.length + head.length + members.length;
-  if (bytes + TAIL_BYTES > scratch.length) scratch = taggedBuffer(2 * (bytes + TAIL_BYTES));
-  scratch.write(head, DOMAIN_TAG.length, "latin1");
-  scratch.write(members, DOMAIN_TAG.length + head.length, "latin1");
-  const digest = hash("sha256", scratch.subarray(0, bytes));
-  scratch.write(`,"hash":"${digest}"}\n`, bytes, "latin1");
-  return { line: scratch.subarray(DOMAIN_TAG.length, bytes + TAIL_BYTES), hash: digest };
-}
-
-function taggedBuffer(size: number): Buffer {
-  const buffer = Buffer.allocUnsafeSlow(size);
-  buffer.write(DOMAIN_TAG, "latin1");
-  return buffer;
+export function sealLine(seq: number, prev: string, type: AuditRecordType, members: Members): SealedLine {
+  sealing.cut(DOMAIN_TAG.length);
+  sealing.raw('{"seq":');
+  sealing.whole(seq);
+  sealing.raw(',"prev":"');
+  sealing.raw(prev);
+  sealing.raw('","type":"');
+  sealing.raw(type);
+  sealing.raw('",');
+  if (typeof members === "string") sealing.raw(members);
+  else sealing.append(members);
+  const digest = hash("sha256", sealing.bytes);
+  sealing.raw(',"hash":"');
+  sealing.raw(digest);
+  sealing.raw('"}\n');
+  return { line: sealing.bytes.subarray(DOMAIN_TAG.length), hash: digest };
 }
 
 export interface ReadLine {

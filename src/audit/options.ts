@@ -21,7 +21,7 @@ export interface AuditOptions {
    * tail was cut: `postern audit verify --expect-seq N --expect-hash H`.
    */
   readonly onAnchor?: (head: AuditHead) => void;
-  /** Lines that gather before a write, `ms`. Default 10. */
+  /** Lines that gather before a write, `ms`. Default 40: a write costs two changes of thread, whatever is in it. */
   readonly flushMs?: number;
   /** Bounds of what waits for the disk. Defaults 16 MiB and 50,000 records. */
   readonly queueBytes?: number;
@@ -59,7 +59,7 @@ export interface AuditStats {
 }
 
 export const AUDIT_DEFAULTS = {
-  flushMs: 10,
+  flushMs: 40,
   queueBytes: 16 * 1024 * 1024,
   queueRecords: 50_000,
   stallMs: 5000,

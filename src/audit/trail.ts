@@ -5,7 +5,7 @@ import { isoTime, quoted } from "../core/record-json.ts";
 import type { Waiter } from "./batch.ts";
 import { realDisk } from "./disk.ts";
 import { AuditFile, type Disturbance, setAside } from "./file.ts";
-import { type AuditRecordType, sealLine } from "./line.ts";
+import { type AuditRecordType, type Members, sealLine } from "./line.ts";
 import { lockForWriting, type WriterLock } from "./lock.ts";
 import { Losses } from "./losses.ts";
 import { headerMembers, openingRecord, type Run } from "./opening.ts";
@@ -105,7 +105,7 @@ export class AuditTrail {
   }
 
   /** What became of one exchange. Never throws: what cannot be kept is counted, and a `lost` record tells of it. */
-  outcome(members: string): void {
+  outcome(members: Members): void {
     if (this.#hasRoom(members.length)) this.#append("exchange", members, null);
     else this.#lose();
   }
@@ -202,14 +202,14 @@ export class AuditTrail {
     return !this.#closed && queuedBytes + bytes <= queueBytes * share && queuedRecords < queueRecords * share;
   }
 
-  #append(type: AuditRecordType, members: string, waiter: Waiter | null): void {
+  #append(type: AuditRecordType, members: Members, waiter: Waiter | null): void {
     if (this.#losses.ongoing) this.#reportLoss();
     const full = this.#fileBytes + members.length + FRAME_BYTES > this.#options.rotateBytes;
     if ((full && this.#fileBytes > FRAME_BYTES * 4) || this.#turnOverWanted) this.#turnOver();
     this.#seal(type, members, waiter);
   }
 
-  #seal(type: AuditRecordType, members: string, waiter: Waiter | null): void {
+  #seal(type: AuditRecordType, members: Members, waiter: Waiter | null): void {
     const { line, hash } = sealLine(this.#seq + 1, this.#prev, type, members);
     this.#seq++;
     this.#prev = hash;

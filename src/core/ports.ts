@@ -1,4 +1,5 @@
 import type { Authority } from "./authority.ts";
+import type { Denial } from "./denial.ts";
 import type { Ask, Lease, OutboundHead, Permit, Pinned, Session } from "./exchange.ts";
 import type { Fields } from "./fields.ts";
 import type { ExchangeRecord } from "./record.ts";
@@ -18,9 +19,10 @@ export interface PolicyPort {
    * First check of a CONNECT, before any TLS. It grants no standing right: every request inside is decided again.
    * @returns the permit of the CONNECT itself (rule `connect`): its destination tells how the tunnel is treated, and for a
    *   pass-through destination it is the permit that the tunnel runs on
-   * @throws Denial `destination_not_allowed` when no destination names the authority
+   *   or the denial `destination_not_allowed` when no destination names the authority: a flood of them is what guests can make at
+   *   least cost, and to throw would double it
    */
-  admit(session: Session, authority: Authority): Permit;
+  admit(session: Session, authority: Authority): Permit | Denial;
   /** Whether the allow-list spells this very name: it was then not a guest that chose it. `false` for addresses. */
   spells(authority: Authority): boolean;
   /** Decides one exchange. @throws Denial from the permit stage */

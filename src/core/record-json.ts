@@ -1,3 +1,4 @@
+import { JsonBytes } from "./json-bytes.ts";
 import type { ExchangeRecord } from "./record.ts";
 
 /**
@@ -11,39 +12,55 @@ export const MAX_TEXT = 2048;
 
 /**
  * @param sessionMark keyed digest that stands for the session id
- * @returns `"time":"...","id":"...",...`: members without braces
+ * @returns `"time":"...","id":"...",...`: members without braces; the next call writes over them
  */
-export function recordMembers(record: ExchangeRecord, sessionMark: string): string {
+export function recordMembers(record: ExchangeRecord, sessionMark: string): JsonBytes {
   const decision = record.denial !== null ? "deny" : record.wouldDeny !== null ? "report" : "allow";
-  let out = opening(record, sessionMark);
-  out += `,"decision":"${decision}","outcome":"${record.outcome}","duration_us":${micros(record.endedMs - record.startedMs)}`;
-  if (record.status !== 0) out += `,"status":${whole(record.status)}`;
-  if (record.denial !== null) out += `,"denial":"${record.denial}"`;
-  if (record.wouldDeny !== null) out += `,"would_deny":"${record.wouldDeny}"`;
-  if (record.detail !== null) out += text("detail", record.detail);
-  if (record.upstream !== "") out += text("upstream", record.upstream);
-  if (record.via !== "") out += text("via", record.via);
-  if (record.firstByteMs !== 0) out += `,"first_byte_us":${micros(record.firstByteMs - record.startedMs)}`;
-  if (record.bytesFromGuest !== 0) out += `,"bytes_from_guest":${whole(record.bytesFromGuest)}`;
-  if (record.bytesToGuest !== 0) out += `,"bytes_to_guest":${whole(record.bytesToGuest)}`;
-  if (record.injected) out += ',"injected":true';
-  if (record.masked !== 0) out += `,"masked":${whole(record.masked)}`;
-  if (record.retried) out += ',"retried":true';
+  opening(record, sessionMark);
+  out.raw(',"decision":"');
+  out.raw(decision);
+  out.raw('","outcome":"');
+  out.raw(record.outcome);
+  out.raw('","duration_us":');
+  out.whole(micros(record.endedMs - record.startedMs));
+  number(',"status":', record.status);
+  if (record.denial !== null) name(',"denial":"', record.denial);
+  if (record.wouldDeny !== null) name(',"would_deny":"', record.wouldDeny);
+  if (record.detail !== null) text(out, "detail", record.detail);
+  if (record.upstream !== "") text(out, "upstream", record.upstream);
+  if (record.via !== "") text(out, "via", record.via);
+  if (record.firstByteMs !== 0) {
+    out.raw(',"first_byte_us":');
+    out.whole(micros(record.firstByteMs - record.startedMs));
+  }
+  number(',"bytes_from_guest":', record.bytesFromGuest);
+  number(',"bytes_to_guest":', record.bytesToGuest);
+  if (record.injected) out.raw(',"injected":true');
+  number(',"masked":', record.masked);
+  if (record.retried) out.raw(',"retried":true');
   return out;
 }
 
 /** What is known before the first upstream byte: the members of a strict audit's intent. */
 export function intentMembers(record: ExchangeRecord, sessionMark: string): string {
-  const out = opening(record, sessionMark);
-  return record.via === "" ? out : out + text("via", record.via);
+  opening(record, sessionMark);
+  if (record.via !== "") text(out, "via", record.via);
+  return out.toString();
 }
 
-function opening(record: ExchangeRecord, sessionMark: string): string {
-  let out = `"time":"${isoTime(record.startedWallMs)}","id":${quoted(record.id)},"kind":"${record.kind}"`;
-  out += text("guest", record.guest);
-  if (record.method !== "") out += text("method", record.method);
-  if (record.path !== "") out += text("path", record.path);
-  return out + whereTo(record, sessionMark);
+const out = new JsonBytes();
+
+function opening(record: ExchangeRecord, sessionMark: string): void {
+  out.cut(0);
+  out.raw('"time":"');
+  out.raw(isoTime(record.startedWallMs));
+  out.raw('","id":');
+  out.quoted(record.id);
+  name(',"kind":"', record.kind);
+  text(out, "guest", record.guest);
+  if (record.method !== "") text(out, "method", record.method);
+  if (record.path !== "") text(out, "path", record.path);
+  whereTo(record, sessionMark);
 }
 
 /** Members that are the same for every exchange of a session with a destination, and what they were made of. */
@@ -57,16 +74,19 @@ interface WhereTo {
   readonly rule: string;
   readonly lease: string;
   readonly resourceRef: string;
-  readonly members: string;
+  readonly bytes: Buffer;
 }
 
 const KEPT = 1000;
 const kept = new Map<string, WhereTo>();
 
 /** Rendering these nine anew for every exchange would cost as much as all the rest; comparing them costs next to nothing. */
-function whereTo(record: ExchangeRecord, sessionMark: string): string {
+function whereTo(record: ExchangeRecord, sessionMark: string): void {
   // What no destination was found for is a guest's to choose: it would be kept to no use.
-  if (record.destination === "") return whereToMembers(record, sessionMark);
+  if (record.destination === "") {
+    whereToMembers(out, record, sessionMark);
+    return;
+  }
   // A lease belongs to one session and one destination. Neither key is for a guest to choose.
   const key = record.lease === "" ? record.destination : record.lease;
   const found = kept.get(key);
@@ -81,66 +101,70 @@ function whereTo(record: ExchangeRecord, sessionMark: string): string {
     found.listener === record.listener &&
     found.scheme === record.scheme &&
     found.resourceRef === record.resourceRef
-  )
-    return found.members;
+  ) {
+    out.put(found.bytes);
+    return;
+  }
   if (kept.size >= KEPT) kept.clear();
   const { listener, tenant, scheme, authority, destination, rule, lease, resourceRef } = record;
-  const made = whereToMembers(record, sessionMark);
-  // Flat in memory: a string that was pieced together would be walked through piece by piece each time it is copied.
-  const members = Buffer.from(made, "latin1").toString("latin1");
-  kept.set(key, { listener, tenant, sessionMark, scheme, authority, destination, rule, lease, resourceRef, members });
-  return members;
+  const made = new JsonBytes();
+  whereToMembers(made, record, sessionMark);
+  const bytes = Buffer.from(made.bytes);
+  kept.set(key, { listener, tenant, sessionMark, scheme, authority, destination, rule, lease, resourceRef, bytes });
+  out.append(made);
 }
 
-function whereToMembers(record: ExchangeRecord, sessionMark: string): string {
-  let out = text("listener", record.listener);
-  if (record.tenant !== "") out += text("tenant", record.tenant);
-  if (sessionMark !== "") out += `,"session":"${sessionMark}"`;
-  if (record.scheme !== "") out += text("scheme", record.scheme);
-  if (record.authority !== "") out += text("authority", record.authority);
-  if (record.destination !== "") out += text("destination", record.destination);
-  if (record.rule !== "") out += text("rule", record.rule);
-  if (record.lease !== "") out += text("lease", record.lease);
-  if (record.resourceRef !== "") out += text("resource_ref", record.resourceRef);
-  return out;
+function whereToMembers(into: JsonBytes, record: ExchangeRecord, sessionMark: string): void {
+  text(into, "listener", record.listener);
+  if (record.tenant !== "") text(into, "tenant", record.tenant);
+  if (sessionMark !== "") {
+    into.raw(',"session":"');
+    into.raw(sessionMark);
+    into.raw('"');
+  }
+  if (record.scheme !== "") text(into, "scheme", record.scheme);
+  if (record.authority !== "") text(into, "authority", record.authority);
+  if (record.destination !== "") text(into, "destination", record.destination);
+  if (record.rule !== "") text(into, "rule", record.rule);
+  if (record.lease !== "") text(into, "lease", record.lease);
+  if (record.resourceRef !== "") text(into, "resource_ref", record.resourceRef);
 }
 
-function text(name: string, value: string): string {
-  const head = `,"${name}":`;
-  if (value.length <= MAX_TEXT) return head + quoted(value);
-  return `${head}${quoted(value.slice(0, MAX_TEXT))},"${name}_cut":${value.length}`;
+function text(into: JsonBytes, member: string, value: string): void {
+  into.raw(',"');
+  into.raw(member);
+  into.raw('":');
+  if (value.length <= MAX_TEXT) {
+    into.quoted(value);
+    return;
+  }
+  into.quoted(value.slice(0, MAX_TEXT));
+  into.raw(`,"${member}_cut":${value.length}`);
+}
+
+/** @param head up to the quote @param value of a closed list */
+function name(head: string, value: string): void {
+  out.raw(head);
+  out.raw(value);
+  out.raw('"');
+}
+
+/** Nothing for 0. */
+function number(head: string, value: number): void {
+  if (value === 0) return;
+  out.raw(head);
+  out.whole(value);
 }
 
 /** `value` as a JSON string of printable ASCII. */
 export function quoted(value: string): string {
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return `"${escaped(value, i)}"`;
-  }
-  return `"${value}"`;
+  const bytes = new JsonBytes();
+  bytes.quoted(value);
+  return bytes.toString();
 }
 
-/** RFC 8259 §7; everything beyond printable ASCII as \uXXXX. Each character is looked at once. */
-function escaped(value: string, from: number): string {
-  let out = value.slice(0, from);
-  let kept = from;
-  for (let i = from; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code >= 0x20 && code <= 0x7e && code !== 0x22 && code !== 0x5c) continue;
-    out += value.slice(kept, i);
-    out += code === 0x22 ? '\\"' : code === 0x5c ? "\\\\" : `\\u${code.toString(16).padStart(4, "0")}`;
-    kept = i + 1;
-  }
-  return out + value.slice(kept);
-}
-
-/** Milliseconds as whole microseconds; what is not a duration is 0, since NaN is no JSON. */
 function micros(ms: number): number {
-  return whole(Math.round(ms * 1000));
-}
-
-function whole(value: number): number {
-  return value > 0 && value <= Number.MAX_SAFE_INTEGER ? Math.trunc(value) : 0;
+  return Math.round(ms * 1000);
 }
 
 let isoSecond = Number.NaN;

@@ -4,29 +4,28 @@ import type { Seat } from "../core/roster.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { GUEST_STATES, type GuestState } from "./states.ts";
 
+/** Told when the time of a state is over. */
+export interface LifeOwner {
+  /** @param denial what the table says to tell the guest @param isOld the whole life is over */
+  timeUp(denial: DenialCode | null, isOld: boolean): void;
+}
+
 /** Where a guest connection stands in the table of `states.ts`, and the deadline that goes with it. */
 export class ConnectionLife implements Deadlined {
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #environment: GuestEnvironment;
   readonly #endsAtMs: number;
-  readonly #onTimeout: (denial: DenialCode | null, isOld: boolean) => void;
+  readonly #owner: LifeOwner;
   readonly #seat: Seat;
   #state: GuestState = "fresh";
   /** By then the answer has to begin: the guest closed its sending side. */
   #answerDueMs = Number.POSITIVE_INFINITY;
 
-  /**
-   * @param endsAtMs monotonic ms at which the connection ends whatever it does
-   * @param onTimeout given what the table says to tell the guest, and whether the whole life is over
-   */
-  constructor(
-    environment: GuestEnvironment,
-    endsAtMs: number,
-    onTimeout: (denial: DenialCode | null, isOld: boolean) => void,
-  ) {
+  /** @param endsAtMs monotonic ms at which the connection ends whatever it does */
+  constructor(environment: GuestEnvironment, endsAtMs: number, owner: LifeOwner) {
     this.#environment = environment;
     this.#endsAtMs = endsAtMs;
-    this.#onTimeout = onTimeout;
+    this.#owner = owner;
     this.#seat = environment.sweep.add(this);
     this.renew();
   }
@@ -71,7 +70,7 @@ export class ConnectionLife implements Deadlined {
   }
 
   onDeadline(nowMs: number): void {
-    this.#onTimeout(GUEST_STATES[this.#state].onTimeout, nowMs >= this.#endsAtMs);
+    this.#owner.timeUp(GUEST_STATES[this.#state].onTimeout, nowMs >= this.#endsAtMs);
   }
 
   #boundBy(ms: number): void {

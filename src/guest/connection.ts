@@ -9,7 +9,7 @@ import { scanRequestHead } from "../http1/head.ts";
 import { runExchange } from "../line/exchange.ts";
 import { breakOff, isTls } from "./break-off.ts";
 import { ConnectionAccount } from "./connection-account.ts";
-import { ConnectionLife } from "./connection-life.ts";
+import { ConnectionLife, type LifeOwner } from "./connection-life.ts";
 import type { GuestEnvironment, HeldConnection } from "./environment.ts";
 import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { Linger } from "./linger.ts";
@@ -23,7 +23,7 @@ import { watchSocket } from "./tunnel-watch.ts";
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
  * not fit the grammar is refused and the connection closed.
  */
-export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest {
+export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest, LifeOwner {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
@@ -48,18 +48,18 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
-    socket.on("error", this.#onError);
+    socket.on("error", awaitClose);
     socket.on("close", this.#onClose);
-    this.#life = new ConnectionLife(environment, place.endsAtMs, (denial, isOld) =>
-      this.#guarded(() => this.#timeUp(denial, isOld)),
-    );
+    this.#life = new ConnectionLife(environment, place.endsAtMs, this);
   }
 
   get isDraining(): boolean {
     return this.#environment.isDraining();
   }
 
-  readonly wallMs = (): number => this.#environment.line.clock.wallMs();
+  wallMs(): number {
+    return this.#environment.line.clock.wallMs();
+  }
 
   /** Between requests: a drain may close it at once. */
   get isIdle(): boolean {
@@ -294,8 +294,13 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     return this.release(true);
   }
 
-  readonly pauseReading = (): unknown => this.socket.pause();
-  readonly resumeReading = (): unknown => this.socket.resume();
+  pauseReading(): void {
+    this.socket.pause();
+  }
+
+  resumeReading(): void {
+    this.socket.resume();
+  }
 
   bodyStarted(): void {
     const exchange = this.#exchange;
@@ -316,6 +321,10 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   bodyCutShort(): void {
     this.#exchange?.abort("guest_aborted");
     this.socket.destroy();
+  }
+
+  timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
+    this.#guarded(() => this.#timeUp(onTimeout, isOld));
   }
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
@@ -356,10 +365,6 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     } else if (!exchange.answered) this.#life.halfClosed();
   }
 
-  readonly #onError = (): void => {
-    // `close` follows every error; what there is to do is done there.
-  };
-
   readonly #onClose = (): void =>
     this.#guarded(() => {
       if (this.#life.state === "handed_over" || this.#life.state === "closed") return;
@@ -383,4 +388,8 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     if (this.#life.state !== "lingering") this.#life.enter("lingering");
     this.#closing.begin(this.#inputEnded);
   }
+}
+
+function awaitClose(): void {
+  // `close` follows every error; what there is to do is done there.
 }

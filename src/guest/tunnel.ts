@@ -43,6 +43,10 @@ export async function serveTunnel(
     record.tenant = session.tenant;
     record.session = session.id;
     const permit = line.policy.admit(session, request.authority);
+    if (permit instanceof Denial) {
+      refuse(environment, guest, record, permit);
+      return;
+    }
     record.destination = permit.destination.name;
     record.rule = permit.rule;
     if (permit.destination.tls === "passthrough") await passThrough(environment, permit, record, release);
@@ -50,21 +54,31 @@ export async function serveTunnel(
     if (guest.wasCut) record.outcome = "edge_aborted";
   } catch (thrown) {
     const denial = Denial.from(thrown);
+    if (!released && !guest.wasCut) {
+      refuse(environment, guest, record, denial);
+      return;
+    }
     // What stopped because the edge had ended the connection is nobody's refusal.
     if (guest.wasCut) record.outcome = "edge_aborted";
-    else if (!released && guest.hasLeft) {
-      record.outcome = "guest_aborted";
-      guest.cut();
-    } else if (released) {
+    else {
       record.denial = denial.code;
       record.detail = denial.detail;
       record.outcome = "denied";
       guest.socket.destroy();
-    } else {
-      guest.refuseTunnel(record, denial);
-      return;
     }
   }
+  record.endedMs = line.clock.monotonicMs();
+  line.account.close(record);
+}
+
+/** Before it was answered. */
+function refuse({ line }: GuestEnvironment, guest: TunnelGuest, record: ExchangeRecord, denial: Denial): void {
+  if (!guest.hasLeft) {
+    guest.refuseTunnel(record, denial);
+    return;
+  }
+  record.outcome = "guest_aborted";
+  guest.cut();
   record.endedMs = line.clock.monotonicMs();
   line.account.close(record);
 }

@@ -12,20 +12,24 @@ import type {
   RawStream,
   UpstreamChannel,
 } from "../core/wire.ts";
+import type { WholeBody } from "../core/whole-body.ts";
 import type { Line } from "./line.ts";
 import { joinStreams } from "./join-streams.ts";
 
 /** How an attempt ended: `settled` = the guest has its answer or is gone; the others ask for one more attempt. */
 export type Verdict = "settled" | "stale" | "unauthorized" | "challenged";
 
-export interface RetryRules {
-  /** The request may be sent again when a reused connection closed before any answer byte. */
-  readonly stale: boolean;
-  /** The request may be sent again with a fresh lease after a 401. */
-  readonly lease: boolean;
-  /** The request may be sent again with another proof of the same lease. */
-  readonly challenge: boolean;
+/** Which attempts are left. */
+export interface AttemptsLeft {
+  readonly mayRetryStale: boolean;
+  readonly mayRetryLease: boolean;
+  readonly mayMeetChallenge: boolean;
+  /** The guest's body, where it is held whole. */
+  readonly held: WholeBody | null;
 }
+
+/** Methods that may be sent twice without harm (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
 /**
  * Carries one answer from the upstream to the guest: guards head and trailers, passes the body on as it comes, back-pressure
@@ -40,7 +44,7 @@ export class Relay implements AnswerSink, GuestWatcher {
   readonly #permit: Permit;
   readonly #lease: Lease | null;
   readonly #injected: Injected;
-  readonly #retry: RetryRules;
+  readonly #left: AttemptsLeft;
   readonly #guarded: boolean;
   readonly #request: OutboundRequest;
   readonly #demands: AttachDemands;
@@ -56,7 +60,7 @@ export class Relay implements AnswerSink, GuestWatcher {
     permit: Permit,
     lease: Lease | null,
     injected: Injected,
-    retry: RetryRules,
+    left: AttemptsLeft,
     request: OutboundRequest,
     demands: AttachDemands,
   ) {
@@ -66,7 +70,7 @@ export class Relay implements AnswerSink, GuestWatcher {
     this.#permit = permit;
     this.#lease = lease;
     this.#injected = injected;
-    this.#retry = retry;
+    this.#left = left;
     this.#guarded = injected.values.length > 0;
     this.#request = request;
     this.#demands = demands;
@@ -88,14 +92,14 @@ export class Relay implements AnswerSink, GuestWatcher {
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
     if (this.#demands.answers && this.#lease !== null && this.#line.attach.observe(this.#permit, this.#lease, head)) {
-      if (this.#retry.challenge) {
+      if (this.#mayMeetChallenge) {
         this.#settle("challenged");
         this.#channel.abort();
         return;
       }
     } else if (head.status === 401 && this.#lease !== null) {
       const hasFresh = this.#line.leases.reject(this.#lease);
-      if (hasFresh && this.#retry.lease) {
+      if (hasFresh && this.#left.mayRetryLease && this.#isReplayable) {
         this.#settle("unauthorized");
         this.#channel.abort();
         return;
@@ -162,7 +166,7 @@ export class Relay implements AnswerSink, GuestWatcher {
     }
     if (denial instanceof CertificateRefused && this.#demands.identity && this.#lease !== null)
       this.#line.leases.reject(this.#lease);
-    if (stale && this.#retry.stale) {
+    if (stale && this.#left.mayRetryStale && this.#isReplayable) {
       this.#settle("stale");
       return;
     }
@@ -179,6 +183,16 @@ export class Relay implements AnswerSink, GuestWatcher {
     this.#guest.record.outcome = this.#guest.aborted ?? "guest_aborted";
     this.#channel.abort();
     this.#settle("settled");
+  }
+
+  /** An upgrade is such a request as well: no byte of what follows it is sent before the upstream has agreed. */
+  get #isReplayable(): boolean {
+    return this.#guest.body.length === "none" && IDEMPOTENT.has(this.#guest.method);
+  }
+
+  /** Whatever the method: an upstream that asks for another proof has done nothing (RFC 9449 §8). */
+  get #mayMeetChallenge(): boolean {
+    return this.#left.mayMeetChallenge && (this.#guest.body.length === "none" || this.#left.held !== null);
   }
 
   #guardHead(head: AnswerHead): void {

@@ -6,22 +6,14 @@ import type { WholeBody } from "../core/whole-body.ts";
 import type { ConnectWant, GuestExchange, OutboundRequest, RequestBody, UpstreamChannel } from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import { noteParent } from "./note-parent.ts";
-import { Relay, type RetryRules, type Verdict } from "./relay.ts";
+import { type AttemptsLeft, Relay, type Verdict } from "./relay.ts";
 
-export interface SendOptions {
+export interface SendOptions extends AttemptsLeft {
   /** Do not take an idle connection: the last one turned out to be stale. */
   readonly freshConnection: boolean;
-  readonly mayRetryStale: boolean;
-  readonly mayRetryLease: boolean;
-  readonly mayMeetChallenge: boolean;
-  /** The guest's body, where it is held whole. */
-  readonly held: WholeBody | null;
 }
 
 const NOTHING_INJECTED: Injected = { values: Object.freeze([]) };
-
-/** Methods that may be sent twice without harm (RFC 9110 §9.2.2). */
-const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
 /**
  * Sends one exchange upstream: takes a connection on the pinned address, attaches the lease and relays the answer.
@@ -84,7 +76,7 @@ export async function send(
       stopIfAborted(guest);
     }
     if (request.body !== guest.body) sayLength(head, request.body);
-    relay = new Relay(line, guest, channel, permit, lease, injected, retryRules(guest, options), request, demands);
+    relay = new Relay(line, guest, channel, permit, lease, injected, options, request, demands);
     const before = record.injected;
     record.injected ||= lease !== null;
     if (!channel.send(head, request, relay)) {
@@ -202,18 +194,6 @@ function outboundRequest(line: Line, guest: GuestExchange, permit: Permit, held:
     filter: null,
     wantsTrailers,
     cleanseTrailers: (trailers) => line.attach.cleanseTrailers(permit, trailers),
-  };
-}
-
-function retryRules(guest: GuestExchange, options: SendOptions): RetryRules {
-  const isWhole = guest.body.length === "none" || options.held !== null;
-  // An upgrade is such a request as well: no byte of what follows it is sent before the upstream has agreed.
-  const replayable = guest.body.length === "none" && IDEMPOTENT.has(guest.method);
-  return {
-    stale: replayable && options.mayRetryStale,
-    lease: replayable && options.mayRetryLease,
-    // Whatever the method: an upstream that asks for another proof has done nothing (RFC 9449 §8).
-    challenge: isWhole && options.mayMeetChallenge,
   };
 }
 

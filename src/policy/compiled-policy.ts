@@ -35,10 +35,10 @@ export class CompiledPolicy implements PolicyPort {
     return this.#index.find(scheme, authority);
   }
 
-  admit(session: Session, authority: Authority): Permit {
+  admit(session: Session, authority: Authority): Permit | Denial {
     // Cleartext HTTP in a tunnel is what some clients send (undici before 8.7, ws://): a destination for http will do.
     const entry = this.find("https", authority) ?? this.find("http", authority);
-    if (entry === null) throw NOT_ALLOWED;
+    if (entry === null) return NOT_ALLOWED;
     return Permit.grant(session, authority, entry.destination, "connect");
   }
 

@@ -57,7 +57,7 @@ export class PolicyHolder implements PolicyPort {
     return this.#policy;
   }
 
-  admit(session: Session, authority: Authority): Permit {
+  admit(session: Session, authority: Authority): Permit | Denial {
     return this.policy.admit(session, authority);
   }
 

@@ -1,3 +1,4 @@
+import type { JsonBytes } from "../core/json-bytes.ts";
 import { intentMembers, recordMembers } from "../core/record-json.ts";
 import type { AccountPort } from "../core/ports.ts";
 import type { ExchangeRecord } from "../core/record.ts";
@@ -12,13 +13,14 @@ export interface AuditSink {
    * @returns a promise to wait for in strict mode; it rejects with Denial `audit_unavailable`
    */
   intent(members: () => string): void | Promise<void>;
-  /** @param members JSON members made by `recordMembers`. Never throws: what cannot be kept is counted as lost. */
-  outcome(members: string): void;
+  /** @param members made by `recordMembers`, to be copied. Never throws: what cannot be kept is counted as lost. */
+  outcome(members: JsonBytes): void;
 }
 
 /** One canonical log line an exchange. */
 export interface LogSink {
-  exchange(members: string, refused: boolean): void;
+  /** @param members made by `recordMembers`, to be copied */
+  exchange(members: JsonBytes, refused: boolean): void;
 }
 
 /** Metrics of one exchange. */
@@ -41,8 +43,8 @@ export interface AccountOptions {
  * Records of ended exchanges gather so long, or up to so many, before audit and log get them: written down one right after the
  * other they cost half of what each costs between two requests, when code and tables have to be fetched into the caches anew.
  */
-const GATHER_MS = 5;
-const GATHER_RECORDS = 128;
+const GATHER_MS = 10;
+const GATHER_RECORDS = 256;
 
 /**
  * Writes down what happened, three times: audit, log line, metrics. Audit and log say the same members, rendered once. A part
@@ -90,14 +92,14 @@ export class Account implements AccountPort {
   }
 
   #writeDown(record: ExchangeRecord): void {
-    let members = "";
+    let members: JsonBytes | null = null;
     try {
       members = recordMembers(record, this.#mark(record));
       this.#audit.outcome(members);
     } catch (error) {
       this.#onFailure("audit", error);
     }
-    if (this.#log === null || members === "") return;
+    if (this.#log === null || members === null) return;
     try {
       this.#log.exchange(members, record.denial !== null);
     } catch (error) {

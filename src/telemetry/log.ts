@@ -1,5 +1,6 @@
 import { openSync } from "node:fs";
 import pino, { type Level, type Logger } from "pino";
+import { JsonBytes } from "../core/json-bytes.ts";
 import { isoTime } from "../core/record-json.ts";
 import type { Clock } from "../core/clock.ts";
 import type { LogSink } from "./account.ts";
@@ -42,8 +43,7 @@ export class Log implements LogSink {
   readonly #stream: ByteStream;
   readonly #info: boolean;
   readonly #warn: boolean;
-  #gathered: Buffer = Buffer.alloc(0);
-  #length = 0;
+  readonly #gathered = new JsonBytes();
   #timer: NodeJS.Timeout | null = null;
   #dropped = 0;
   /** The last write failed: the disk is full, or the like. It is tried again with the next flush. */
@@ -84,31 +84,22 @@ export class Log implements LogSink {
   }
 
   /** Level `info`; `warn` for a refusal, so that `log.level: warn` shows refusals alone. */
-  exchange(members: string, refused: boolean): void {
+  exchange(members: JsonBytes, refused: boolean): void {
     if (refused ? !this.#warn : !this.#info) return;
-    const head = refused ? REFUSED_HEAD : HEAD;
-    const bytes = head.length + members.length + TAIL.length;
-    if (this.#length + bytes > this.#gathered.length) this.#makeRoom(bytes);
-    // Piece by piece: joined first, the members would be copied once more.
-    let at = this.#length;
-    at += this.#gathered.write(head, at, "latin1");
-    at += this.#gathered.write(members, at, "latin1");
-    this.#length = at + this.#gathered.write(TAIL, at, "latin1");
-    this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
-  }
-
-  #makeRoom(bytes: number): void {
-    this.#hand();
-    if (bytes > this.#gathered.length) this.#gathered = Buffer.allocUnsafeSlow(Math.max(GATHER_BYTES, bytes));
+    this.#gathered.raw(refused ? REFUSED_HEAD : HEAD);
+    this.#gathered.append(members);
+    this.#gathered.raw(TAIL);
+    if (this.#gathered.length >= GATHER_BYTES) this.#hand();
+    else this.#timer ??= setTimeout(() => this.#hand(), GATHER_MS);
   }
 
   #hand(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#length === 0) return;
+    if (this.#gathered.length === 0) return;
     // The stream holds on to what it is given until it is written.
-    this.#give(Buffer.from(this.#gathered.subarray(0, this.#length)));
-    this.#length = 0;
+    this.#give(Buffer.from(this.#gathered.bytes));
+    this.#gathered.cut(0);
   }
 
   #give(bytes: Buffer): void {

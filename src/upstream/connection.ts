@@ -61,6 +61,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     this.#stopReading = readDirectly(socket, this.#onData);
     // Paused since a parent answered CONNECT on it.
     socket.resume();
+    // It keeps no process alive: a drained edge waits for guests, and not for upstreams to hang up.
+    socket.unref();
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -81,7 +83,6 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean {
     if (!this.isUsable) return false;
     this.#exchanges++;
-    this.#socket.ref();
     this.#sink = sink;
     this.#request = request;
     const { length } = request.body;
@@ -302,8 +303,6 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
       throw new Error(`upstream connection: ${this.#state} -> ${next} is not in the table`);
     }
     this.#state = next;
-    // Idle connections keep no process alive: a drained edge does not wait for its upstreams to hang up.
-    if (next === "idle") this.#socket.unref();
     this.#renewDeadline();
   }
 

@@ -23,6 +23,8 @@ interface Seen {
   readonly started: string[];
   readonly stopped: string[];
   readonly warmed: string[];
+  /** Samples that are not counted. */
+  readonly rehearsed: string[];
   readonly sampled: string[];
 }
 
@@ -34,15 +36,15 @@ async function take(
   answers: Readonly<Record<string, () => Sample>> = {},
   surveys: readonly Survey[] = [],
 ): Promise<{ readonly seen: Seen; readonly results: Results }> {
-  const seen: Seen = { started: [], stopped: [], warmed: [], sampled: [] };
+  const seen: Seen = { started: [], stopped: [], warmed: [], rehearsed: [], sampled: [] };
   const results = new Results();
   const measure: Measure = {
     name: "some",
     title: "",
     figures: [],
     kinds: ["direct", "forward"],
-    sample(_stage, { trust: name }) {
-      seen.sampled.push(name);
+    sample(_stage, { trust: name }, _pace, round) {
+      (round < rounds ? seen.sampled : seen.rehearsed).push(name);
       return Promise.resolve(answers[name]?.() ?? { "some.value": 1 });
     },
   };
@@ -98,6 +100,7 @@ const B = { name: "b", kind: "forward" } as const;
 test("each round goes back in the order in which the last one came", async () => {
   const { seen } = await take([A, B], 3, null);
   expect(seen.sampled).toEqual(["a", "b", "b", "a", "a", "b"]);
+  expect(seen.rehearsed).toEqual(["a", "b"]);
   expect(seen.started).toEqual(["a", "b"]);
   expect(seen.stopped).toEqual(["a", "b"]);
 });
@@ -107,6 +110,7 @@ test("everybody is started anew before every so many rounds, and warmed up again
   expect(seen.started).toEqual(["a", "b", "a", "b", "a", "b"]);
   expect(seen.stopped).toHaveLength(6);
   expect(seen.warmed).toHaveLength(6);
+  expect(seen.rehearsed).toHaveLength(6);
 });
 
 test("who does not choose the protocol is not asked again, and has not failed", async () => {

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { JsonBytes } from "../../src/core/json-bytes.ts";
 import { intentMembers, isoTime, MAX_TEXT, quoted, recordMembers } from "../../src/core/record-json.ts";
 import { exchangeRecord } from "../telemetry/record.ts";
 
-const parsed = (members: string): Record<string, unknown> => JSON.parse(`{${members}}`) as Record<string, unknown>;
+const parsed = (members: JsonBytes | string): Record<string, unknown> =>
+  JSON.parse(`{${String(members)}}`) as Record<string, unknown>;
 
 describe("members of a record", () => {
   test("everything that is known, in field terms and whole units", () => {
@@ -148,7 +150,7 @@ describe("members of a record", () => {
     fc.assert(
       fc.property(odd, odd, odd, odd, odd, number, number, (id, path, method, detail, lease, ended, bytes) => {
         const record = exchangeRecord({ id, path, method, detail, lease, endedMs: ended, bytesToGuest: bytes });
-        const text = recordMembers(record, "m");
+        const text = String(recordMembers(record, "m"));
         expect(text).toMatch(/^[ -~]*$/);
         const members = parsed(text);
         expect([members["id"], members["path"] ?? "", members["method"] ?? "", members["detail"]]).toEqual([

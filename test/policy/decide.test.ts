@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Authority } from "../../src/core/authority.ts";
 import { Denial } from "../../src/core/denial.ts";
 import type { Ask } from "../../src/core/exchange.ts";
-import { ask, authority, codeOf, outcome, policyOf, rule, session, verdict } from "./fixture.ts";
+import { ask, authority, codeOf, permitted, outcome, policyOf, rule, session, verdict } from "./fixture.ts";
 
 const credential = { custody: "main", name: "openai" };
 
@@ -55,7 +55,7 @@ describe("a permit", () => {
   });
 
   test("of a CONNECT carries the rule `connect`", () => {
-    const permit = policy.admit(session, authority("api.example.com"));
+    const permit = permitted(policy.admit(session, authority("api.example.com")));
     expect(permit.rule).toBe("connect");
     expect(permit.destination).toBe(destination.destination);
   });
@@ -66,8 +66,8 @@ describe("CONNECT", () => {
   const http = rule({ name: "clear", scheme: "http" });
 
   test("to an authority that both schemes name is treated as https", () => {
-    expect(policyOf(http, https).admit(session, authority("api.example.com")).destination.name).toBe("tls");
-    expect(policyOf(http).admit(session, authority("api.example.com")).destination.name).toBe("clear");
+    expect(permitted(policyOf(http, https).admit(session, authority("api.example.com"))).destination.name).toBe("tls");
+    expect(permitted(policyOf(http).admit(session, authority("api.example.com"))).destination.name).toBe("clear");
   });
 
   test("knows which names the allow-list spells: no wildcard's, no address's", () => {
@@ -286,7 +286,7 @@ describe("host spellings", () => {
     ["[2001:db8::7]", "six"],
     ["[2001:0DB8:0:0:0:0:0:7]", "six"],
   ])("%s is %s", (text, name) => {
-    expect(policy.admit(session, authority(text)).destination.name).toBe(name);
+    expect(permitted(policy.admit(session, authority(text))).destination.name).toBe(name);
   });
 
   test.each([

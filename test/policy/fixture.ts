@@ -90,12 +90,18 @@ export function verdict(policy: CompiledPolicy, request: Ask): string {
   return outcome(() => policy.decide(session, request));
 }
 
-export function outcome(decide: () => Permit): string {
+export function outcome(decide: () => Permit | Denial): string {
   try {
-    return decide().rule;
+    return permitted(decide()).rule;
   } catch (thrown) {
     return codeOf(thrown);
   }
+}
+
+/** @throws Denial that was answered in place of a permit */
+export function permitted(answer: Permit | Denial): Permit {
+  if (answer instanceof Denial) throw answer;
+  return answer;
 }
 
 export function codeOf(thrown: unknown): DenialCode {

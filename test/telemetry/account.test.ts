@@ -24,14 +24,14 @@ function account(
       intent: () => undefined,
       outcome: (members) => {
         breakIf("audit");
-        told.audit.push(members);
+        told.audit.push(String(members));
       },
       ...audit,
     },
     log: {
       exchange: (members, refused) => {
         breakIf("log");
-        told.log.push([members, refused]);
+        told.log.push([String(members), refused]);
       },
     },
     metrics: {
@@ -79,7 +79,7 @@ describe("account", () => {
   test("holds no more than a bounded number of records back", () => {
     const { account: made, told } = account();
     for (let n = 0; n < 1000; n++) made.close(exchangeRecord());
-    expect(told.audit.length).toBeGreaterThan(800);
+    expect(told.audit.length).toBeGreaterThan(700);
   });
 
   test("no session, no mark", () => {

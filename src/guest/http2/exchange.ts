@@ -7,7 +7,7 @@ import type { Abort, AnswerHead, GuestExchange, GuestWatcher, RawStream, Session
 import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
 import { ERROR_CODE } from "../../http2/codes.ts";
 import { resetStream } from "../../http2/reset.ts";
-import { ConnectionLife } from "../connection-life.ts";
+import { ConnectionLife, type LifeOwner } from "../connection-life.ts";
 import type { GuestEnvironment } from "../environment.ts";
 import type { TunnelPlace } from "../place.ts";
 import { refusalMessage } from "../refusal.ts";
@@ -32,7 +32,7 @@ export interface StreamPlace {
  * One HTTP/2 stream of a guest: its request and the writer of its answer. It follows the table of `states.ts` like a connection
  * with a single exchange.
  */
-export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner {
+export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner, LifeOwner {
   readonly record: ExchangeRecord;
   readonly proof: SessionProof;
   readonly method: string;
@@ -72,9 +72,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
     this.#writer = new AnswerWriter(stream, this);
     const { trailerFields, trailerBytes } = place.environment.limits;
     this.body = new Http2RequestBody(stream, request, record, { fields: trailerFields, bytes: trailerBytes }, this);
-    this.#life = new ConnectionLife(place.environment, place.endsAtMs, (denial, isOld) =>
-      this.guarded(() => this.#timeUp(denial, isOld)),
-    );
+    this.#life = new ConnectionLife(place.environment, place.endsAtMs, this);
     this.#life.enter("deciding");
     stream.on("drain", this.#onDrain);
     stream.on("aborted", this.#onGone);
@@ -229,6 +227,10 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
 
   get #isGone(): boolean {
     return this.#stream.destroyed || this.#stream.closed;
+  }
+
+  timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
+    this.guarded(() => this.#timeUp(onTimeout, isOld));
   }
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
