@@ -171,6 +171,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   onDeadline(): void {
     const state = this.#state;
     if (state === "idle") this.#close();
+    // It is not read, since the guest has not taken what there is: it is the guest's time that runs.
+    else if (this.#socket.isPaused()) this.#renewDeadline();
     else if (state === "requesting" && this.#awaitsGuest) {
       this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
     } else this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));

@@ -189,6 +189,11 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
 
   onDeadline(): void {
     const state = this.#state;
+    // It is not read, since the guest has not taken what there is: it is the guest's time that runs.
+    if (this.#stream?.isPaused() === true) {
+      this.#renewDeadline();
+      return;
+    }
     if (state === "requesting" && this.#upload?.awaitsGuest === true) {
       this.#fail(new Denial("request_timeout", { cause: "the request body stopped coming" }));
       return;

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -78,7 +79,9 @@ subjectAltName = ${san}
   const config = join(directory, "ca.cnf");
   const request = ["-out", at("csr"), "-subj", "/CN=leaf", "-config", config];
   await openssl("req", "-new", "-sha256", ...NEW_KEY, at("key"), ...request);
-  const signer = ["-CA", join(directory, "ca.crt"), "-CAkey", join(directory, "ca.key"), "-CAcreateserial"];
+  // Not counted in a file: two leaves may be issued at once.
+  const serial = ["-set_serial", `0x${randomBytes(8).toString("hex")}`];
+  const signer = ["-CA", join(directory, "ca.crt"), "-CAkey", join(directory, "ca.key"), ...serial];
   const validity = ["-days", String(days), "-extfile", at("ext")];
   await openssl("x509", "-req", "-sha256", "-in", at("csr"), ...signer, ...validity, "-out", at("crt"));
   return {
