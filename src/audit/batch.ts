@@ -5,6 +5,7 @@ export interface Waiter {
 }
 
 const FIRST_BYTES = 16 * 1024;
+const MOST_KEPT_BYTES = 2 * 1024 * 1024;
 
 /** Lines that go to the disk in one write. */
 export class Batch {
@@ -12,8 +13,18 @@ export class Batch {
   readonly waiters: Waiter[] = [];
   /** Name that the file gets once this batch is in it: the batch is its last. */
   archive: string | null = null;
-  #buffer: Buffer = NOTHING;
+  #buffer: Buffer;
   #length = 0;
+
+  /** @param buffer of a batch that is on the disk, to be written over; its lines have to go somewhere, and new memory costs more */
+  constructor(buffer: Buffer = NOTHING) {
+    this.#buffer = buffer;
+  }
+
+  /** For the next batch, once this one is on the disk; what a rush has made large is let go. */
+  get used(): Buffer {
+    return this.#buffer.length <= MOST_KEPT_BYTES ? this.#buffer : NOTHING;
+  }
 
   /** Size of the lines, in bytes. */
   get length(): number {

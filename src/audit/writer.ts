@@ -34,6 +34,7 @@ export class Writer {
   readonly #full: Batch[] = [];
   #current: Batch | null = null;
   #open = new Batch();
+  #used: Buffer | undefined;
   #queuedBytes = 0;
   #queuedRecords = 0;
   #fault: string | null = null;
@@ -84,7 +85,7 @@ export class Writer {
   endFile(archive: string): void {
     this.#open.archive = archive;
     this.#full.push(this.#open);
-    this.#open = new Batch();
+    this.#open = this.#newBatch();
     this.#soon();
   }
 
@@ -181,8 +182,14 @@ export class Writer {
     if (full !== undefined) return full;
     const open = this.#open;
     if (open.waiters.length === 0 && (open.records === 0 || !(first || this.#closing))) return null;
-    this.#open = new Batch();
+    this.#open = this.#newBatch();
     return open;
+  }
+
+  #newBatch(): Batch {
+    const used = this.#used;
+    this.#used = undefined;
+    return new Batch(used);
   }
 
   async #commit(batch: Batch): Promise<void> {
@@ -196,6 +203,7 @@ export class Writer {
     this.#queuedBytes -= batch.length;
     this.#queuedRecords -= batch.records;
     batch.resolveAll();
+    this.#used = batch.used;
     const { archive } = batch;
     if (archive !== null) await this.#persist(() => this.#file.turnOver(archive));
   }
