@@ -109,7 +109,9 @@ function whereTo(record: ExchangeRecord, sessionMark: string): void {
   const { listener, tenant, scheme, authority, destination, rule, lease, resourceRef } = record;
   const made = new JsonBytes();
   whereToMembers(made, record, sessionMark);
-  const bytes = Buffer.from(made.bytes);
+  // Memory of its own: a piece of Node's pool would keep all of the pool, for each of a thousand.
+  const bytes = Buffer.allocUnsafeSlow(made.length);
+  made.bytes.copy(bytes);
   kept.set(key, { listener, tenant, sessionMark, scheme, authority, destination, rule, lease, resourceRef, bytes });
   out.append(made);
 }

@@ -18,6 +18,8 @@ export class ConnectionLife implements Deadlined {
   readonly #owner: LifeOwner;
   readonly #seat: Seat;
   #state: GuestState = "fresh";
+  /** Something waits for the guest to read it. */
+  #awaitsReader = false;
   /** By then the answer has to begin: the guest closed its sending side. */
   #answerDueMs = Number.POSITIVE_INFINITY;
 
@@ -47,14 +49,24 @@ export class ConnectionLife implements Deadlined {
   /** The state's time starts anew. */
   renew(): void {
     const { timeout } = GUEST_STATES[this.#state];
+    const ms = timeout === null ? Number.POSITIVE_INFINITY : this.#environment.timeouts[timeout];
+    // Whatever else happens meanwhile: no other clock runs while the upstream is not read.
+    if (this.#awaitsReader) this.#boundBy(Math.min(ms, this.#environment.timeouts.bodyIdleMs));
     // Most steps of an exchange have no time of their own, and looking at the clock is not free.
-    if (timeout === null) this.deadlineMs = Math.min(this.#answerDueMs, this.#endsAtMs);
-    else this.#boundBy(this.#environment.timeouts[timeout]);
+    else if (timeout === null) this.deadlineMs = Math.min(this.#answerDueMs, this.#endsAtMs);
+    else this.#boundBy(ms);
   }
 
-  /** The guest has to read before anything else happens. */
+  /** The guest has to read before its answer goes on. */
   awaitReader(): void {
+    this.#awaitsReader = true;
     this.#boundBy(this.#environment.timeouts.bodyIdleMs);
+  }
+
+  /** It has read all that there was. */
+  readerCame(): void {
+    this.#awaitsReader = false;
+    this.renew();
   }
 
   /** The guest sends no more: it may wait for its answer, or have left. No state on the way there gives it more time. */

@@ -342,7 +342,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
 
   readonly #onDrain = (): void =>
     this.#guarded(() => {
-      this.#life.renew();
+      this.#life.readerCame();
       if (this.#exchange !== null) this.#exchange.watcher?.guestDrained();
       else if (this.#life.state === "idle") this.#readOn();
     });

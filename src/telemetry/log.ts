@@ -98,8 +98,9 @@ export class Log implements LogSink {
     this.#timer = null;
     if (this.#gathered.length === 0) return;
     // The stream holds on to what it is given until it is written.
-    this.#give(Buffer.from(this.#gathered.bytes));
+    const bytes = Buffer.from(this.#gathered.bytes);
     this.#gathered.cut(0);
+    this.#give(bytes);
   }
 
   #give(bytes: Buffer): void {

@@ -3,14 +3,19 @@ import type { Authority } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import type { LeafMinter } from "./leaf-minter.ts";
 
+const QUICKEST = "TLS_AES_128_GCM_SHA256";
+
 /**
- * What Node offers, AES-128 first: a guest and its edge share a machine or a rack, and SHA-256, which goes with it, is in hardware where
- * SHA-384 is not. docs/decisions/0029-aes-128-towards-guests.md.
+ * What Node offers, AES-128 first if it is there (`--tls-cipher-list` may have taken it out): a guest and its edge share a machine or a
+ * rack, and SHA-256, which goes with it, is in hardware where SHA-384 is not. docs/decisions/0029-aes-128-towards-guests.md.
+ * @param offered names, joined by colons
  */
-const CIPHERS = [
-  "TLS_AES_128_GCM_SHA256",
-  ...DEFAULT_CIPHERS.split(":").filter((name) => name !== "TLS_AES_128_GCM_SHA256"),
-].join(":");
+export function quickestFirst(offered: string): string {
+  const names = offered.split(":");
+  return names.includes(QUICKEST) ? [QUICKEST, ...names.filter((name) => name !== QUICKEST)].join(":") : offered;
+}
+
+const CIPHERS = quickestFirst(DEFAULT_CIPHERS);
 
 export interface LeafCacheOptions {
   readonly minter: LeafMinter;

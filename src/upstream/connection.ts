@@ -246,6 +246,8 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     const { head, rest } = this.#reader.upgraded as NonNullable<AnswerReader["upgraded"]>;
     const socket = this.#socket;
     this.#enter("upgraded");
+    // What it has not taken yet may be all that is left of the exchange.
+    socket.ref();
     socket.pause();
     this.#stopReading();
     socket.off("drain", this.#onDrain);

@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { JsonBytes } from "../../src/core/json-bytes.ts";
@@ -164,6 +166,20 @@ describe("members of a record", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  test("what is kept for each lease keeps nothing else in memory", () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const pools: Buffer[] = [];
+    for (let i = 0; i < 500; i++) {
+      recordMembers(exchangeRecord({ lease: `lease-${i}` }), "m");
+      // Whoever shares a pool with what is kept.
+      for (let j = 0; j < 3; j++) pools.push(Buffer.allocUnsafe(30_000));
+      pools.length = 0;
+    }
+    setFlagsFromString("--expose-gc");
+    (runInNewContext("gc") as () => void)();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16_000_000);
   });
 
   test("a guest cannot put a member of its own into a line", () => {

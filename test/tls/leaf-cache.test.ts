@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Authority } from "../../src/core/authority.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { CertificateAuthority } from "../../src/tls/certificate-authority.ts";
-import { LeafCache } from "../../src/tls/leaf-cache.ts";
+import { LeafCache, quickestFirst } from "../../src/tls/leaf-cache.ts";
 import { LeafMinter } from "../../src/tls/leaf-minter.ts";
 import { DAY_MS, type Made, makeCertificate, NOW_MS } from "./make-certificate.ts";
 
@@ -43,6 +43,19 @@ function authority(text: string): Authority {
 const a = authority("a.test");
 const b = authority("b.test");
 const c = authority("c.test");
+
+describe("cipher suites", () => {
+  test("AES-128 stands first where it is offered, the rest as it was", () => {
+    expect(quickestFirst("TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:HIGH:!MD5")).toBe(
+      "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:HIGH:!MD5",
+    );
+  });
+
+  test("who takes it out of Node's list is not given it back", () => {
+    const list = "TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-AES256-GCM-SHA384";
+    expect(quickestFirst(list)).toBe(list);
+  });
+});
 
 describe("what is kept", () => {
   test("one context a host, whatever the port", () => {

@@ -255,7 +255,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
 
   readonly #onDrain = (): void =>
     this.guarded(() => {
-      this.#life.renew();
+      this.#life.readerCame();
       this.watcher?.guestDrained();
     });
 

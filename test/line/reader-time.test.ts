@@ -1,0 +1,81 @@
+import { connect as connectHttp2, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, expect, test } from "vitest";
+import { eventually, type Joined, type Scripted, startJoined, startScripted } from "./support/joined.ts";
+
+/**
+ * A guest that reads nothing of its answer, and finishes its upload meanwhile: the upstream is not read either, and no clock of its
+ * own ends it, so that the guest's has to run on, whatever else happens.
+ */
+
+const TIMEOUTS = { bodyIdleMs: 200 };
+
+let joined: Joined;
+let guest: Socket;
+let upstream: Scripted | null = null;
+let server: Http2Server | null = null;
+
+afterEach(async () => {
+  guest.destroy();
+  await joined.stop();
+  await upstream?.close();
+  server?.close();
+  upstream = null;
+  server = null;
+});
+
+test("over HTTP/1.1", async () => {
+  const answered = new Set<Socket>();
+  upstream = await startScripted((socket, received) => {
+    if (answered.has(socket) || !received.includes("first")) return;
+    answered.add(socket);
+    socket.write("HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n");
+    socket.write(Buffer.alloc(30_000_000, 120));
+  });
+  joined = await startJoined({ timeouts: TIMEOUTS });
+  guest = connect(joined.port, "127.0.0.1");
+  guest.on("error", () => undefined).pause();
+  const target = `localhost:${upstream.port}`;
+  guest.write(`POST http://${target}/ HTTP/1.1\r\nHost: ${target}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n`);
+  await eventually(() => answered.size === 1, "the early answer");
+  // Until all that fits between the two is there, and the upstream is read no more.
+  await sleep(150);
+  guest.write("0\r\n\r\n");
+  await eventually(() => joined.records.length === 1, "the end");
+  expect(joined.records).toMatchObject([{ outcome: "guest_aborted", denial: null }]);
+  await eventually(() => joined.open() === 0, "the end of the upstream connection");
+});
+
+test("over HTTP/2", async () => {
+  let hasAll = false;
+  server = createServer();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => undefined);
+    stream.once("data", () => {
+      stream.respond({ ":status": 200 });
+      stream.write(Buffer.alloc(30_000_000, 1));
+    });
+    stream.on("end", () => (hasAll = true));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  joined = await startJoined({ timeouts: TIMEOUTS, destination: { scheme: "http", http: "h2c" } });
+  guest = connect(joined.port, "127.0.0.1");
+  guest.on("error", () => undefined);
+  guest.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
+  await once(guest, "data");
+  const session = connectHttp2(`http://localhost:${port}`, { createConnection: () => guest });
+  session.on("error", () => undefined);
+  const stream = session.request({ ":method": "POST", ":path": "/" });
+  stream.on("error", () => undefined).pause();
+  stream.write("first");
+  await once(stream, "response");
+  stream.end("last");
+  await eventually(() => hasAll, "the whole upload");
+  await eventually(() => joined.records.length === 2, "the end");
+  expect(joined.records).toMatchObject([{ kind: "connect" }, { kind: "http", outcome: "guest_aborted" }]);
+  session.destroy();
+});
