@@ -168,7 +168,7 @@ describe("members of a record", () => {
     );
   });
 
-  test("what is kept for each lease keeps nothing else in memory", () => {
+  test("what is kept for each lease keeps nothing else in memory", async () => {
     const before = process.memoryUsage().arrayBuffers;
     const pools: Buffer[] = [];
     for (let i = 0; i < 500; i++) {
@@ -178,8 +178,13 @@ describe("members of a record", () => {
       pools.length = 0;
     }
     setFlagsFromString("--expose-gc");
-    (runInNewContext("gc") as () => void)();
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16_000_000);
+    const collect = runInNewContext("gc") as () => void;
+    const more = (): number => {
+      collect();
+      return process.memoryUsage().arrayBuffers - before;
+    };
+    // One collection does not give all back that it finds.
+    await expect.poll(more, { timeout: 20_000, interval: 50 }).toBeLessThan(16_000_000);
   });
 
   test("a guest cannot put a member of its own into a line", () => {
