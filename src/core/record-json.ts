@@ -17,18 +17,16 @@ export const MAX_TEXT = 2048;
 export function recordMembers(record: ExchangeRecord, sessionMark: string): JsonBytes {
   const decision = record.denial !== null ? "deny" : record.wouldDeny !== null ? "report" : "allow";
   opening(record, sessionMark);
-  out.raw(',"decision":"');
-  out.raw(decision);
-  out.raw('","outcome":"');
-  out.raw(record.outcome);
-  out.raw('","duration_us":');
+  name(',"decision":"', decision);
+  name(',"outcome":"', record.outcome);
+  out.raw(',"duration_us":');
   out.whole(micros(record.endedMs - record.startedMs));
   number(',"status":', record.status);
   if (record.denial !== null) name(',"denial":"', record.denial);
   if (record.wouldDeny !== null) name(',"would_deny":"', record.wouldDeny);
-  if (record.detail !== null) text(out, "detail", record.detail);
-  if (record.upstream !== "") text(out, "upstream", record.upstream);
-  if (record.via !== "") text(out, "via", record.via);
+  if (record.detail !== null) text("detail", record.detail);
+  if (record.upstream !== "") text("upstream", record.upstream);
+  if (record.via !== "") text("via", record.via);
   if (record.firstByteMs !== 0) {
     out.raw(',"first_byte_us":');
     out.whole(micros(record.firstByteMs - record.startedMs));
@@ -44,7 +42,7 @@ export function recordMembers(record: ExchangeRecord, sessionMark: string): Json
 /** What is known before the first upstream byte: the members of a strict audit's intent. */
 export function intentMembers(record: ExchangeRecord, sessionMark: string): string {
   opening(record, sessionMark);
-  if (record.via !== "") text(out, "via", record.via);
+  if (record.via !== "") text("via", record.via);
   return out.toString();
 }
 
@@ -57,9 +55,9 @@ function opening(record: ExchangeRecord, sessionMark: string): void {
   out.raw('","id":');
   out.quoted(record.id);
   name(',"kind":"', record.kind);
-  text(out, "guest", record.guest);
-  if (record.method !== "") text(out, "method", record.method);
-  if (record.path !== "") text(out, "path", record.path);
+  text("guest", record.guest);
+  if (record.method !== "") text("method", record.method);
+  if (record.path !== "") text("path", record.path);
   whereTo(record, sessionMark);
 }
 
@@ -84,7 +82,7 @@ const kept = new Map<string, WhereTo>();
 function whereTo(record: ExchangeRecord, sessionMark: string): void {
   // What no destination was found for is a guest's to choose: it would be kept to no use.
   if (record.destination === "") {
-    whereToMembers(out, record, sessionMark);
+    whereToMembers(record, sessionMark);
     return;
   }
   // A lease belongs to one session and one destination. Neither key is for a guest to choose.
@@ -107,44 +105,39 @@ function whereTo(record: ExchangeRecord, sessionMark: string): void {
   }
   if (kept.size >= KEPT) kept.clear();
   const { listener, tenant, scheme, authority, destination, rule, lease, resourceRef } = record;
-  const made = new JsonBytes();
-  whereToMembers(made, record, sessionMark);
+  const start = out.length;
+  whereToMembers(record, sessionMark);
   // Memory of its own: a piece of Node's pool would keep all of the pool, for each of a thousand.
-  const bytes = Buffer.allocUnsafeSlow(made.length);
-  made.bytes.copy(bytes);
+  const bytes = Buffer.allocUnsafeSlow(out.length - start);
+  out.bytes.copy(bytes, 0, start);
   kept.set(key, { listener, tenant, sessionMark, scheme, authority, destination, rule, lease, resourceRef, bytes });
-  out.append(made);
 }
 
-function whereToMembers(into: JsonBytes, record: ExchangeRecord, sessionMark: string): void {
-  text(into, "listener", record.listener);
-  if (record.tenant !== "") text(into, "tenant", record.tenant);
-  if (sessionMark !== "") {
-    into.raw(',"session":"');
-    into.raw(sessionMark);
-    into.raw('"');
-  }
-  if (record.scheme !== "") text(into, "scheme", record.scheme);
-  if (record.authority !== "") text(into, "authority", record.authority);
-  if (record.destination !== "") text(into, "destination", record.destination);
-  if (record.rule !== "") text(into, "rule", record.rule);
-  if (record.lease !== "") text(into, "lease", record.lease);
-  if (record.resourceRef !== "") text(into, "resource_ref", record.resourceRef);
+function whereToMembers(record: ExchangeRecord, sessionMark: string): void {
+  text("listener", record.listener);
+  if (record.tenant !== "") text("tenant", record.tenant);
+  if (sessionMark !== "") name(',"session":"', sessionMark);
+  if (record.scheme !== "") text("scheme", record.scheme);
+  if (record.authority !== "") text("authority", record.authority);
+  if (record.destination !== "") text("destination", record.destination);
+  if (record.rule !== "") text("rule", record.rule);
+  if (record.lease !== "") text("lease", record.lease);
+  if (record.resourceRef !== "") text("resource_ref", record.resourceRef);
 }
 
-function text(into: JsonBytes, member: string, value: string): void {
-  into.raw(',"');
-  into.raw(member);
-  into.raw('":');
+function text(member: string, value: string): void {
+  out.raw(',"');
+  out.raw(member);
+  out.raw('":');
   if (value.length <= MAX_TEXT) {
-    into.quoted(value);
+    out.quoted(value);
     return;
   }
-  into.quoted(value.slice(0, MAX_TEXT));
-  into.raw(`,"${member}_cut":${value.length}`);
+  out.quoted(value.slice(0, MAX_TEXT));
+  out.raw(`,"${member}_cut":${value.length}`);
 }
 
-/** @param head up to the quote @param value of a closed list */
+/** @param head up to the quote @param value in which nothing has to be escaped */
 function name(head: string, value: string): void {
   out.raw(head);
   out.raw(value);
@@ -160,10 +153,12 @@ function number(head: string, value: number): void {
 
 /** `value` as a JSON string of printable ASCII. */
 export function quoted(value: string): string {
-  const bytes = new JsonBytes();
-  bytes.quoted(value);
-  return bytes.toString();
+  quoting.cut(0);
+  quoting.quoted(value);
+  return quoting.toString();
 }
+
+const quoting = new JsonBytes();
 
 function micros(ms: number): number {
   return Math.round(ms * 1000);
