@@ -1,5 +1,5 @@
 import type { CredentialEntry } from "../core/credential.ts";
-import type { Destination, DestinationRule, HostPattern } from "../core/destination.ts";
+import type { AllowRule, Destination, HostPattern } from "../core/destination.ts";
 import { formatIp } from "../core/ip.ts";
 import { allowRule } from "./allow.ts";
 import { syntheticSpec } from "./synthetic.ts";
@@ -10,67 +10,21 @@ import { type CredentialUse, mustBeIssuedFor, withoutCredential } from "./creden
 import type { RawDestination } from "./destination-schema.ts";
 import { fieldNameFault } from "./field-name.ts";
 import type { FileSet } from "./file-set.ts";
-import { parseHost } from "./host.ts";
 import { narrowedRef } from "./narrow.ts";
 import type { ParentBook } from "./parent.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
 
-/** The allow-list, taken in piece by piece. */
-export class AllowList {
-  readonly rules: DestinationRule[] = [];
-  readonly #book: CredentialBook;
-  readonly #parents: ParentBook;
-  readonly #files: FileSet;
-  readonly #report: Report;
-  readonly #names = new Map<string, number>();
-  /** By scheme and port, then by host as it is written: a host has one spelling here. */
-  readonly #places = new Map<number, Map<string, number>>();
-  #count = 0;
+/** An entry without what is its own among thousands that are alike. */
+export type RawBody = Omit<RawDestination, "name" | "host">;
 
-  constructor(book: CredentialBook, parents: ParentBook, files: FileSet, report: Report) {
-    this.#book = book;
-    this.#parents = parents;
-    this.#files = files;
-    this.#report = report;
-  }
-
-  /** @param raw `null` where an entry has not even the right shape */
-  add(raw: RawDestination | null): void {
-    const index = this.#count++;
-    if (raw === null) return;
-    const path = ["destinations", index];
-    const namesake = claimed(this.#names, raw.name, index);
-    if (namesake !== null)
-      this.#report.add(
-        [...path, "name"],
-        `${quoted(raw.name)}: destinations[${namesake}] has this name: write a different one`,
-      );
-    const rule = destinationRule(raw, path, this.#book, this.#parents, this.#files, this.#report);
-    if (rule === null) return;
-    const twin = claimed(this.#hostsAt(raw.scheme, rule.port), raw.host, index);
-    if (twin !== null)
-      this.#report.add(
-        [...path, "host"],
-        `${quoted(raw.host)}: destinations[${twin}] has this host, port and scheme: put the rules into one`,
-      );
-    this.rules.push(rule);
-  }
-
-  #hostsAt(scheme: string, port: number): Map<string, number> {
-    const place = scheme === "https" ? port : -port;
-    let hosts = this.#places.get(place);
-    if (hosts === undefined) this.#places.set(place, (hosts = new Map()));
-    return hosts;
-  }
-}
-
-/** Who had `key` before, or `null` now that it is `index`'s. */
-function claimed(owners: Map<string, number>, key: string, index: number): number | null {
-  const owner = owners.get(key);
-  if (owner !== undefined) return owner;
-  owners.set(key, index);
-  return null;
+/** What it comes to, the same for every name and host. */
+export interface Body {
+  readonly common: Omit<Destination, "name">;
+  readonly port: number;
+  readonly allow: readonly AllowRule[];
+  /** Of the credential; `null` where there is none, or a remote custody knows it alone. */
+  readonly entry: CredentialEntry | null;
 }
 
 /** As an authority spells it; a block as `base/prefix`. */
@@ -84,19 +38,17 @@ export function hostText(host: HostPattern): string {
 
 const NONE: readonly never[] = Object.freeze([]);
 
-function destinationRule(
-  raw: RawDestination,
+/** @param path of the entry */
+export function bodyOf(
+  raw: RawBody,
   path: Path,
   book: CredentialBook,
   parents: ParentBook,
   files: FileSet,
   report: Report,
-): DestinationRule | null {
-  const host = report.take(path, parseHost(raw.host), "host");
-  const port = raw.port ?? (raw.scheme === "https" ? 443 : 80);
-  const { credential, attachments } = credentialPart(raw, host, port, path, book, report);
-  const destination: Destination = Object.freeze({
-    name: raw.name,
+): Body {
+  const { credential, attachments, entry } = credentialPart(raw, path, book, report);
+  const common: Body["common"] = Object.freeze({
     scheme: raw.scheme,
     tls: raw.tls,
     http: raw.http,
@@ -109,10 +61,10 @@ function destinationRule(
     synthetic: raw.synthetic === undefined ? null : syntheticSpec(raw.synthetic, [...path, "synthetic"], report),
     parent: raw.synthetic === undefined ? parents.of(raw.parent, [...path, "parent"]) : null,
   });
-  const allow = raw.allow?.map((entry, i) => allowRule(entry, [...path, "allow", i], report)) ?? NONE;
+  const allow = raw.allow?.map((one, i) => allowRule(one, [...path, "allow", i], report)) ?? NONE;
   httpFaults(raw, path, report);
   if (raw.synthetic !== undefined) syntheticFaults(raw, path, report);
-  if (attachments.some(({ as }) => as === "sigv4")) signedFaults(destination.dropHeaders, path, report);
+  if (attachments.some(({ as }) => as === "sigv4")) signedFaults(common.dropHeaders, path, report);
   if (raw.tls === "passthrough") passthroughFaults(raw, path, report);
   else if (allow.length === 0)
     report.add(
@@ -120,13 +72,12 @@ function destinationRule(
       'missing: nothing would be allowed: write allow: [{ methods: [GET], paths: ["/**"] }]',
       true,
     );
-  return host === null
-    ? null
-    : Object.freeze({ destination, host: Object.freeze(host), port, allow: Object.freeze(allow) });
+  const port = raw.port ?? (raw.scheme === "https" ? 443 : 80);
+  return { common, port, allow: Object.freeze(allow), entry };
 }
 
 /** HTTP/2 has a name for each of the two ways that it is spoken. */
-function httpFaults(raw: RawDestination, path: Path, report: Report): void {
+function httpFaults(raw: RawBody, path: Path, report: Report): void {
   if (raw.http === "h2c" && raw.scheme === "https")
     report.add([...path, "http"], '"h2c": is HTTP/2 without TLS: write `http: h2`, or `scheme: http`');
   if (raw.http === "h2" && raw.scheme === "http")
@@ -134,7 +85,7 @@ function httpFaults(raw: RawDestination, path: Path, report: Report): void {
 }
 
 /** Nothing is sent: what says how to send has no meaning. */
-function syntheticFaults(raw: RawDestination, path: Path, report: Report): void {
+function syntheticFaults(raw: RawBody, path: Path, report: Report): void {
   const nowhere = (key: string): void =>
     report.add([...path, key], "means nothing beside `synthetic`: the edge answers itself: leave it out", true);
   if (raw.credential !== undefined) nowhere("credential");
@@ -161,7 +112,7 @@ function signedFaults(dropHeaders: readonly string[], path: Path, report: Report
 }
 
 /** A tunnel is relayed byte for byte: nothing in it can be judged, dropped or attached. */
-function passthroughFaults(raw: RawDestination, path: Path, report: Report): void {
+function passthroughFaults(raw: RawBody, path: Path, report: Report): void {
   const inside = (key: string): void =>
     report.add(
       [...path, key],
@@ -181,14 +132,12 @@ function passthroughFaults(raw: RawDestination, path: Path, report: Report): voi
 }
 
 function credentialPart(
-  raw: RawDestination,
-  host: HostPattern | null,
-  port: number,
+  raw: RawBody,
   path: Path,
   book: CredentialBook,
   report: Report,
-): CredentialUse {
-  if (raw.credential === undefined) return withoutCredential(raw, path, report);
+): CredentialUse & Pick<Body, "entry"> {
+  if (raw.credential === undefined) return { ...withoutCredential(raw, path, report), entry: null };
   if (raw.attach === undefined)
     report.add(
       [...path, "attach"],
@@ -206,20 +155,26 @@ function credentialPart(
       `client_certificate: is presented in TLS, which ${raw.http === "h2c" ? "http: h2c" : "scheme http"} has not: write \`scheme: https\``,
     );
   const found = book.find(raw.credential, [...path, "credential"], report);
-  if (found?.entry && host !== null) coverage(found.entry, host, port, [...path, "credential"], report);
+  const entry = found?.entry ?? null;
   return {
     credential: narrowedRef(found, raw.narrow, path, report),
-    attachments:
-      raw.attach === undefined ? NONE : attachmentsOf(raw.attach, found?.entry ?? null, [...path, "attach"], report),
+    attachments: raw.attach === undefined ? NONE : attachmentsOf(raw.attach, entry, [...path, "attach"], report),
+    entry,
   };
 }
 
-function isPresented(attach: RawDestination["attach"]): boolean {
+function isPresented(attach: RawBody["attach"]): boolean {
   return attach !== undefined && [attach].flat().some(({ as }) => as === "client_certificate");
 }
 
 /** A destination's host as a credential has to be issued for it. */
-function coverage(entry: CredentialEntry, host: HostPattern, port: number, path: Path, report: Report): void {
+export function mustBeCovered(
+  entry: CredentialEntry,
+  host: HostPattern,
+  port: number,
+  path: Path,
+  report: Report,
+): void {
   const wanted = `${hostText(host)}:${port}`;
   if (host.kind === "ip" && wanted.includes("/")) {
     report.add(path, "a credential goes to single hosts, not to a block: write one destination an address");

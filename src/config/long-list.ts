@@ -1,22 +1,23 @@
 import { load, YAMLException } from "js-yaml";
 
-/** A document whose one long list is read in pieces, each of which can be forgotten before the next is read. */
+/** A document whose one long list is read item by item, each of which can be forgotten before the next is read. */
 export interface LongList {
   /** The document with an empty list in its place. */
   readonly rest: Readonly<Record<string, unknown>>;
-  /** The items in order. Reading them throws `YAMLException` where the text is not plain. */
-  readonly pieces: Iterable<readonly unknown[]>;
+  /** The text of each item in order, its dash and what stands before that included. What is in it is not looked at. */
+  readonly items: Iterable<string>;
 }
 
 /** Below this a text is read in one go. */
 const WORTH_IT_CHARS = 200_000;
-const PIECE_CHARS = 65_536;
+/** What may stand between the key and the first dash. */
+const MOST_PREFACE_CHARS = 65_536;
 
 /**
  * Cuts the block list under the top-level key `key` between its items: reading 100,000 destinations in one go is mostly garbage
  * collection. In YAML 1.2 every line of an item, block scalars and continued quotes included, is indented deeper than the item's
  * dash (§8.2.1, §6.1), so a line that begins with the dash at the list's own depth begins an item. A text for which that
- * does not hold is not valid YAML, and fails in its pieces; so does one with aliases. Whoever sees a failure reads it whole.
+ * does not hold is not valid YAML, and fails in its items; so does one with aliases. Whoever sees a failure reads it whole.
  * @returns `null` when the text is short or has no such list
  */
 export function longList(text: string, key: string): LongList | null {
@@ -24,12 +25,12 @@ export function longList(text: string, key: string): LongList | null {
   const head = new RegExp(`^${key}:[ \\t]*(?:#.*)?\\r?\\n`, "m").exec(text);
   if (head === null) return null;
   const start = head.index + head[0].length;
-  const first = /^(?:[ \t]*(?:#.*)?\r?\n)*( *)- /.exec(text.slice(start, start + PIECE_CHARS));
+  const first = /^(?:[ \t]*(?:#.*)?\r?\n)*( *)- /.exec(text.slice(start, start + MOST_PREFACE_CHARS));
   if (first === null) return null;
   const indent = first[1] as string;
   const end = endOfList(text, start, indent);
   const rest = restOf(text.slice(0, start) + text.slice(end), key);
-  return rest === null ? null : { rest, pieces: pieces(text, start, end, `\n${indent}- `) };
+  return rest === null ? null : { rest, items: items(text, start, end, `\n${indent}- `) };
 }
 
 /** The first line after `start` that belongs to the top level again. */
@@ -51,13 +52,13 @@ function restOf(text: string, key: string): Record<string, unknown> | null {
   }
 }
 
-function* pieces(text: string, start: number, end: number, dash: string): Generator<readonly unknown[]> {
-  for (let from = start; from < end;) {
-    const next = text.indexOf(dash, from + PIECE_CHARS);
+function* items(text: string, start: number, end: number, dash: string): Generator<string> {
+  // The break before the first dash may be the one that ends the line of the key.
+  const first = text.startsWith(dash, start - 1) ? start : text.indexOf(dash, start) + 1;
+  for (let from = start, at = first; from < end;) {
+    const next = text.indexOf(dash, at);
     const to = next < 0 || next >= end ? end : next + 1;
-    const items = load(text.slice(from, to), { maxAliases: 0 });
-    if (!Array.isArray(items)) throw new YAMLException("a piece of a list is no list");
-    yield items;
-    from = to;
+    yield text.slice(from, to);
+    from = at = to;
   }
 }

@@ -4,12 +4,13 @@ import type { CustodyBinding, PosternConfig, RemoteAddress } from "./config.ts";
 import { catalogueConfig } from "./catalogue.ts";
 import { nobodyApproves } from "./credential.ts";
 import { CredentialBook } from "./credential-book.ts";
-import { AllowList } from "./destination.ts";
+import { AllowList } from "./allow-list.ts";
 import { destinationSchema, type RawDestination } from "./destination-schema.ts";
 import type { FileSet } from "./file-set.ts";
 import { findingsOf } from "./issues.ts";
 import { parseRemoteAddress } from "./listen-address.ts";
 import { adminConfig, listenerConfigs } from "./listener.ts";
+import { LikeItems } from "./like-items.ts";
 import type { LongList } from "./long-list.ts";
 import { mixedUp } from "./mixed-up.ts";
 import { resolverConfig } from "./resolver.ts";
@@ -21,9 +22,12 @@ import { Report } from "./report.ts";
 import { posternSchema, type RawPostern, type RawRemote } from "./schema.ts";
 import { VaultBook } from "./vault.ts";
 
-/** Compiled for long lists only: 100,000 destinations pass through it on every load, and it costs 8 MB to have. */
-let compiledList: ReturnType<typeof compileList> | null = null;
-const compileList = () => z.compile(z.array(destinationSchema));
+/** Compiled for long lists only: 100,000 destinations may pass through it on every load, and it costs 8 MB to have. */
+let compiled: ReturnType<typeof compile> | null = null;
+const compile = () => ({
+  item: z.compile(destinationSchema),
+  own: z.compile(destinationSchema.pick({ name: true, host: true })),
+});
 
 /** A config, or `null` when anything is wrong; `findings` says what. */
 export interface Taken<Config> {
@@ -53,21 +57,24 @@ export function posternConfig(value: unknown, files: FileSet): Taken<PosternConf
 }
 
 /**
- * As `posternConfig`, for a long allow-list that comes in pieces.
+ * As `posternConfig`, for a long allow-list that comes item by item.
  * @returns `null` when anything is wrong; what, is found by reading the file whole
  */
 export function longPosternConfig(file: LongList, files: FileSet): PosternConfig | null {
   const parsed = posternSchema.safeParse(file.rest);
   if (!parsed.success) return null;
-  compiledList ??= compileList();
-  const listSchema = compiledList;
+  const { item, own } = (compiled ??= compile());
   const report = new Report();
   const parts = wholeParts(parsed.data);
+  const items = new LikeItems<RawDestination>({
+    item: (value) => item.safeParse(value).data ?? null,
+    own: (value) => own.safeParse(value).data ?? null,
+  });
   const destinations = function* (): Generator<RawDestination | null> {
-    for (const piece of file.pieces) {
-      const list = listSchema.safeParse(piece);
-      if (list.success && report.findings.length === 0) yield* list.data;
-      else return report.add([], "the file is to be read whole");
+    for (const text of file.items) {
+      const raw = items.read(text);
+      if (raw === null || report.findings.length > 0) return report.add([], "the file is to be read whole");
+      yield raw;
     }
   };
   const sections = sectionsOf({ ...parts, destinations: destinations() }, files, report);

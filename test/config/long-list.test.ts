@@ -15,7 +15,9 @@ const PADDING = `# ${"-".repeat(100)}\n`.repeat(2100);
 function inPieces(text: string): unknown {
   const file = longList(text, "destinations");
   try {
-    return file === null ? null : { ...file.rest, destinations: [...file.pieces].flat() };
+    return file === null
+      ? null
+      : { ...file.rest, destinations: [...file.items].flatMap((text) => load(text) as unknown[]) };
   } catch (error) {
     if (error instanceof YAMLException) return null;
     throw error;
