@@ -9,6 +9,7 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "serve",
     summary: "run the edge",
     load: () => import("./cli/serve.ts"),
+    unparsed: async (words) => (await import("./cli/serve.ts")).unparsed(words),
   },
   {
     name: "dev",

@@ -18,6 +18,12 @@ export interface CommandEntry {
   /** One line of `postern help`. */
   readonly summary: string;
   readonly load: () => Promise<CommandModule>;
+  /**
+   * Of a command that runs for months: does the same for the words that it is usually started with.
+   * @param words behind the command's name
+   * @returns `false` at once where they are others
+   */
+  readonly unparsed?: (words: readonly string[]) => Promise<boolean>;
 }
 
 /** What a command may know of the process that it runs in. */

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { Loaded } from "../config/load.ts";
 import { problemLine } from "../config/problem.ts";
 import { CommandFailure, EXIT, type Terminal } from "./command.ts";
@@ -7,9 +7,7 @@ import { CommandFailure, EXIT, type Terminal } from "./command.ts";
 /** `--config FILE`, as every command that reads a config takes it. */
 export function addConfigOption(command: Command, terminal: Terminal): Command {
   const fallback = terminal.env["POSTERN_CONFIG"] ?? "postern.yaml";
-  return command.addOption(
-    new Option("-c, --config <file>", "config file; POSTERN_CONFIG names another default").default(fallback),
-  );
+  return command.option("-c, --config <file>", "config file; POSTERN_CONFIG names another default", fallback);
 }
 
 /** Reads a config by the name that the command line has for it, which is what its problems call it. */

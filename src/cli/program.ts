@@ -1,14 +1,4 @@
-import { Command, CommanderError } from "commander";
 import { type CommandEntry, CommandFailure, EXIT, type Terminal } from "./command.ts";
-
-const HELP = `
-First steps:
-  $ postern dev                              an edge, a custody and an upstream to try it on, no configuration
-  $ postern check --config postern.yaml      what a config means, or all that is wrong with it
-  $ postern explain GET https://api.openai.com/v1/models --config postern.yaml
-  $ postern serve --config postern.yaml      run the edge
-
-Every command tells its options with --help. The config by example: config/postern.example.yaml`;
 
 /**
  * The command line, from the words to the exit code.
@@ -21,48 +11,19 @@ export async function runProgram(
   words: readonly string[],
   terminal: Terminal,
 ): Promise<number> {
-  const debug = words.includes("--debug");
   try {
-    const program = await programFor(entries, version, words, terminal);
-    await program.parseAsync([...words], { from: "user" });
-    return EXIT.ok;
+    const [name, ...rest] = words;
+    // The parser of command lines would lie for months in a process that needs it once: 0.8 MB.
+    const unparsed = await entries.find((one) => one.name === name)?.unparsed?.(rest);
+    if (unparsed === true) return EXIT.ok;
+    const { runCommandLine } = await import("./command-line.ts");
+    return await runCommandLine(entries, version, words, terminal);
   } catch (error) {
-    return exitCodeOf(error, debug, terminal);
+    return exitCodeOf(error, words.includes("--debug"), terminal);
   }
-}
-
-async function programFor(
-  entries: readonly CommandEntry[],
-  version: string,
-  words: readonly string[],
-  terminal: Terminal,
-): Promise<Command> {
-  const program = new Command("postern")
-    .description(
-      "The only way out for sandboxed workloads: destinations by allow-list, credentials attached at the edge.",
-    )
-    .version(version, "-V, --version", "print the version")
-    .helpOption("-h, --help", "print this help")
-    .option("--debug", "print the stack of an unexpected error")
-    .addHelpText("after", HELP);
-  const settle = (command: Command): Command =>
-    command
-      .exitOverride()
-      .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) })
-      .showHelpAfterError("Run it with --help to see what it takes.");
-  settle(program);
-  const wanted = new Set(words);
-  for (const { name, summary, load } of entries) {
-    const command = settle(program.command(name)).description(summary);
-    command.option("--debug", "print the stack of an unexpected error");
-    // Only what is named is loaded: a word that happens to be a command's name costs an import and nothing else.
-    if (wanted.has(name)) (await load()).register(command, terminal);
-  }
-  return program;
 }
 
 function exitCodeOf(error: unknown, debug: boolean, terminal: Terminal): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof CommandFailure) {
     if (error.message !== "") terminal.err(`${error.message}\n`);
     return error.exitCode;

@@ -14,6 +14,15 @@ export function register(command: Command, terminal: Terminal): void {
   addConfigOption(command, terminal).action(({ config: path }: { config: string }) => serve(path));
 }
 
+/** `serve --config FILE`, as the image starts it. */
+export async function unparsed(words: readonly string[]): Promise<boolean> {
+  const [option, path, ...others] = words;
+  if (option !== "--config" || path === undefined || path === "" || path.startsWith("-") || others.length > 0)
+    return false;
+  await serve(path);
+  return true;
+}
+
 async function serve(path: string): Promise<void> {
   const stopped = stopSignal();
   const requests = new ReloadRequests();

@@ -21,7 +21,17 @@ function entry(name: string, action: () => void | Promise<void>): CommandEntry {
   };
 }
 
+/** Takes `now` unparsed. */
+const quick: CommandEntry = {
+  ...entry("quick", () => {}),
+  unparsed: async ([word, ...others]) => {
+    if (word === "never") throw new CommandFailure("this is wrong: do that", 2);
+    return await Promise.resolve(word === "now" && others.length === 0);
+  },
+};
+
 const ENTRIES: readonly CommandEntry[] = [
+  quick,
   entry("fine", () => {}),
   entry("slow", async () => {
     await Promise.resolve();
@@ -82,6 +92,17 @@ describe("exit codes", () => {
     expect(code).toBe(2);
     expect(err).toContain("Usage: postern");
   });
+});
+
+test.each([
+  [["quick", "now"], { code: 0, out: "", err: "" }],
+  [["quick", "later"], { code: 0, out: "", err: "" }],
+  [["quick", "now", "later"], { code: 2, err: expect.stringContaining("too many arguments") }],
+  [["quick", "--help"], { code: 0, out: expect.stringContaining("Usage: postern quick") }],
+  [["quick", "never"], { code: 2, err: "this is wrong: do that\n" }],
+  [["now", "quick"], { code: 2, err: expect.stringContaining("unknown command 'now'") }],
+])("a command that takes the usual words unparsed is parsed for all others: %s", async (words, expected) => {
+  expect(await run(...words)).toMatchObject(expected);
 });
 
 describe("help", () => {

@@ -56,6 +56,27 @@ describe("a start that fails ends the process", () => {
     expect(readdirSync(dir)).not.toContain("clash.jsonl");
   });
 
+  test.each([
+    ["--config", ["serve", "--config", "nothing.yaml"]],
+    ["-c", ["serve", "-c", "nothing.yaml"]],
+    ["--config=", ["serve", "--config=nothing.yaml"]],
+    ["--debug before it", ["--debug", "serve", "--config", "nothing.yaml"]],
+    ["POSTERN_CONFIG", ["serve"]],
+  ])("with the name of its config, however it was given: %s", async (_, words) => {
+    const env = { ...bareEnv(), POSTERN_CONFIG: "nothing.yaml" };
+    const { code, stderr } = await run(process.execPath, [main, ...words], { env, cwd: dir });
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^nothing\.yaml: no such file/)]);
+  });
+
+  test.each([
+    [["serve", "--config"], "argument missing"],
+    [["serve", "--config", "a.yaml", "b.yaml"], "too many arguments"],
+    [["serve", "--colour", "a.yaml"], "unknown option"],
+  ])("with 2 and a word of advice for %s", async (words, message) => {
+    const { code, stderr } = await run(process.execPath, [main, ...words], { env: bareEnv(), cwd: dir });
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+
   test("with 2 for a file that is not there", async () => {
     expect(await serve("nothing.yaml")).toMatchObject({
       code: 2,
@@ -121,7 +142,16 @@ test("what serves holds no parser, no schema and no client that its config has n
   expect(packages).toContain("pino");
   expect(
     packages.filter((name) =>
-      ["zod", "js-yaml", "undici", "node:http", "node:http2", "prom-client", "structured-headers"].includes(name),
+      [
+        "commander",
+        "zod",
+        "js-yaml",
+        "undici",
+        "node:http",
+        "node:http2",
+        "prom-client",
+        "structured-headers",
+      ].includes(name),
     ),
   ).toEqual([]);
 });
