@@ -217,28 +217,35 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     }
   }
 
-  /** The answer is complete: reuse the connection, or end it when anything about it is in doubt. */
+  /** The answer is complete: reuse the connection, or end it when anything about it is in doubt. In between it takes no request. */
   #finish(sink: AnswerSink): void {
     sink.end(this.#reader.trailers);
     this.#sink = null;
     this.#request = null;
     this.#keepaliveMs = Math.min(this.#context.timeouts.upstreamKeepaliveMs, this.#reader.keepAliveHintMs);
-    if (!this.#isClean) {
-      this.#close();
-      return;
-    }
+    if (!this.#isTrusted) this.#close();
+    else if (this.#isWritten) this.#rest();
+    // Over TLS Node tells in the next turn that something was written, and an upstream may be quicker.
+    else setImmediate(() => (this.#isTrusted && this.#isWritten ? this.#rest() : this.#close()));
+  }
+
+  #rest(): void {
+    // Bytes that came meanwhile have poisoned it.
+    if (this.#state === "closed") return;
     this.#enter("idle");
     // A paused socket in the pool would hang its next exchange.
     this.#socket.resume();
     this.#context.onIdle(this);
   }
 
-  /** The next request can follow this answer. */
-  get #isClean(): boolean {
-    const { writable, writableLength } = this.#socket;
-    // An upstream that answered before all of the request had left may take the rest for the next one.
-    const isSent = this.#requestComplete && writableLength === 0;
-    return this.#reader.reusable && isSent && writable && this.#keepaliveMs > 0;
+  /** The next request could follow this answer. */
+  get #isTrusted(): boolean {
+    return this.#reader.reusable && this.#requestComplete && this.#socket.writable && this.#keepaliveMs > 0;
+  }
+
+  /** An upstream that answered before all of the request had left may take the rest for the next one. */
+  get #isWritten(): boolean {
+    return this.#socket.writableLength === 0;
   }
 
   /** 101: from here on the socket belongs to the joined streams. */

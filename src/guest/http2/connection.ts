@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Deadlined } from "../../core/deadline.ts";
 import { Denial } from "../../core/denial.ts";
 import { Fields } from "../../core/fields.ts";
+import type { ExchangeRecord } from "../../core/record.ts";
 import { Roster, type Seat } from "../../core/roster.ts";
 import { runExchange } from "../../line/exchange.ts";
 import { ERROR_CODE, isLast } from "../../http2/codes.ts";
@@ -12,19 +13,16 @@ import { ConnectionAccount } from "../connection-account.ts";
 import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
 import { pathOf } from "../request.ts";
+import { type Beginnings, BeginTurns, type NewStream } from "./begin-turns.ts";
 import { watchControlFrames } from "./control-frames.ts";
 import { Http2GuestExchange } from "./exchange.ts";
 import { readStreamRequest, type StreamRequest } from "./request.ts";
 
 /** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
-const RESET_BURST = 500;
+const RESET_BURST = 200;
 const RESETS_PER_SECOND = 100;
-/**
- * With more exchanges than this that their guest has left and that are still busy, a new one waits a turn: a reset in the same
- * segment ends it before anything is dialled. Others do not wait: whatever is sent from a later phase of the event loop is
- * answered before Node says that it was sent, and then costs the upstream connection.
- */
-const MAX_DESERTED = 8;
+/** Streams that break the grammar, beyond what a client with a fault needs to see of its fault. */
+const MOST_INVALID_FRAMES = 100;
 /** Pseudo-header fields and cookies that come in pieces, beside the fields that the limit counts. */
 const FURTHER_PAIRS = 40;
 /** What HPACK may add to a field at worst, and what comes beside the fields of an answer. */
@@ -36,7 +34,7 @@ const FURTHER_BYTES = 1024;
  * for. Frames, HPACK and windows are `node:http2`'s, with limits of ours; what breaks them ends the connection with GOAWAY and
  * one record that says so.
  */
-export class Http2GuestConnection implements HeldConnection, Deadlined {
+export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnings {
   readonly socket: Socket;
   deadlineMs: number;
   readonly #environment: GuestEnvironment;
@@ -45,8 +43,9 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
   readonly #session: ServerHttp2Session;
   readonly #exchanges = new Roster<Http2GuestExchange>();
   #isLeaving = false;
-  /** Streams that have begun. */
+  /** Exchanges that have begun. */
   #begun = 0;
+  readonly #turns = new BeginTurns(this);
 
   /** @param socket TLS that has agreed on `h2`, or plain for HTTP/2 in cleartext; nothing has been read of it */
   constructor(
@@ -69,6 +68,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
       maxHeaderListPairs: limits.headFields + FURTHER_PAIRS,
       // A head that is too long for it would end the whole connection, and an upstream chooses how long its heads are.
       maxSendHeaderBlockLength: limits.headBytes + HPACK_FIELD_BYTES * limits.headFields + FURTHER_BYTES,
+      maxSessionInvalidFrames: MOST_INVALID_FRAMES,
       streamResetBurst: RESET_BURST,
       streamResetRate: RESETS_PER_SECOND,
       // Two lines of one name are the guest's business and the upstream's, not this hop's.
@@ -116,18 +116,35 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     // `close` follows every error; what there is to do is done there.
     stream.on("error", () => undefined);
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
-    if (this.#exchanges.size >= this.#environment.limits.http2Streams) {
+    if (this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams) {
       stream.close(ERROR_CODE.refusedStream);
       return;
     }
+    this.#turns.add({ stream, endsHere: isLast(flags), raw, trailers: null });
+  };
+
+  begin(stream: NewStream): void {
+    this.#guarded(() => this.#beginExchange(stream));
+  }
+
+  /** It is written down, and that is all. */
+  leftAlone({ endsHere, raw }: NewStream): void {
+    this.#guarded(() => {
+      const record = this.#openRecord(this.#read(raw, endsHere));
+      record.outcome = "guest_aborted";
+      this.#account.close(record);
+    });
+  }
+
+  #guarded(step: () => void): void {
     try {
-      this.#begin(stream, isLast(flags), raw);
+      step();
     } catch (thrown) {
       this.#onFault(thrown);
     }
-  };
+  }
 
-  #begin(stream: ServerHttp2Stream, endsHere: boolean, raw: readonly string[]): void {
+  #beginExchange({ stream, endsHere, raw, trailers }: NewStream): void {
     this.#begun++;
     const { tunnel, endsAtMs, guest } = this.#place;
     const { streams } = this.#environment;
@@ -135,24 +152,20 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     streams.add(guest, stream);
     const request = this.#read(raw, endsHere);
     const refusal = isTooMany ? new Denial("connection_limit", { cause: "HTTP/2 streams" }) : request.refusal;
-    const record = this.#account.open(request.upgrade === null ? "http" : "upgrade");
-    record.method = request.method;
-    record.scheme = tunnel.scheme;
-    record.authority = request.authority.text;
-    record.path = pathOf(request.path);
+    const record = this.#openRecord(request);
     const exchange = new Http2GuestExchange(stream, request, record, {
       environment: this.#environment,
       tunnel,
       endsAtMs,
       onFault: this.#onFault,
     });
+    if (trailers !== null) exchange.body.takeTrailers(trailers);
     const seat = this.#exchanges.add(exchange);
     this.deadlineMs = endsAtMs;
     if (refusal === null) {
       this.#environment.running.began();
       // Owned by this connection: it never rejects.
-      if (this.#deserted() <= MAX_DESERTED) void this.#run(exchange, seat);
-      else setImmediate(() => void this.#run(exchange, seat));
+      void this.#run(exchange, seat);
       return;
     }
     this.#account.deny(record, refusal);
@@ -164,10 +177,14 @@ export class Http2GuestConnection implements HeldConnection, Deadlined {
     }
   }
 
-  #deserted(): number {
-    let count = 0;
-    for (const { aborted } of this.#exchanges) if (aborted !== null) count++;
-    return count;
+  #openRecord(request: StreamRequest): ExchangeRecord {
+    const { scheme } = this.#place.tunnel;
+    const record = this.#account.open(request.upgrade === null ? "http" : "upgrade");
+    record.method = request.method;
+    record.scheme = scheme;
+    record.authority = request.authority.text;
+    record.path = pathOf(request.path);
+    return record;
   }
 
   /** A head that breaks the grammar is a request that can only be refused. */

@@ -1,7 +1,7 @@
 import type { ServerHttp2Session } from "node:http2";
 
 /** PING and SETTINGS that may come in a row while nothing else moves; clients that measure the way send one a round trip. */
-const FRAMES_IN_A_ROW = 1000;
+const FRAMES_IN_A_ROW = 250;
 /** A row that took longer than this is a keep-alive. */
 const ROW_MS = 10_000;
 

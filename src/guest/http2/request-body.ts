@@ -104,7 +104,10 @@ export class Http2RequestBody implements RequestBody {
       if (!sink.bodyFlush()) this.#stream.pause();
     });
 
-  readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void =>
+  readonly #onTrailers = (_fields: unknown, _flags: number, raw: string[]): void => this.takeTrailers(raw);
+
+  /** @param raw names and values in turn, as `node:http2` has them */
+  takeTrailers(raw: string[]): void {
     this.#owner.guarded(() => {
       try {
         this.#trailers = readTrailerLines(raw, this.#trailerLimits);
@@ -114,6 +117,7 @@ export class Http2RequestBody implements RequestBody {
         this.break(new Denial("request_malformed", { cause: thrown }));
       }
     });
+  }
 
   readonly #onEnd = (): void =>
     this.#owner.guarded(() => {
