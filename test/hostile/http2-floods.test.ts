@@ -94,14 +94,14 @@ const CUT: readonly (readonly [name: FloodName, denial: string | null, codes: re
 ];
 
 test.each(CUT)("%s", async (name, denial, codes) => {
-  const before = p99(await askOn((asked) => asked >= 300));
+  const before = p99(await askOn((asked) => asked >= 2000));
   const rssBefore = await rssMb();
   const recordsBefore = (await edge.audit()).length;
   let isOver = false;
   let peak = rssBefore;
   const watch = setInterval(() => void rssMb().then((now) => (peak = Math.max(peak, now))), 50);
   const flood = startFlood(name).finally(() => (isOver = true));
-  const during = await askOn((asked) => isOver && asked >= 300);
+  const during = await askOn((asked) => isOver && asked >= 2000);
   const ends = await flood;
   clearInterval(watch);
   expect(ends.map(({ closed }) => closed)).toEqual(Array(ROUNDS).fill(true));
