@@ -8,6 +8,7 @@ import type { Dialled } from "./dial.ts";
 import { Http2Channel } from "./http2-channel.ts";
 import type { FieldList } from "./http2-head.ts";
 import { http2 } from "../http2/module.ts";
+import { endSessionOutside, endStreamOutside, isEnded, outside } from "../http2/outside.ts";
 import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { lostDenial } from "./http2-stream-end.ts";
 import type { StreamOwner } from "./stream-owner.ts";
@@ -73,6 +74,7 @@ export class Http2Session implements StreamOwner, Deadlined {
       ...sessionOptions(context.limits),
       createConnection: () => socket,
     });
+    endSessionOutside(this.#session);
     this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     this.#session.on("goaway", (_code, lastStreamId) => {
       this.lastStreamId = Math.min(this.lastStreamId, lastStreamId);
@@ -125,11 +127,11 @@ export class Http2Session implements StreamOwner, Deadlined {
   }
 
   get #isOpen(): boolean {
-    return !this.#retired && !this.#session.closed && !this.#session.destroyed && !this.#socket.destroyed;
+    return !this.#retired && !this.#session.closed && !isEnded(this.#session) && !this.#socket.destroyed;
   }
 
   get isLost(): boolean {
-    return this.#session.destroyed || this.#socket.destroyed;
+    return isEnded(this.#session) || this.#socket.destroyed;
   }
 
   get takesConnect(): boolean {
@@ -156,7 +158,9 @@ export class Http2Session implements StreamOwner, Deadlined {
   }
 
   open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream {
-    return this.#session.request(fields, options);
+    const stream = this.#session.request(fields, options);
+    endStreamOutside(stream);
+    return stream;
   }
 
   left(isReset: boolean): void {
@@ -176,7 +180,7 @@ export class Http2Session implements StreamOwner, Deadlined {
 
   kill(): void {
     this.end();
-    this.#socket.destroy();
+    outside(() => this.#socket.destroy());
   }
 
   /** Takes no further exchange; those that have a place go on, and then it ends. */
@@ -189,13 +193,13 @@ export class Http2Session implements StreamOwner, Deadlined {
   /** Ends the session and whatever runs on it. */
   end(): void {
     this.#retired = true;
-    if (!this.#session.destroyed) this.#session.destroy();
+    this.#session.destroy();
     if (!this.#closed) this.deadlineMs = this.#context.clock.monotonicMs() + GOODBYE_MS;
   }
 
   onDeadline(nowMs: number): void {
     // An upstream that takes nothing more cannot be told goodbye.
-    if (this.#session.destroyed) this.#socket.destroy();
+    if (isEnded(this.#session)) this.#socket.destroy();
     else if (this.#streams === 0) this.end();
     else this.#lookAlive(nowMs);
   }
@@ -237,7 +241,7 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#isPinging = false;
     this.#watchedMs = 0;
     this.#socket.unref();
-    if (this.#retired || this.#finishing || this.#session.destroyed || upstreamKeepaliveMs === 0) this.end();
+    if (this.#retired || this.#finishing || isEnded(this.#session) || upstreamKeepaliveMs === 0) this.end();
     else this.deadlineMs = this.#context.clock.monotonicMs() + upstreamKeepaliveMs;
   }
 

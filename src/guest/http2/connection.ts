@@ -9,6 +9,7 @@ import { runExchange } from "../../line/exchange.ts";
 import { ERROR_CODE, isLast } from "../../http2/codes.ts";
 import { Http2Error } from "../../http2/grammar.ts";
 import { http2 } from "../../http2/module.ts";
+import { endSessionOutside, endStreamOutside, isEnded, outside } from "../../http2/outside.ts";
 import { ConnectionAccount } from "../connection-account.ts";
 import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
@@ -74,6 +75,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       // Two lines of one name are the guest's business and the upstream's, not this hop's.
       strictSingleValueFields: false,
     });
+    endSessionOutside(this.#session);
     this.#session.on("stream", this.#onStream);
     this.#session.on("error", this.#onError);
     const { clock } = environment.line;
@@ -96,8 +98,11 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
 
   cut(): void {
     for (const exchange of this.#exchanges) exchange.cut();
-    this.#session.destroy();
-    this.socket.destroy();
+    // Behind the resets of the streams, which are put off as well.
+    outside(() => {
+      this.#session.destroy();
+      this.socket.destroy();
+    });
   }
 
   onDeadline(nowMs: number): void {
@@ -115,8 +120,10 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   ): void => {
     // `close` follows every error; what there is to do is done there.
     stream.on("error", () => undefined);
+    endStreamOutside(stream);
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
-    if (this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams) {
+    const isFull = this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams;
+    if (isFull || isEnded(this.#session)) {
       stream.close(ERROR_CODE.refusedStream);
       return;
     }
@@ -124,7 +131,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   };
 
   begin(stream: NewStream): void {
-    this.#guarded(() => this.#beginExchange(stream));
+    if (isEnded(this.#session)) this.leftAlone(stream);
+    else this.#guarded(() => this.#beginExchange(stream));
   }
 
   /** It is written down, and that is all. */
