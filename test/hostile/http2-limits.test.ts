@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   block,
@@ -149,6 +150,36 @@ describe("control frames without end", () => {
       await guest.answered(stream);
       expect(guest.body(stream)).toBe("ok");
     }
+    guest.socket.destroy();
+    await target.heard();
+  });
+});
+
+describe("heads beyond every limit", () => {
+  const endless = (): Field[] => Array.from({ length: 400 }, (_, i): Field => [`x-${i}`, "a"]);
+
+  test("without end: the connection ends, with a code and a record", async () => {
+    const before = target.joined.records.length;
+    const guest = await target.attack();
+    for (let stream = 1; !guest.reader.closed; stream += 2) {
+      guest.send(headers(stream, [...target.request(), ...endless()]));
+      if (stream % 40 === 1) await sleep(5);
+    }
+    await eventually(() => target.joined.records.length > before + 1, "the record");
+    expect(target.joined.records.slice(before).map(({ denial }) => denial)).toEqual([null, "http2_violation"]);
+    await target.heard();
+  });
+
+  test("a guest that leaves out every other number is served", async () => {
+    answer = OK;
+    const guest = await target.attack();
+    const last = 1 + 4 * 150;
+    for (let stream = 1; stream <= last; stream += 4) {
+      if (stream === last) await sleep(500);
+      guest.send(headers(stream, target.request()));
+      await guest.answered(stream);
+    }
+    expect(guest.body(last)).toBe("ok");
     guest.socket.destroy();
     await target.heard();
   });

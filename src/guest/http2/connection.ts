@@ -18,6 +18,7 @@ import { type Beginnings, BeginTurns, type NewStream } from "./begin-turns.ts";
 import { watchControlFrames } from "./control-frames.ts";
 import { Http2GuestExchange } from "./exchange.ts";
 import { readStreamRequest, type StreamRequest } from "./request.ts";
+import { UntoldStreams } from "./untold-streams.ts";
 
 /** Streams of frames that are there to keep an edge busy: resets, beyond what clients that cancel their calls need. */
 const RESET_BURST = 200;
@@ -47,6 +48,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   /** Exchanges that have begun. */
   #begun = 0;
   readonly #turns = new BeginTurns(this);
+  readonly #untold: UntoldStreams;
 
   /** @param socket TLS that has agreed on `h2`, or plain for HTTP/2 in cleartext; nothing has been read of it */
   constructor(
@@ -83,12 +85,15 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       this.#session,
       () => clock.monotonicMs(),
       () => this.#progress(),
-      this.#onFlood,
+      () => this.#onFlood("PING and SETTINGS without end, and nothing beside them"),
+    );
+    this.#untold = new UntoldStreams(socket, this.#session, clock.monotonicMs(), () =>
+      this.#onFlood("heads without end that are beyond every limit"),
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
     socket.once("end", () => this.#session.destroy());
-    const seat = sweep.add(this);
-    socket.once("close", () => sweep.delete(seat));
+    const seats = [sweep.add(this), sweep.add(this.#untold)];
+    socket.once("close", () => seats.forEach((seat) => sweep.delete(seat)));
   }
 
   /** A drain began: no new streams; the connection ends with its last one. */
@@ -121,6 +126,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     // `close` follows every error; what there is to do is done there.
     stream.on("error", () => undefined);
     endStreamOutside(stream);
+    this.#untold.told();
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
     const isFull = this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams;
     if (isFull || isEnded(this.#session)) {
@@ -254,10 +260,9 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     return sum;
   }
 
-  readonly #onFlood = (): void => {
-    const cause = "PING and SETTINGS without end, and nothing beside them";
+  #onFlood(cause: string): void {
     this.#session.destroy(new Denial("http2_violation", { cause }), ERROR_CODE.enhanceYourCalm);
-  };
+  }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {
     const denial = violation(error);
