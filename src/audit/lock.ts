@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import net from "node:net";
 import fsp from "node:fs/promises";
 import path from "node:path";
@@ -22,15 +23,36 @@ export async function lockForWriting(file: string): Promise<WriterLock | null> {
   if (Buffer.byteLength(socketPath) > MAX_SOCKET_PATH)
     throw new Error(`audit.file: the path is too long for its lock (${socketPath}): use a shorter directory`);
   const first = await listen(socketPath);
-  if (first !== "in_use") return first === "unsupported" ? null : first;
-  if (await answers(socketPath))
-    throw new Error(
-      `audit.file: ${file} is being written by another process: stop it, or give each process a file of its own`,
-    );
-  await fsp.rm(socketPath, { force: true });
-  const second = await listen(socketPath);
-  if (second === "in_use") throw new Error(`audit.file: ${file} was locked by another process just now: start again`);
-  return second === "unsupported" ? null : second;
+  if (first === "unsupported") return null;
+  return first === "in_use" ? await takeOver(file, socketPath) : first;
+}
+
+/** Of two that find the same stale lock at once, the second would remove the first one's: one at a time. */
+async function takeOver(file: string, socketPath: string): Promise<WriterLock | null> {
+  const turn = process.platform === "linux" ? await listen(await turnName(file)) : "unsupported";
+  if (turn === "in_use") throw lockedJustNow(file);
+  try {
+    if (await answers(socketPath))
+      throw new Error(
+        `audit.file: ${file} is being written by another process: stop it, or give each process a file of its own`,
+      );
+    await fsp.rm(socketPath, { force: true });
+    const lock = await listen(socketPath);
+    if (lock === "in_use") throw lockedJustNow(file);
+    return lock === "unsupported" ? null : lock;
+  } finally {
+    if (turn !== "unsupported") await turn.release();
+  }
+}
+
+/** In Linux's abstract namespace (unix(7)) a name goes with its process: this one is never stale. */
+async function turnName(file: string): Promise<string> {
+  const { dev, ino } = await fsp.stat(path.dirname(file));
+  return `\0postern-audit-${hash("sha256", `${dev} ${ino} ${path.basename(file)}`)}`;
+}
+
+function lockedJustNow(file: string): Error {
+  return new Error(`audit.file: ${file} was locked by another process just now: start again`);
 }
 
 function shortest(absolute: string): string {

@@ -8,13 +8,22 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { spawnSync } from "node:child_process";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { lockForWriting } from "../../src/audit/lock.ts";
 import { sessionMark } from "../../src/audit/session-marks.ts";
 import { verifyFiles } from "../../src/audit/verify.ts";
 import { auditFiles, enospc, eventually, FaultyDisk, openTrail, records, scratch, types } from "./fixture.ts";
 
 const members = (n: number): string => `"time":"2027-01-15T08:00:00.000Z","id":"e${n}"`;
+
+/** As `kill -9` leaves it. */
+function leaveLock(dir: string): void {
+  const script = `require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
+  spawnSync(process.execPath, ["-e", script, join(dir, ".audit.jsonl.lock")]);
+  expect(existsSync(join(dir, ".audit.jsonl.lock"))).toBe(true);
+}
 
 describe("audit trail", () => {
   test("writes a header, records in order and a shutdown, mode 0600, and verifies", async () => {
@@ -151,12 +160,21 @@ describe("audit trail", () => {
 
   test("a lock that a dead process left is taken over", async () => {
     const dir = scratch();
-    const { spawnSync } = await import("node:child_process");
-    const script = `require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
-    spawnSync(process.execPath, ["-e", script, join(dir, ".audit.jsonl.lock")]);
-    expect(existsSync(join(dir, ".audit.jsonl.lock"))).toBe(true);
+    leaveLock(dir);
     const { trail } = await openTrail(dir);
     await trail.privileged({ type: "edge_started", facts: {} });
+  });
+
+  test.runIf(process.platform === "linux")("by one, however many find it at once", async () => {
+    for (let round = 0; round < 30; round++) {
+      const dir = scratch();
+      leaveLock(dir);
+      const file = join(dir, "audit.jsonl");
+      const locks = await Promise.allSettled(Array.from({ length: 3 }, () => lockForWriting(file)));
+      const held = locks.flatMap((lock) => (lock.status === "fulfilled" ? [lock.value] : []));
+      expect(held).toHaveLength(1);
+      await held[0]?.release();
+    }
   });
 
   test("refuses to start on a broken end, with a next step", async () => {
