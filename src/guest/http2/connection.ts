@@ -81,19 +81,23 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     this.#session.on("stream", this.#onStream);
     this.#session.on("error", this.#onError);
     const { clock } = environment.line;
+    const nowMs = (): number => clock.monotonicMs();
     watchControlFrames(
       this.#session,
-      () => clock.monotonicMs(),
+      nowMs,
       () => this.#progress(),
       () => this.#onFlood("PING and SETTINGS without end, and nothing beside them"),
     );
-    this.#untold = new UntoldStreams(socket, this.#session, clock.monotonicMs(), () =>
+    this.#untold = new UntoldStreams(socket, this.#session, nowMs, () =>
       this.#onFlood("heads without end that are beyond every limit"),
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
     socket.once("end", () => this.#session.destroy());
     const seats = [sweep.add(this), sweep.add(this.#untold)];
-    socket.once("close", () => seats.forEach((seat) => sweep.delete(seat)));
+    socket.once("close", () => {
+      seats.forEach((seat) => sweep.delete(seat));
+      this.#untold.close();
+    });
   }
 
   /** A drain began: no new streams; the connection ends with its last one. */

@@ -6,30 +6,36 @@ import type { Deadlined } from "../../core/deadline.ts";
 const MOST_UNTOLD = 100;
 /** A client may leave numbers out (RFC 9113 §5.1.1), although none is known that does: every other one is allowed for. */
 const NUMBERS_A_STREAM = 2;
-/** How often is looked, in `ms`, at the most. */
-const LOOK_MS = 200;
+/** How soon a connection is looked at again on which something came, in `ms`, and how soon an idle one. */
+const LOOK_MS = 25;
+const IDLE_LOOK_MS = 200;
 
 /**
  * Finds a guest whose heads are reset by Node itself, one after the other: heads beyond every limit, such as those that a few
  * kilobytes of HPACK unfold to megabytes. Nobody is told of them, and nothing counts them; but each has a stream of its own.
  */
 export class UntoldStreams implements Deadlined {
-  deadlineMs: number;
+  /** Of an idle one: no timer is worth it. */
+  deadlineMs = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
   readonly #session: ServerHttp2Session;
+  readonly #nowMs: () => number;
   readonly #onFlood: () => void;
+  #timer: NodeJS.Timeout;
   #told = 0;
   #bytesRead = 0;
 
   /**
    * @param socket of the session
+   * @param nowMs monotonic clock
    * @param onFlood told once
    */
-  constructor(socket: Socket, session: ServerHttp2Session, nowMs: number, onFlood: () => void) {
+  constructor(socket: Socket, session: ServerHttp2Session, nowMs: () => number, onFlood: () => void) {
     this.#socket = socket;
     this.#session = session;
+    this.#nowMs = nowMs;
     this.#onFlood = onFlood;
-    this.deadlineMs = nowMs + LOOK_MS;
+    this.#timer = this.#soon();
   }
 
   /** Node has told of a stream. */
@@ -37,17 +43,29 @@ export class UntoldStreams implements Deadlined {
     this.#told++;
   }
 
-  onDeadline(nowMs: number): void {
+  onDeadline(): void {
+    this.#look();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #soon(): NodeJS.Timeout {
+    return setTimeout(() => this.#look(), LOOK_MS).unref();
+  }
+
+  #look(): void {
     if (this.#session.destroyed) return;
-    this.deadlineMs = nowMs + LOOK_MS;
     const { bytesRead } = this.#socket;
-    // Nearly all that are looked at are idle.
-    if (bytesRead === this.#bytesRead) return;
+    if (bytesRead === this.#bytesRead) {
+      this.deadlineMs = this.#nowMs() + IDLE_LOOK_MS;
+      return;
+    }
     this.#bytesRead = bytesRead;
     // A guest's streams have odd numbers.
     const numbers = ((this.#session.state.lastProcStreamID ?? 0) + 1) / 2;
-    if (numbers - NUMBERS_A_STREAM * this.#told <= MOST_UNTOLD) return;
-    this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.#onFlood();
+    if (numbers - NUMBERS_A_STREAM * this.#told > MOST_UNTOLD) this.#onFlood();
+    else this.#timer = this.#soon();
   }
 }
