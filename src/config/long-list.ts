@@ -13,6 +13,10 @@ const WORTH_IT_CHARS = 200_000;
 /** What may stand between the key and the first dash. */
 const MOST_PREFACE_CHARS = 65_536;
 
+/** `^` would also match behind U+2028 and U+2029, which end no line in YAML (§5.4), nor a comment. */
+const LINE_START = "(?<![^\\n\\r])";
+const DIRECTIVE = new RegExp(`${LINE_START}%`);
+
 /**
  * Cuts the block list under the top-level key `key` between its items: reading 100,000 destinations in one go is mostly garbage
  * collection. In YAML 1.2 every line of an item, block scalars and continued quotes included, is indented deeper than the item's
@@ -22,9 +26,11 @@ const MOST_PREFACE_CHARS = 65_536;
  */
 export function longList(text: string, key: string): LongList | null {
   if (text.length < WORTH_IT_CHARS) return null;
-  const head = new RegExp(`^${key}:[ \\t]*(?:#.*)?\\r?\\n`, "m").exec(text);
+  const head = new RegExp(`${LINE_START}${key}:[ \\t]*(?:#.*)?\\r?\\n`).exec(text);
   if (head === null) return null;
   const start = head.index + head[0].length;
+  // A directive (§6.8) holds for the items as well, which would be read without it.
+  if (DIRECTIVE.test(text.slice(0, start))) return null;
   const first = /^(?:[ \t]*(?:#.*)?\r?\n)*( *)- /.exec(text.slice(start, start + MOST_PREFACE_CHARS));
   if (first === null) return null;
   const indent = first[1] as string;
@@ -35,7 +41,7 @@ export function longList(text: string, key: string): LongList | null {
 
 /** The first line after `start` that belongs to the top level again. */
 function endOfList(text: string, start: number, indent: string): number {
-  const line = indent === "" ? /^(?!- )[^\s#]/gm : /^[^\s#]/gm;
+  const line = new RegExp(`${LINE_START}${indent === "" ? "(?!- )" : ""}[^\\s#]`, "g");
   line.lastIndex = start;
   return line.exec(text)?.index ?? text.length;
 }

@@ -41,6 +41,8 @@ export interface HeldConnection {
   drain(): void;
   /** Ends it now, with whatever runs on it. */
   cut(): void;
+  /** Its last words leave in the next phase of the event loop: what it runs in must not end before. */
+  readonly saysGoodbye?: true;
 }
 
 /** Everything that guest connections share. */

@@ -123,12 +123,17 @@ export class GuestListener {
     for (const connection of this.#connections) connection.drain();
     for (const socket of this.#arriving) socket.destroy();
     const timer = setTimeout(() => {
-      for (const connection of this.#connections) connection.cut();
-      for (const socket of this.#sockets) socket.destroy();
+      for (const connection of this.#connections) if (connection.saysGoodbye === true) connection.cut();
+      setImmediate(() => setImmediate(() => this.#cutAll()));
     }, timeouts.drainMs);
     await closed;
     clearTimeout(timer);
     await running.none(SETTLE_MS);
+  }
+
+  #cutAll(): void {
+    for (const connection of this.#connections) connection.cut();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** For connections from now on. @throws Error when certificate and key do not fit or do not parse; the old ones then stay */

@@ -1,5 +1,5 @@
 import type { Http2Session, Http2Stream } from "node:http2";
-import { keepNativeOf, rememberNative } from "./native-session.ts";
+import { cancelWrites, keepNative, type Transport } from "./native-session.ts";
 
 /**
  * Ends of streams and sessions that wait until nghttp2 is not at work.
@@ -37,16 +37,15 @@ export function endStreamOutside(stream: Http2Stream): void {
   stream.destroy = destroyStream;
 }
 
-/** @param session that was just opened */
-export function endSessionOutside(session: Http2Session): void {
-  rememberNative(session);
+/** @param session that was just opened @param socket that it writes to */
+export function endSessionOutside(session: Http2Session, socket: Transport): void {
+  keepNative(session, socket);
   session.destroy = destroySession;
 }
 
 // Functions of the module, and not of each stream: thousands of those would live long (docs/decisions/0028).
 
 function destroyStream(this: Http2Stream, error?: Error): Http2Stream {
-  if (!this.destroyed) keepNativeOf(this);
   if (isOutside) ownDestroy(this).call(this, error);
   else outside(() => ownDestroy(this).call(this, error));
   return this;
@@ -56,8 +55,12 @@ function destroySession(this: Http2Session, error?: Error, code?: number): void 
   const isEndNow = isOutside || isFatal(error);
   if (!isEndNow && ending.has(this)) return;
   ending.add(this);
-  if (isEndNow) atOnce(() => ownDestroy(this).call(this, error, code));
-  else outside(() => ownDestroy(this).call(this, error, code));
+  const end = (): void => {
+    cancelWrites(this);
+    ownDestroy(this).call(this, error, code);
+  };
+  if (isEndNow) atOnce(end);
+  else outside(end);
 }
 
 /** What Node wrote, which stands behind what was written over it. */

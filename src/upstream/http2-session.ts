@@ -74,7 +74,7 @@ export class Http2Session implements StreamOwner, Deadlined {
       ...sessionOptions(context.limits),
       createConnection: () => socket,
     });
-    endSessionOutside(this.#session);
+    endSessionOutside(this.#session, this.#socket);
     this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     this.#session.on("goaway", (_code, lastStreamId) => {
       this.lastStreamId = Math.min(this.lastStreamId, lastStreamId);

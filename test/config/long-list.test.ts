@@ -75,9 +75,18 @@ describe("pieces", () => {
     ["an alias", `a: &a 1\n${PADDING}destinations:\n  - *a\n`],
     ["an unclosed list", `${PADDING}destinations:\n  - [1\n  - 2]\n`],
     ["a second document", `${PADDING}destinations:\n  - 1\n---\n  - 2\n`],
+    ["a directive", `%TAG !! tag:example.org,2026:\n---\n${PADDING}destinations:\n  - !!str 1\n`],
     ["a scalar document", `--- |\n${PADDING}destinations:\n  - 1\n`],
   ])("are not taken for %s", (_, text) => {
     expect(inPieces(text)).toBeNull();
+  });
+
+  test.each(["\u2028", "\u2029", "\u0085", "\v", "\f"])("a comment with %j in it is a comment to its end", (mark) => {
+    const text = `${PADDING}destinations:\n  - 1 # a${mark}b: 1\n  # c${mark}d: 2\n  - 3\nlast: 4\n`;
+    const read = (): unknown => load(text);
+    // What YAML does not allow at all is read whole, and refused there.
+    if (inPieces(text) === null) expect(read).toThrow(YAMLException);
+    else expect(inPieces(text)).toEqual(read());
   });
 
   test("a short text is read whole", () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Http2GuestConnection } from "../../src/guest/http2/connection.ts";
 import { END_HEADERS, END_STREAM, frame, headers, reset, TYPE } from "../guest/support/h2-frames.ts";
 import { eventually } from "../line/support/joined.ts";
 import { type Field, startTarget, type Target } from "./support/h2-attacker.ts";
@@ -94,4 +95,32 @@ test("another guest is served in between", async () => {
   flooder.socket.destroy();
   other.socket.destroy();
   await target.heard();
+});
+
+test("after the connection was cut nothing more of it begins", async () => {
+  // oxlint-disable-next-line typescript/unbound-method -- called with its own `this` below
+  const { begin } = Http2GuestConnection.prototype;
+  const before = target.joined.records.length;
+  const heard = target.upstream.received.length;
+  let begun = 0;
+  Http2GuestConnection.prototype.begin = function (this: Http2GuestConnection, stream) {
+    begin.call(this, stream);
+    if (++begun === 8) this.cut();
+  };
+  try {
+    const guest = await target.attack();
+    guest.send(Buffer.concat(STREAMS.map((stream) => headers(stream, target.request(`/cut${stream}`)))));
+    await guest.ended();
+    await target.heard();
+  } finally {
+    Http2GuestConnection.prototype.begin = begin;
+  }
+  const records = target.joined.records.slice(before).filter(({ path }) => path.startsWith("/cut"));
+  expect(records.map(({ outcome }) => outcome)).toEqual(Array(8).fill("edge_aborted"));
+  const sent =
+    target.upstream.received
+      .slice(heard)
+      .join("")
+      .match(/\/cut\d+/g) ?? [];
+  expect(sent.filter((path) => !records.some((record) => record.path === path))).toEqual([]);
 });

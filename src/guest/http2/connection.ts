@@ -38,6 +38,7 @@ const FURTHER_BYTES = 1024;
  */
 export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnings {
   readonly socket: Socket;
+  readonly saysGoodbye = true;
   deadlineMs: number;
   readonly #environment: GuestEnvironment;
   readonly #place: ConnectionPlace & { readonly tunnel: TunnelPlace };
@@ -45,6 +46,8 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   readonly #session: ServerHttp2Session;
   readonly #exchanges = new Roster<Http2GuestExchange>();
   #isLeaving = false;
+  /** The end of the session waits for the next phase. */
+  #isCut = false;
   /** Exchanges that have begun. */
   #begun = 0;
   readonly #turns = new BeginTurns(this);
@@ -77,7 +80,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       // Two lines of one name are the guest's business and the upstream's, not this hop's.
       strictSingleValueFields: false,
     });
-    endSessionOutside(this.#session);
+    endSessionOutside(this.#session, socket);
     this.#session.on("stream", this.#onStream);
     this.#session.on("error", this.#onError);
     const { clock } = environment.line;
@@ -106,6 +109,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   }
 
   cut(): void {
+    this.#isCut = true;
     for (const exchange of this.#exchanges) exchange.cut();
     // Behind the resets of the streams, which are put off as well.
     outside(() => {
@@ -133,15 +137,20 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     this.#untold.told();
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
     const isFull = this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams;
-    if (isFull || isEnded(this.#session)) {
+    if (isFull || this.#isOver) {
       stream.close(ERROR_CODE.refusedStream);
       return;
     }
     this.#turns.add({ stream, endsHere: isLast(flags), raw, trailers: null });
   };
 
+  /** Nothing may begin. */
+  get #isOver(): boolean {
+    return this.#isCut || isEnded(this.#session);
+  }
+
   begin(stream: NewStream): void {
-    if (isEnded(this.#session)) this.leftAlone(stream);
+    if (this.#isOver) this.leftAlone(stream);
     else this.#guarded(() => this.#beginExchange(stream));
   }
 
@@ -149,7 +158,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   leftAlone({ endsHere, raw }: NewStream): void {
     this.#guarded(() => {
       const record = this.#openRecord(this.#read(raw, endsHere));
-      record.outcome = "guest_aborted";
+      record.outcome = this.#isCut ? "edge_aborted" : "guest_aborted";
       this.#account.close(record);
     });
   }
