@@ -58,6 +58,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
 });
 
+// With nothing left to do Node would take apart what it has not collected, in an order that HTTP/2 sessions do not survive (docs/decisions/0030).
+process.once("beforeExit", (code) => process.exit(code));
+
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
 process.exitCode = await runProgram(COMMANDS, version, process.argv.slice(2), {

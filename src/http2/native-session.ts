@@ -1,18 +1,21 @@
 import { executionAsyncResource } from "node:async_hooks";
-import type { Http2Session } from "node:http2";
+import type { Http2Session, Http2Stream } from "node:http2";
 
 /**
  * The native half of a session has to outlive those of its streams.
  *
- * A stream whose head never ended or was refused still holds fields of nghttp2's, and Node leaves it to the garbage collector as long
- * as a write of it is under way. Where the session is collected first, Node ends the process: `Assertion failed:
- * (current_nghttp2_memory_) == (0)`. Frames that a peer chooses lead there, and no more than bad luck. So no write is under way
- * when a session ends, and its native half is kept until its streams are gone.
+ * Node leaves them to the garbage collector. A stream whose head never ended or was refused still holds fields of nghttp2's, for a turn
+ * or as long as a write is under way; where the session is collected first, or with it, Node ends the process: `Assertion failed:
+ * (current_nghttp2_memory_) == (0)`. Frames that a peer chooses lead there, and no more than bad luck.
  */
+
+/** What is collected after a stream. */
+const kept = new FinalizationRegistry<object>(() => undefined);
 
 /** The socket of a session. */
 export interface Transport {
   readonly destroyed: boolean;
+  destroy(): unknown;
 }
 
 interface Native {
@@ -39,14 +42,28 @@ export function keepNative(session: Http2Session, socket: Transport): void {
   natives.set(session, native);
   // There is no stream ahead of SETTINGS (RFC 9113 §3.4), and Node tells of them from inside the native half.
   session.once("remoteSettings", () => (native.session = executionAsyncResource()));
-  // Its streams are gone after two turns.
+  // A stream that nobody was told of is gone after two turns. Kept longer, it would be kept for ever by what Node binds to it.
   session.once("close", () => setImmediate(() => setImmediate(() => natives.delete(session))));
 }
 
-/** Before the end of a session: of writes that can no longer leave, Node would tell nobody once it has ended. */
+/** @param stream that is about to be destroyed */
+export function keepNativeOf(stream: Http2Stream): void {
+  // The peer has said all: no head of its is in the making. That is nearly every one.
+  if (stream.endAfterHeaders || (stream.readableEnded && !stream.aborted)) return;
+  const { session } = stream;
+  const native = session === undefined ? null : (natives.get(session)?.session ?? null);
+  if (native !== null) kept.register(stream, native);
+}
+
+/**
+ * Before the end of a session over TLS: of writes that can no longer leave Node would tell nobody once it has ended, so that they
+ * and their streams, and with those the session, would be kept for ever.
+ */
 export function cancelWrites(session: Http2Session): void {
-  const native = natives.get(session);
-  if (native === undefined) return;
-  const { socket, handle } = native;
-  if (socket.destroyed || (handle?.writeQueueSize ?? 0) > 0) handle?.destroySSL?.();
+  const { socket, handle } = natives.get(session) ?? {};
+  if (socket === undefined || handle?.destroySSL === undefined) return;
+  // The peer does not read: nothing that is said now would reach it.
+  if ((handle.writeQueueSize ?? 0) > 0) socket.destroy();
+  // Only then: bytes that come without TLS and without a reader end the process as well.
+  if (socket.destroyed) handle.destroySSL();
 }

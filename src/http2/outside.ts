@@ -1,5 +1,5 @@
 import type { Http2Session, Http2Stream } from "node:http2";
-import { cancelWrites, keepNative, type Transport } from "./native-session.ts";
+import { cancelWrites, keepNative, keepNativeOf, type Transport } from "./native-session.ts";
 
 /**
  * Ends of streams and sessions that wait until nghttp2 is not at work.
@@ -46,6 +46,7 @@ export function endSessionOutside(session: Http2Session, socket: Transport): voi
 // Functions of the module, and not of each stream: thousands of those would live long (docs/decisions/0028).
 
 function destroyStream(this: Http2Stream, error?: Error): Http2Stream {
+  if (!this.destroyed) keepNativeOf(this);
   if (isOutside) ownDestroy(this).call(this, error);
   else outside(() => ownDestroy(this).call(this, error));
   return this;

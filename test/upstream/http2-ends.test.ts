@@ -11,6 +11,7 @@ test.each([
   ["a goodbye that cancels a stream, whose trailers are still to be sent", "dismissed", "upstream_unreachable"],
   ["a head that never ends, and memory that is collected", "collected", "upstream_protocol"],
   ["a head that never ends, and a body that nobody reads", "unread", "upstream_timeout"],
+  ["the same, and the end of the connection", "dropped", "upstream_unreachable"],
 ])("lives on after %s", async (_name, story, denial) => {
   const ended = await run(process.execPath, ["--expose-gc", CHILD, story], { env: bareEnv(), timeoutMs: 50_000 });
   expect(ended).toMatchObject({ code: 0, stdout: denial });

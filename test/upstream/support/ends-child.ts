@@ -130,14 +130,18 @@ async function collected(): Promise<Answer[]> {
   return answers;
 }
 
+/** The same, and the upstream goes away. */
+const dropped = (): Promise<Answer[]> => unread(true);
+
 /** A head that never ends, from an upstream that reads nothing of the request. */
-async function unread(): Promise<Answer[]> {
+async function unread(leaves = false): Promise<Answer[]> {
   const answers: Answer[] = [];
   const server = await startFrames(
     (peer, { type, stream }) => {
       if (type !== HEADERS) return;
       peer.socket.pause();
       peer.send(frame(HEADERS, 0, stream, block(STATUS, ["x-a", "a".repeat(100)])));
+      if (leaves) setTimeout(() => peer.socket.destroy(), 15);
     },
     { greeting: [settings([4, 0x7fffffff]), frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000))] },
   );
@@ -151,6 +155,9 @@ async function unread(): Promise<Answer[]> {
   return answers;
 }
 
-const stories: Record<string, () => Promise<Answer[]>> = { answered, dismissed, collected, unread };
+// As the edge does.
+process.once("beforeExit", (code) => process.exit(code));
+
+const stories: Record<string, () => Promise<Answer[]>> = { answered, dismissed, collected, unread, dropped };
 const answers = (await stories[process.argv[2] ?? ""]?.()) ?? [];
 process.stdout.write([...new Set(answers.map(({ failure }) => failure?.denial.code))].join(" "));
