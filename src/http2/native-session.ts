@@ -58,12 +58,13 @@ export function keepNativeOf(stream: Http2Stream): void {
 /**
  * Before the end of a session over TLS: of writes that can no longer leave Node would tell nobody once it has ended, so that they
  * and their streams, and with those the session, would be kept for ever.
+ * @param isForced what is still to be written may be lost; else it leaves when the peer reads it
  */
-export function cancelWrites(session: Http2Session): void {
+export function cancelWrites(session: Http2Session, isForced: boolean): void {
   const { socket, handle } = natives.get(session) ?? {};
   if (socket === undefined || handle?.destroySSL === undefined) return;
   // The peer does not read: nothing that is said now would reach it.
-  if ((handle.writeQueueSize ?? 0) > 0) socket.destroy();
+  if (isForced && (handle.writeQueueSize ?? 0) > 0) socket.destroy();
   // Only then: bytes that come without TLS and without a reader end the process as well.
   if (socket.destroyed) handle.destroySSL();
 }

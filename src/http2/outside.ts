@@ -37,7 +37,10 @@ export function endStreamOutside(stream: Http2Stream): void {
   stream.destroy = destroyStream;
 }
 
-/** @param session that was just opened @param socket that it writes to */
+/**
+ * From then on `destroy` with an error or a code is an end at once, and one with neither lets the peer read what is written.
+ * @param session that was just opened @param socket that it writes to
+ */
 export function endSessionOutside(session: Http2Session, socket: Transport): void {
   keepNative(session, socket);
   session.destroy = destroySession;
@@ -57,7 +60,7 @@ function destroySession(this: Http2Session, error?: Error, code?: number): void 
   if (!isEndNow && ending.has(this)) return;
   ending.add(this);
   const end = (): void => {
-    cancelWrites(this);
+    cancelWrites(this, error !== undefined || code !== undefined);
     ownDestroy(this).call(this, error, code);
   };
   if (isEndNow) atOnce(end);

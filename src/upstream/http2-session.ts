@@ -7,6 +7,7 @@ import type { ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
 import { Http2Channel } from "./http2-channel.ts";
 import type { FieldList } from "./http2-head.ts";
+import { ERROR_CODE } from "../http2/codes.ts";
 import { http2 } from "../http2/module.ts";
 import { endSessionOutside, endStreamOutside, isEnded, outside } from "../http2/outside.ts";
 import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
@@ -193,7 +194,7 @@ export class Http2Session implements StreamOwner, Deadlined {
   /** Ends the session and whatever runs on it. */
   end(): void {
     this.#retired = true;
-    this.#session.destroy();
+    this.#session.destroy(undefined, this.#streams > 0 ? ERROR_CODE.none : undefined);
     if (!this.#closed) this.deadlineMs = this.#context.clock.monotonicMs() + GOODBYE_MS;
   }
 

@@ -79,7 +79,7 @@ const CUT: readonly (readonly [name: FloodName, denial: string | null, codes: re
   ["10,000 streams that are reset at once", "http2_violation", []],
   ["10,000 streams that break a rule each", "http2_violation", []],
   ["10,000 streams that the edge has to reset", "http2_violation", []],
-  ["1000 streams beyond the limit", null, [7]],
+  ["1000 streams beyond the limit", "http2_violation", []],
   ["CONTINUATION without end", "http2_violation", []],
   ["empty CONTINUATION without end", "http2_violation", []],
   ["SETTINGS", "http2_violation", []],

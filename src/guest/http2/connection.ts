@@ -95,7 +95,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       this.#onFlood("heads without end that are beyond every limit"),
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
-    socket.once("end", () => this.#session.destroy());
+    socket.once("end", () => this.#session.destroy(undefined, this.#exchanges.size > 0 ? ERROR_CODE.none : undefined));
     const seats = [sweep.add(this), sweep.add(this.#untold)];
     socket.once("close", () => {
       seats.forEach((seat) => sweep.delete(seat));
@@ -113,7 +113,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     for (const exchange of this.#exchanges) exchange.cut();
     // Behind the resets of the streams, which are put off as well.
     outside(() => {
-      this.#session.destroy();
+      this.#session.destroy(undefined, ERROR_CODE.none);
       this.socket.destroy();
     });
   }
