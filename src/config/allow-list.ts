@@ -7,6 +7,10 @@ import { parseHost } from "./host.ts";
 import type { ParentBook } from "./parent.ts";
 import { type Path, quoted } from "./problem.ts";
 import type { Report } from "./report.ts";
+import { sameMembers } from "./same-members.ts";
+
+/** What is an entry's own among thousands that are alike. */
+const OWN = ["name", "host"];
 
 /** The allow-list, taken in piece by piece. */
 export class AllowList {
@@ -62,7 +66,7 @@ export class AllowList {
 
   #body(raw: RawBody, path: Path): Body {
     const known = raw.allow === undefined ? undefined : this.#known.get(raw.allow);
-    if (known !== undefined && saysTheSame(raw, known.raw)) return known.body;
+    if (known !== undefined && sameMembers(raw, known.raw, OWN)) return known.body;
     const before = this.#report.findings.length;
     const body = bodyOf(raw, path, this.#book, this.#parents, this.#files, this.#report);
     if (raw.allow !== undefined && this.#report.findings.length === before) this.#known.set(raw.allow, { raw, body });
@@ -83,11 +87,4 @@ function claimed(owners: Map<string, number>, key: string, index: number): numbe
   if (owner !== undefined) return owner;
   owners.set(key, index);
   return null;
-}
-
-/** Compared member by member, not in depth. */
-function saysTheSame(one: RawBody, other: RawBody): boolean {
-  const keys = Object.keys(one);
-  if (keys.length !== Object.keys(other).length) return false;
-  return keys.every((key) => key === "name" || key === "host" || Reflect.get(one, key) === Reflect.get(other, key));
 }

@@ -1,4 +1,5 @@
 import type { Http2Session, Http2Stream } from "node:http2";
+import { ERROR_CODE } from "./codes.ts";
 import { cancelWrites, keepNative, keepNativeOf, type Transport } from "./native-session.ts";
 
 /**
@@ -37,13 +38,15 @@ export function endStreamOutside(stream: Http2Stream): void {
   stream.destroy = destroyStream;
 }
 
-/**
- * From then on `destroy` with an error or a code is an end at once, and one with neither lets the peer read what is written.
- * @param session that was just opened @param socket that it writes to
- */
+/** @param session that was just opened @param socket that it writes to */
 export function endSessionOutside(session: Http2Session, socket: Transport): void {
   keepNative(session, socket);
   session.destroy = destroySession;
+}
+
+/** @param isForced what the peer has not read yet may be lost; else it may read it */
+export function endSession(session: Http2Session, isForced: boolean): void {
+  session.destroy(undefined, isForced ? ERROR_CODE.none : undefined);
 }
 
 // Functions of the module, and not of each stream: thousands of those would live long (docs/decisions/0028).
@@ -59,6 +62,7 @@ function destroySession(this: Http2Session, error?: Error, code?: number): void 
   const isEndNow = isOutside || isFatal(error);
   if (!isEndNow && ending.has(this)) return;
   ending.add(this);
+  // Whoever gives a reason does not wait for a peer that reads nothing: see `endSession`.
   const end = (): void => {
     cancelWrites(this, error !== undefined || code !== undefined);
     ownDestroy(this).call(this, error, code);

@@ -7,9 +7,8 @@ import type { ConnectionContext } from "./connection.ts";
 import type { Dialled } from "./dial.ts";
 import { Http2Channel } from "./http2-channel.ts";
 import type { FieldList } from "./http2-head.ts";
-import { ERROR_CODE } from "../http2/codes.ts";
 import { http2 } from "../http2/module.ts";
-import { endSessionOutside, endStreamOutside, isEnded, outside } from "../http2/outside.ts";
+import { endSession, endSessionOutside, endStreamOutside, isEnded, outside } from "../http2/outside.ts";
 import { sessionOptions, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { lostDenial } from "./http2-stream-end.ts";
 import type { StreamOwner } from "./stream-owner.ts";
@@ -194,7 +193,7 @@ export class Http2Session implements StreamOwner, Deadlined {
   /** Ends the session and whatever runs on it. */
   end(): void {
     this.#retired = true;
-    this.#session.destroy(undefined, this.#streams > 0 ? ERROR_CODE.none : undefined);
+    endSession(this.#session, this.#streams > 0);
     if (!this.#closed) this.deadlineMs = this.#context.clock.monotonicMs() + GOODBYE_MS;
   }
 

@@ -165,6 +165,7 @@ describe("audit trail", () => {
     await trail.privileged({ type: "edge_started", facts: {} });
   });
 
+  // Elsewhere there are no names that go with their process, and the last of several may win.
   test.runIf(process.platform === "linux")("by one, however many find it at once", async () => {
     for (let round = 0; round < 30; round++) {
       const dir = scratch();

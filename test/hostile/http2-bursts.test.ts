@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { NewStream } from "../../src/guest/http2/begin-turns.ts";
 import { Http2GuestConnection } from "../../src/guest/http2/connection.ts";
 import { END_HEADERS, END_STREAM, frame, headers, reset, TYPE } from "../guest/support/h2-frames.ts";
 import { eventually } from "../line/support/joined.ts";
@@ -98,8 +99,7 @@ test("another guest is served in between", async () => {
 });
 
 test("after the connection was cut nothing more of it begins", async () => {
-  // oxlint-disable-next-line typescript/unbound-method -- called with its own `this` below
-  const { begin } = Http2GuestConnection.prototype;
+  const begin = Reflect.get(Http2GuestConnection.prototype, "begin") as (stream: NewStream) => void;
   const before = target.joined.records.length;
   const heard = target.upstream.received.length;
   let begun = 0;

@@ -124,6 +124,13 @@ describe("an answer's head as large as may be", () => {
   });
 });
 
+/** @param before records that there were: CONNECT and the violation follow them */
+async function expectViolation(before: number): Promise<void> {
+  await eventually(() => target.joined.records.length > before + 1, "the record");
+  expect(target.joined.records.slice(before).map(({ denial }) => denial)).toEqual([null, "http2_violation"]);
+  await target.heard();
+}
+
 describe("control frames without end", () => {
   const ping = frame(TYPE.ping, 0, 0, Buffer.alloc(8));
 
@@ -137,9 +144,7 @@ describe("control frames without end", () => {
     const guest = await target.attack();
     const batch = Buffer.concat(Array.from({ length: 500 }, () => one));
     while (!guest.reader.closed) await new Promise((resolve) => guest.socket.write(batch, resolve));
-    await eventually(() => target.joined.records.length > before + 1, "the record");
-    expect(target.joined.records.slice(before).map(({ denial }) => denial)).toEqual([null, "http2_violation"]);
-    await target.heard();
+    await expectViolation(before);
   });
 
   test("a guest that asks for something in between is served", async () => {
@@ -165,9 +170,7 @@ describe("heads beyond every limit", () => {
       guest.send(headers(stream, [...target.request(), ...endless()]));
       if (stream % 40 === 1) await sleep(5);
     }
-    await eventually(() => target.joined.records.length > before + 1, "the record");
-    expect(target.joined.records.slice(before).map(({ denial }) => denial)).toEqual([null, "http2_violation"]);
-    await target.heard();
+    await expectViolation(before);
   });
 
   test("a guest that leaves out every other number is served", async () => {

@@ -1,3 +1,4 @@
+import { sameMembers } from "../../config/same-members.ts";
 import type { Destination, DestinationRule, HostPattern } from "../../core/destination.ts";
 import type { IpRange } from "../../core/ip.ts";
 
@@ -89,11 +90,11 @@ function keyOf({ destination, port, allow }: DestinationRule, trust: number): st
   return JSON.stringify([port, trust, parent?.name ?? null, ranges, said, allow]);
 }
 
-/** Whether both have one body, part by part the very same: quickly seen, and so in most of a long list (`LikeItems`). */
+/** Whether both have one body, part by part the very same. */
 function isLike(one: DestinationRule, other: DestinationRule): boolean {
-  if (one.port !== other.port || one.allow !== other.allow) return false;
-  const part = (rule: DestinationRule, key: string): unknown => Reflect.get(rule.destination, key);
-  return Object.keys(one.destination).every((key) => key === "name" || part(one, key) === part(other, key));
+  return (
+    one.port === other.port && one.allow === other.allow && sameMembers(one.destination, other.destination, ["name"])
+  );
 }
 
 function bodyOf({ destination, port, allow }: DestinationRule): RuleBody {

@@ -9,7 +9,7 @@ import { runExchange } from "../../line/exchange.ts";
 import { ERROR_CODE, isLast } from "../../http2/codes.ts";
 import { Http2Error } from "../../http2/grammar.ts";
 import { http2 } from "../../http2/module.ts";
-import { endSessionOutside, endStreamOutside, isEnded, outside } from "../../http2/outside.ts";
+import { endSession, endSessionOutside, endStreamOutside, isEnded, outside } from "../../http2/outside.ts";
 import { ConnectionAccount } from "../connection-account.ts";
 import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
@@ -95,7 +95,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       this.#onFlood("heads without end that are beyond every limit"),
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
-    socket.once("end", () => this.#session.destroy(undefined, this.#exchanges.size > 0 ? ERROR_CODE.none : undefined));
+    socket.once("end", () => endSession(this.#session, this.#exchanges.size > 0));
     const seats = [sweep.add(this), sweep.add(this.#untold)];
     socket.once("close", () => {
       seats.forEach((seat) => sweep.delete(seat));
@@ -113,7 +113,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     for (const exchange of this.#exchanges) exchange.cut();
     // Behind the resets of the streams, which are put off as well.
     outside(() => {
-      this.#session.destroy(undefined, ERROR_CODE.none);
+      endSession(this.#session, true);
       this.socket.destroy();
     });
   }
