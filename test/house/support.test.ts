@@ -1,7 +1,9 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { get, type IncomingMessage, request as httpRequest } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { connect as tlsConnect } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
@@ -53,6 +55,16 @@ describe("the recorder", () => {
     const twice = await curl(...proof, ...proof, "-w", "%{http_code}", `${secure.url}/`);
     expect([bare.stdout, wrong.stdout, twice.stdout].map((text) => text.slice(-3))).toEqual(["401", "401", "401"]);
     expect(secure.credentialless()).toBe(3);
+  });
+
+  test("says interim answers ahead of the final one, to a client that did not wait for its turn, too", async () => {
+    const socket = connect(plain.port, "127.0.0.1");
+    socket.write(
+      "GET /interim HTTP/1.1\r\nHost: a\r\n\r\nGET /interim HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
+    const answers = await text(socket);
+    const statuses = [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+    expect(statuses).toEqual(["102", "103", "200", "102", "103", "200"]);
   });
 
   test("lets a request with the credential in and records it raw", async () => {

@@ -5,6 +5,7 @@ import { crc32 } from "node:zlib";
 import { createHash } from "node:crypto";
 import { verify, type Verified, type VerifierOptions } from "./aws-verifier.ts";
 import type { TestLeaf } from "./certificates.ts";
+import { inTurn } from "./in-turn.ts";
 
 /**
  * An object store on loopback, as far as clients need one, that checks every signature for real and keeps what was put. Over TLS
@@ -92,10 +93,13 @@ export async function startS3({ tls, verifier }: S3Options): Promise<S3Upstream>
     tls === undefined
       ? createServer(onRequest)
       : createSecureServer({ allowHTTP1: true, cert: tls.certificate, key: tls.key }, onRequest);
-  server.on("checkContinue", (request: Request, response: Response) => {
-    response.writeContinue();
-    onRequest(request, response);
-  });
+  server.on(
+    "checkContinue",
+    inTurn((request: Request, response: Response) => {
+      response.writeContinue();
+      onRequest(request, response);
+    }),
+  );
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));

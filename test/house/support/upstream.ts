@@ -4,6 +4,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestLeaf } from "./certificates.ts";
 import { record, type Demand, type Recorded } from "./recording.ts";
+import { inTurn } from "./in-turn.ts";
 import { answer, refuse, type RouteContext } from "./routes.ts";
 import { upgrade } from "./websocket.ts";
 
@@ -58,12 +59,13 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     log.push(recorded);
     return recorded;
   };
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+  const respond = (request: IncomingMessage, response: ServerResponse): void => {
     const recorded = take(request);
     if (!recorded.credential) refuse(response);
     else if (options.serve !== undefined) options.serve(request, response, recorded);
     else answer(request, response, recorded, context);
   };
+  const onRequest = inTurn(respond);
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const recorded = take(request);
     if (recorded.credential) upgrade(request, socket, head);
@@ -91,10 +93,13 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
           },
           onRequest,
         );
-  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    if (!decidesItself(request)) response.writeContinue();
-    onRequest(request, response);
-  });
+  server.on(
+    "checkContinue",
+    inTurn((request: IncomingMessage, response: ServerResponse) => {
+      if (!decidesItself(request)) response.writeContinue();
+      respond(request, response);
+    }),
+  );
   server.on("checkExpectation", onRequest);
   server.on("upgrade", onUpgrade);
   server.on("connection", (socket: Socket) => {
