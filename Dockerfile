@@ -1,16 +1,16 @@
 # syntax=docker/dockerfile:1
-# Three stages: compile, fetch what runs, put both on a runtime without build tools.
+# Three stages: build, fetch what runs, put both on a runtime without build tools.
 # Pin the base by digest where builds must repeat: --build-arg NODE_IMAGE=docker.io/library/node@sha256:...
 ARG NODE_IMAGE=docker.io/library/node:26.10.0-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
-# No install script runs: the compiler comes as a plain binary, and the npm scripts' own Node is not needed here.
+# No install script runs: the bundler comes as a plain binary, and the npm scripts' own Node is not needed here.
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json rolldown.config.ts ./
 COPY src ./src
-RUN /usr/local/bin/node node_modules/typescript/bin/tsc -p tsconfig.build.json
+RUN /usr/local/bin/node node_modules/rolldown/bin/cli.mjs -c rolldown.config.ts
 
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /dependencies

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { createRequire } from "node:module";
 import type { CommandEntry } from "./cli/command.ts";
 import { runProgram } from "./cli/program.ts";
+import { version } from "./cli/version.ts";
 
 /** The commands of the house. A further one is a file in `cli/` and a line here. */
 const COMMANDS: readonly CommandEntry[] = [
@@ -61,9 +61,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // With nothing left to do Node would take apart what it has not collected, in an order that HTTP/2 sessions do not survive (docs/decisions/0030).
 process.once("beforeExit", (code) => process.exit(code));
 
-const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
-
-process.exitCode = await runProgram(COMMANDS, version, process.argv.slice(2), {
+process.exitCode = await runProgram(COMMANDS, version(), process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   env: process.env,

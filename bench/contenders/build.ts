@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -23,13 +23,21 @@ async function build(checkout: string): Promise<string> {
   const main = join(folder, "dist", "main.js");
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(checkout, "package.json"), join(folder, "package.json"));
-  const compiler = join(checkout, "node_modules", ".bin", "tsc");
-  const args = ["-p", join(checkout, "tsconfig.build.json"), "--outDir", join(folder, "dist")];
-  const words = await promisify(execFile)(compiler, args, { timeout: 120_000 }).then(
+  // What an earlier tree built in this place must not be measured for it.
+  rmSync(join(folder, "dist"), { recursive: true, force: true });
+  const [builder, ...args] = buildCommand(checkout, join(folder, "dist"));
+  const program = join(checkout, "node_modules", ".bin", builder);
+  const words = await promisify(execFile)(program, args, { cwd: checkout, timeout: 120_000 }).then(
     () => "",
-    // A type error elsewhere in the tree does not keep the compiler from writing; whether it wrote is what counts.
+    // A type error elsewhere in the tree does not keep a compiler from writing; whether it wrote is what counts.
     (error: Error & { readonly stdout?: string }) => error.stdout ?? error.message,
   );
   if (!existsSync(main)) throw new Error(`postern was not built:\n${words}`);
   return main;
+}
+
+/** What the checkout's `npm run build` runs. Trees from before the bundle compiled file by file. */
+function buildCommand(checkout: string, dist: string): readonly [string, ...string[]] {
+  if (existsSync(join(checkout, "tsconfig.build.json"))) return ["tsc", "-p", "tsconfig.build.json", "--outDir", dist];
+  return ["rolldown", "-c", "rolldown.config.ts", "--dir", dist];
 }

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { findPackageJSON } from "node:module";
+import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { configurationPage } from "../config/document.ts";
 import { schemaText } from "../config/json-schema.ts";
@@ -14,7 +14,7 @@ interface Options {
   readonly verify?: boolean;
 }
 
-const ROOT = resolve(fileURLToPath(new URL(".", import.meta.url)), "../..");
+const ROOT = dirname(findPackageJSON(import.meta.url) ?? "");
 
 /** The files that are written from the schema, by their place below the root of the project. */
 export const GENERATED: Readonly<Record<string, () => string>> = {

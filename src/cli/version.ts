@@ -1,6 +1,6 @@
-import { createRequire } from "node:module";
+import manifest from "../../package.json" with { type: "json" };
 
-/** Version of the package, as package.json has it; the file lies at the same place above `src/` and above `dist/`. */
+/** Version of the package, as package.json has it. */
 export function version(): string {
-  return (createRequire(import.meta.url)("../../package.json") as { version: string }).version;
+  return manifest.version;
 }
