@@ -3,11 +3,11 @@ import type { Socket } from "node:net";
 import type { Deadlined } from "../../core/deadline.ts";
 
 /** As many as a client with a fault needs to see of its fault. */
-const MOST_UNTOLD = 100;
+const MOST_UNTOLD = 20;
 /** A client may leave numbers out (RFC 9113 §5.1.1), although none is known that does: every other one is allowed for. */
 const NUMBERS_A_STREAM = 2;
 /** How soon a connection is looked at again on which something came, in `ms`, and how soon an idle one. */
-const LOOK_MS = 25;
+const LOOK_MS = 5;
 const IDLE_LOOK_MS = 200;
 
 /**

@@ -1,19 +1,24 @@
+import { constants, setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parentPort, workerData } from "node:worker_threads";
 import { FrameReader } from "../../guest/support/h2-frames.ts";
 import { openSecure } from "../../guest/support/h2-guest.ts";
-import type { Field } from "./h2-attacker.ts";
-import { type Flood, type FloodName, FLOODS } from "./h2-floods.ts";
+import type { TestLeaf } from "../../house/support/certificates.ts";
+import { startUpstream } from "../../house/support/upstream.ts";
+import { type Flood, type FloodName, FLOODS, type Request } from "./h2-floods.ts";
 
-/** A thread that floods an edge: in a thread of its own, so that what it costs is not laid to the edge's charge. */
+/**
+ * A process that floods an edge on the way to an upstream of its own, both behind whoever else wants the processor: what it costs to
+ * start, to make frames and to answer them is not laid to the edge's charge. Argument: the upstream's certificate as JSON. It tells
+ * the upstream's port, and then of each flood that it is ordered how that ended.
+ */
 
 export interface FloodOrder {
-  readonly port: number;
+  readonly edgePort: number;
   readonly authority: string;
   readonly name: FloodName;
-  /** Connections, one after the other. */
-  readonly rounds: number;
 }
+
+export type FlooderMessage = { readonly upstreamPort: number } | FloodEnd;
 
 /** What one connection came to. */
 export interface FloodEnd {
@@ -27,13 +32,18 @@ export interface FloodEnd {
 
 const PATIENCE_MS = 20_000;
 
-const order = workerData as FloodOrder;
-const ends: FloodEnd[] = [];
-for (let round = 0; round < order.rounds; round++) ends.push(await flood(FLOODS[order.name]));
-parentPort?.postMessage(ends, []);
+setPriority(constants.priority.PRIORITY_LOW);
+const upstream = await startUpstream({ tls: JSON.parse(process.argv[2] ?? "") as TestLeaf });
+process.on("message", (order: FloodOrder) => void flood(order, FLOODS[order.name]).then(tell));
+tell({ upstreamPort: upstream.port });
 
-async function flood({ opening, batches, batch, pauseMs }: Flood): Promise<FloodEnd> {
-  const socket = await openSecure(order.port, order.authority);
+function tell(message: FlooderMessage): void {
+  process.send?.(message);
+}
+
+async function flood(order: FloodOrder, { opening, batches, batch, pauseMs }: Flood): Promise<FloodEnd> {
+  const request = requestTo(order.authority);
+  const socket = await openSecure(order.edgePort, order.authority);
   const reader = new FrameReader(socket);
   const closed = new Promise<void>((resolve) => {
     socket.once("end", resolve);
@@ -52,11 +62,11 @@ async function flood({ opening, batches, batch, pauseMs }: Flood): Promise<Flood
   return { closed: isCut, goaway: codes.get(0) ?? -1, resets: [...new Set(resets)] };
 }
 
-function request(path: string, method = "GET"): Field[] {
-  return [
+function requestTo(authority: string): Request {
+  return (path, method = "GET") => [
     [":method", method],
     [":scheme", "https"],
     [":path", path],
-    [":authority", order.authority],
+    [":authority", authority],
   ];
 }
