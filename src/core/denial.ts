@@ -27,6 +27,12 @@ export const DENIALS = {
   header_limit: entry("listen", 431, "http_request_error", "The request head is larger than the edge accepts."),
   request_timeout: entry("listen", 408, "http_request_error", "The request did not arrive in time."),
   connection_limit: entry("listen", 503, "connection_limit_reached", "The edge holds as many connections as it may."),
+  guest_held_off: entry(
+    "listen",
+    429,
+    "connection_limit_reached",
+    "Too many connections of this guest were ended for floods: its tunnels have to wait.",
+  ),
   http2_violation: entry("listen", 400, "http_request_error", "The connection breaks the rules of HTTP/2."),
   proxy_protocol_invalid: entry("listen", 400, "http_request_error", "The connection does not begin as agreed."),
   tls_handshake_failed: entry("listen", 400, "tls_protocol_error", "The TLS handshake with the edge failed."),

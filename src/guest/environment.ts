@@ -5,6 +5,7 @@ import type { DeadlineSweep } from "../core/deadline.ts";
 import type { BodyLimits } from "../http1/body.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import type { Line } from "../line/line.ts";
+import type { FloodHold } from "./flood-hold.ts";
 import type { GuestCounts } from "./guest-counts.ts";
 import type { RunningExchanges } from "./running.ts";
 import type { GuestTimeouts } from "./states.ts";
@@ -57,6 +58,8 @@ export interface GuestEnvironment {
   readonly onConnection: (connection: HeldConnection) => void;
   /** HTTP/2 streams of all guests: each may hold a window full of bytes that nobody has asked for yet. */
   readonly streams: GuestCounts;
+  /** Guests that have flooded. */
+  readonly floods: FloodHold;
   /** Exchanges and tunnels whose record is open. */
   readonly running: RunningExchanges;
   /** A new correlation id. */

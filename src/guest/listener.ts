@@ -5,6 +5,7 @@ import { Roster } from "../core/roster.ts";
 import { type ProxySenders, readAnnouncedGuest } from "./announced-guest.ts";
 import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment, HeldConnection } from "./environment.ts";
+import { FloodHold } from "./flood-hold.ts";
 import { GuestCounts } from "./guest-counts.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener, TunnelRequest } from "./place.ts";
 import { RunningExchanges } from "./running.ts";
@@ -31,7 +32,7 @@ export interface ListenerOptions {
 }
 
 /** What a listener shares with others; what it keeps for itself it makes. */
-export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running" | "streams">;
+export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running" | "streams" | "floods">;
 
 /** How long a drain waits for stages that were under way when their guest was cut off, `ms`: each has a bound of its own. */
 const SETTLE_MS = 5_000;
@@ -65,6 +66,7 @@ export class GuestListener {
       onConnection: (connection) => this.#track(connection),
       running: new RunningExchanges(),
       streams: new GuestCounts(environment.limits.connectionsPerGuest, environment.limits.connections),
+      floods: new FloodHold(environment.timeouts.afterFloodMs, () => environment.line.clock.monotonicMs()),
     };
     this.#guests = new GuestCounts(environment.limits.connectionsPerGuest);
     this.#tls = options.tls === null ? null : new TlsEntrance(options.tls, environment.timeouts.tlsHelloMs);
@@ -122,6 +124,7 @@ export class GuestListener {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.drain();
     for (const socket of this.#arriving) socket.destroy();
+    this.#environment.floods.drain();
     const timer = setTimeout(() => {
       for (const connection of this.#connections) if (connection.saysGoodbye === true) connection.cut();
       setImmediate(() => setImmediate(() => this.#cutAll()));

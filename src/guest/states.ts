@@ -15,6 +15,8 @@ export interface GuestTimeouts {
   readonly guestIdleMs: number;
   /** Silence in the middle of a body or of a guest that does not read its answer, in `ms`. */
   readonly bodyIdleMs: number;
+  /** Most time between two tunnels of a guest whose connections were ended for floods, in `ms`. */
+  readonly afterFloodMs: number;
   /** For an answer to begin once the guest closed its sending side, in `ms`. */
   readonly halfCloseMs: number;
   /** Silence in a raw tunnel, in `ms`. */

@@ -112,6 +112,11 @@ async function inspect(
     const pinning = environment.line.addresses.pin(permit);
     if (pinning instanceof Promise) await pinning;
   }
+  const waitMs = environment.floods.turn(place.guest);
+  if (waitMs > 0) {
+    await environment.floods.wait(waitMs);
+    if (environment.isDraining()) throw new Denial("draining");
+  }
   const socket = release(false);
   // Names below a wildcard are the guest's to choose: nothing is resolved, leased or minted for one before it is asked for.
   if (environment.line.policy.spells(authority)) {

@@ -19,9 +19,10 @@ export interface RawGuest {
 
 const PATIENCE_MS = 20_000;
 
-export function openGuest(port: number): Promise<RawGuest> {
+/** @param localAddress which guest it is, to an edge that tells them apart by address */
+export function openGuest(port: number, localAddress = "127.0.0.1"): Promise<RawGuest> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(guestOn(socket)));
+    const socket = connect({ port, host: "127.0.0.1", localAddress }, () => resolve(guestOn(socket)));
     socket.once("error", reject);
   });
 }

@@ -280,6 +280,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   readonly #onError = (error: NodeJS.ErrnoException): void => {
     const denial = violation(error);
     if (denial !== null) {
+      this.#environment.floods.blame(this.#place.guest);
       const record = this.#account.open("connection");
       this.#account.deny(record, denial);
       this.#account.close(record);

@@ -21,14 +21,16 @@ export interface StreamAnswer {
  * CONNECT, then TLS that agrees on `h2`.
  * @param alpn what is offered
  * @param servername "" sends no SNI
+ * @param localAddress which guest it is, to an edge that tells them apart by address
  */
 export async function openSecure(
   port: number,
   authority: string,
   alpn: readonly string[] = ["h2"],
   servername = authority.slice(0, authority.lastIndexOf(":")),
+  localAddress?: string,
 ): Promise<TLSSocket> {
-  const plain = await openGuest(port);
+  const plain = await openGuest(port, localAddress);
   plain.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
   const answer = await plain.until(/\r\n\r\n/);
   if (!answer.startsWith("HTTP/1.1 200")) throw new Error(`CONNECT was refused: ${answer}`);
@@ -42,8 +44,8 @@ export async function openSecure(
 }
 
 /** An HTTP/2 session through a tunnel to `authority`. */
-export async function openHttp2(port: number, authority: string): Promise<ClientHttp2Session> {
-  const secured = await openSecure(port, authority);
+export async function openHttp2(port: number, authority: string, localAddress?: string): Promise<ClientHttp2Session> {
+  const secured = await openSecure(port, authority, undefined, undefined, localAddress);
   const session = connect(`https://${authority}`, { createConnection: () => secured });
   // What ends it is one of the answers that a hostile guest gets.
   session.on("error", () => undefined);

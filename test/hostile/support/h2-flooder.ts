@@ -16,6 +16,8 @@ export interface FloodOrder {
   readonly edgePort: number;
   readonly authority: string;
   readonly name: FloodName;
+  /** Which guest floods. */
+  readonly localAddress: string;
 }
 
 export type FlooderMessage = { readonly upstreamPort: number } | FloodEnd;
@@ -43,7 +45,7 @@ function tell(message: FlooderMessage): void {
 
 async function flood(order: FloodOrder, { opening, batches, batch, pauseMs }: Flood): Promise<FloodEnd> {
   const request = requestTo(order.authority);
-  const socket = await openSecure(order.edgePort, order.authority);
+  const socket = await openSecure(order.edgePort, order.authority, ["h2"], undefined, order.localAddress);
   const reader = new FrameReader(socket);
   const closed = new Promise<void>((resolve) => {
     socket.once("end", resolve);

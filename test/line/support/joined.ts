@@ -159,6 +159,7 @@ export const TIMEOUTS: GuestTimeouts & UpstreamTimeouts = {
   proxyProtocolMs: 2000,
   guestIdleMs: 2000,
   bodyIdleMs: 5000,
+  afterFloodMs: 0,
   halfCloseMs: 2000,
   tunnelIdleMs: 5000,
   tunnelLifeMs: 20_000,

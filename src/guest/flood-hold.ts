@@ -1,0 +1,103 @@
+import { Denial } from "../core/denial.ts";
+
+/** Between two tunnels of a guest after its second offence, in `ms`; doubled with each further one. */
+const FIRST_MS = 100;
+/** An offence counts for so long, in `ms`. */
+const COUNTS_MS = 60_000;
+/** Nobody is let wait for longer, in `ms`: clients give up, and what they hold open counts. */
+const LONGEST_WAIT_MS = 10_000;
+/** Guests that are remembered; whoever has that many addresses is not stopped by a memory of them. */
+const MOST_GUESTS = 10_000;
+
+interface Suspect {
+  readonly offences: number;
+  readonly offendedMs: number;
+  /** When the next of its tunnels may begin. */
+  turnMs: number;
+}
+
+/**
+ * Keeps guests apart in time whose connections were ended for floods. Ending one costs a TLS handshake and what was flooded until
+ * then, and a guest that comes back at once could have the edge pay that all the time. Its first offence is forgiven, as a client
+ * with a fault may commit it; after that its tunnels begin one by one.
+ */
+export class FloodHold {
+  readonly #longestMs: number;
+  readonly #nowMs: () => number;
+  /** The last offender is the last. */
+  readonly #suspects = new Map<string, Suspect>();
+  readonly #waiting = new Set<() => void>();
+
+  /**
+   * @param longestMs most time between two tunnels of one guest; 0: nobody is held
+   * @param nowMs monotonic clock
+   */
+  constructor(longestMs: number, nowMs: () => number) {
+    this.#longestMs = longestMs;
+    this.#nowMs = nowMs;
+  }
+
+  /** A connection of this guest was ended since it broke the rules of its protocol. */
+  blame(guest: string): void {
+    if (this.#longestMs === 0) return;
+    const nowMs = this.#nowMs();
+    const before = this.#suspects.get(guest);
+    const offences = before === undefined || isForgiven(before, nowMs) ? 1 : before.offences + 1;
+    this.#suspects.delete(guest);
+    this.#suspects.set(guest, {
+      offences,
+      offendedMs: nowMs,
+      turnMs: Math.max(before?.turnMs ?? 0, nowMs + this.#spacingMs(offences)),
+    });
+    for (const [name, suspect] of this.#suspects) {
+      if (this.#suspects.size <= MOST_GUESTS && !isForgiven(suspect, nowMs)) break;
+      this.#suspects.delete(name);
+    }
+  }
+
+  /**
+   * Gives a new tunnel of this guest its turn.
+   * @returns how long it has to wait for it, in `ms`
+   * @throws Denial `guest_held_off` when that would be too long
+   */
+  turn(guest: string): number {
+    const suspect = this.#suspects.get(guest);
+    if (suspect === undefined || suspect.offences < 2) return 0;
+    const nowMs = this.#nowMs();
+    if (isForgiven(suspect, nowMs)) return 0;
+    const turnMs = Math.max(suspect.turnMs, nowMs);
+    if (turnMs - nowMs > LONGEST_WAIT_MS) {
+      const cause = `${suspect.offences} of its connections were ended for floods, and as many tunnels wait as may`;
+      throw new Denial("guest_held_off", { cause });
+    }
+    suspect.turnMs = turnMs + this.#spacingMs(suspect.offences);
+    return turnMs - nowMs;
+  }
+
+  /** Resolves after `waitMs`, or when the edge drains. */
+  async wait(waitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const over = Promise.withResolvers<void>();
+    this.#waiting.add(over.resolve);
+    try {
+      timer = setTimeout(over.resolve, waitMs);
+      await over.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(over.resolve);
+    }
+  }
+
+  /** Nobody waits any more: there is nothing left to wait for. */
+  drain(): void {
+    for (const resolve of this.#waiting) resolve();
+  }
+
+  #spacingMs(offences: number): number {
+    return offences < 2 ? 0 : Math.min(FIRST_MS * 2 ** (offences - 2), this.#longestMs);
+  }
+}
+
+function isForgiven({ offendedMs }: Suspect, nowMs: number): boolean {
+  return nowMs - offendedMs > COUNTS_MS;
+}
