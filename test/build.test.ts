@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GENERATED } from "../src/cli/schema.ts";
 import { bareEnv, run, type RunResult } from "./house/support/run.ts";
 
 /** `npm run build`: what the image and the package are made of runs without the sources and what they are built with. */
@@ -55,6 +56,14 @@ describe("the build", () => {
     expect(commands).toEqual(expect.arrayContaining(["serve", "guest-env"]));
     const helps = await Promise.all(commands.filter((name) => name !== "help").map((name) => postern(name, "--help")));
     for (const result of helps) expect(result).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("writes the same schemas and pages as the sources", async () => {
+    await mkdir(join(directory, "config"));
+    await mkdir(join(directory, "docs"));
+    expect(await postern("schema", "--write")).toMatchObject({ code: 0, stderr: "" });
+    for (const path of Object.keys(GENERATED))
+      expect(await readFile(join(directory, path), "utf8"), path).toBe(await readFile(join(root, path), "utf8"));
   });
 
   test("finds the program that reads a config in a process of its own", async () => {

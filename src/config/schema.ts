@@ -94,7 +94,7 @@ export const timeoutsSchema = z.strictObject({
   guest_idle_ms: whole(100, 3_600_000, 180_000, "Silence of a guest connection between requests, `ms`."),
   after_flood_ms: whole(
     0,
-    600_000,
+    10_000,
     2000,
     "Longest time between two new tunnels of a guest address whose HTTP/2 connections were ended for floods more than once within a minute, `ms`; it is 100 at first and doubles with each; 0: none is held.",
   ),

@@ -238,7 +238,9 @@ function refusals(reasons: readonly LeaseRefusalReason[]): Record<string, unknow
 
 function componentSchemas(): Record<string, unknown> {
   const { schemas } = z.toJSONSchema(WIRE_SCHEMAS, { uri: (id) => `#/components/schemas/${id}` });
+  // By name, and not in the order in which modules happen to be loaded.
+  const named = Object.entries(schemas).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(
-    Object.entries(schemas).map(([name, { $schema: _schema, $id: _id, id: _name, ...schema }]) => [name, schema]),
+    named.map(([name, { $schema: _schema, $id: _id, id: _name, ...schema }]) => [name, schema]),
   );
 }

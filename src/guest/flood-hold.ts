@@ -27,6 +27,7 @@ export class FloodHold {
   /** The last offender is the last. */
   readonly #suspects = new Map<string, Suspect>();
   readonly #waiting = new Set<() => void>();
+  #isDraining = false;
 
   /**
    * @param longestMs most time between two tunnels of one guest; 0: nobody is held
@@ -37,12 +38,15 @@ export class FloodHold {
     this.#nowMs = nowMs;
   }
 
-  /** A connection of this guest was ended since it broke the rules of its protocol. */
-  blame(guest: string): void {
+  /**
+   * A connection of this guest was a flood.
+   * @param weight below 1 where it may have been something else
+   */
+  blame(guest: string, weight: number): void {
     if (this.#longestMs === 0) return;
     const nowMs = this.#nowMs();
     const before = this.#suspects.get(guest);
-    const offences = before === undefined || isForgiven(before, nowMs) ? 1 : before.offences + 1;
+    const offences = before === undefined || isForgiven(before, nowMs) ? weight : before.offences + weight;
     this.#suspects.delete(guest);
     this.#suspects.set(guest, {
       offences,
@@ -67,7 +71,7 @@ export class FloodHold {
     if (isForgiven(suspect, nowMs)) return 0;
     const turnMs = Math.max(suspect.turnMs, nowMs);
     if (turnMs - nowMs > LONGEST_WAIT_MS) {
-      const cause = `${suspect.offences} of its connections were ended for floods, and as many tunnels wait as may`;
+      const cause = `${Math.floor(suspect.offences)} of its connections were floods, and as many tunnels wait as may`;
       throw new Denial("guest_held_off", { cause });
     }
     suspect.turnMs = turnMs + this.#spacingMs(suspect.offences);
@@ -76,6 +80,7 @@ export class FloodHold {
 
   /** Resolves after `waitMs`, or when the edge drains. */
   async wait(waitMs: number): Promise<void> {
+    if (this.#isDraining) return;
     let timer: NodeJS.Timeout | undefined;
     const over = Promise.withResolvers<void>();
     this.#waiting.add(over.resolve);
@@ -90,11 +95,12 @@ export class FloodHold {
 
   /** Nobody waits any more: there is nothing left to wait for. */
   drain(): void {
+    this.#isDraining = true;
     for (const resolve of this.#waiting) resolve();
   }
 
   #spacingMs(offences: number): number {
-    return offences < 2 ? 0 : Math.min(FIRST_MS * 2 ** (offences - 2), this.#longestMs);
+    return offences < 2 ? 0 : Math.min(FIRST_MS * 2 ** Math.floor(offences - 2), this.#longestMs);
   }
 }
 

@@ -68,6 +68,9 @@ function fixedParts(code: DenialCode): FixedParts {
   return parts;
 }
 
+/** An operator takes longer than a process that comes back. */
+const RETRY_AFTER_S: Partial<Record<DenialCode, number>> = { approval_pending: 30, guest_held_off: 10 };
+
 function makeParts(code: DenialCode): FixedParts {
   const { status, proxyStatus, text } = DENIALS[code];
   const members = JSON.stringify({ type: `urn:postern:denial:${code}`, title: text, status, code });
@@ -76,9 +79,8 @@ function makeParts(code: DenialCode): FixedParts {
     ["Proxy-Status", `postern; error=${proxyStatus}; details="${code}"`],
   ];
   if (status === 407) lines.push(["Proxy-Authenticate", 'Basic realm="postern"']);
-  // An operator takes longer than a process that comes back.
-  if (status === 503 || code === "approval_pending")
-    lines.push(["Retry-After", code === "approval_pending" ? "30" : "5"]);
+  const retryAfterS = RETRY_AFTER_S[code] ?? (status === 503 ? 5 : null);
+  if (retryAfterS !== null) lines.push(["Retry-After", String(retryAfterS)]);
   lines.push(["Cache-Control", "no-store"], ["Content-Type", "application/problem+json"]);
   return {
     statusLine: `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}\r\n`,

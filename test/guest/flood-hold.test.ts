@@ -9,13 +9,13 @@ let nowMs = 0;
 const holdOf = (longestMs = LONGEST_MS): FloodHold => new FloodHold(longestMs, () => nowMs);
 
 function blame(hold: FloodHold, guest: string, times: number): void {
-  for (let i = 0; i < times; i++) hold.blame(guest);
+  for (let i = 0; i < times; i++) hold.blame(guest, 1);
 }
 
 describe("turns", () => {
   test("nobody waits who is not blamed, nor after a first offence", () => {
     const hold = holdOf();
-    hold.blame("a");
+    hold.blame("a", 1);
     expect([hold.turn("a"), hold.turn("a"), hold.turn("b")]).toEqual([0, 0, 0]);
   });
 
@@ -23,10 +23,20 @@ describe("turns", () => {
     const hold = holdOf();
     blame(hold, "a", 2);
     expect([hold.turn("a"), hold.turn("a"), hold.turn("a")]).toEqual([100, 200, 300]);
-    hold.blame("a");
+    hold.blame("a", 1);
     // Behind the turns that were given before.
     expect([hold.turn("a"), hold.turn("a")]).toEqual([400, 600]);
     expect(hold.turn("b")).toBe(0);
+  });
+
+  test("come of what is only half known after four times as many", () => {
+    const hold = holdOf();
+    for (let i = 0; i < 7; i++) hold.blame("a", 0.25);
+    expect([hold.turn("a"), hold.turn("a")]).toEqual([0, 0]);
+    hold.blame("a", 0.25);
+    expect([hold.turn("a"), hold.turn("a")]).toEqual([100, 200]);
+    hold.blame("a", 0.25);
+    expect([hold.turn("a"), hold.turn("a")]).toEqual([300, 400]);
   });
 
   test("are never further apart than the longest time", () => {
@@ -64,7 +74,7 @@ describe("turns", () => {
     expect(hold.turn("a")).toBe(LONGEST_MS);
     nowMs += 1;
     expect([hold.turn("a"), hold.turn("a")]).toEqual([0, 0]);
-    hold.blame("a");
+    hold.blame("a", 1);
     expect([hold.turn("a"), hold.turn("a")]).toEqual([0, 0]);
   });
 
@@ -79,7 +89,7 @@ describe("turns", () => {
     blame(hold, "first", 2);
     blame(hold, "second", 2);
     blame(hold, "first", 1);
-    for (let i = 0; i < 9999; i++) hold.blame(`guest-${i}`);
+    for (let i = 0; i < 9999; i++) hold.blame(`guest-${i}`, 1);
     expect([hold.turn("second"), hold.turn("first")]).toEqual([0, 200]);
   });
 });

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   block,
   END_HEADERS,
-  END_STREAM,
   frame,
   headers,
+  inFrames,
   PREFACE,
   reset,
   settings,
@@ -38,17 +38,6 @@ afterAll(async () => {
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const lastDenial = (): string | null => target.joined.records.findLast(({ denial }) => denial !== null)?.denial ?? null;
-
-/** A header block in frames that are not too large. */
-function inFrames(stream: number, whole: Buffer): Buffer[] {
-  const frames: Buffer[] = [];
-  for (let i = 0; i < whole.length; i += 16_384) {
-    const isLast = i + 16_384 >= whole.length;
-    const flags = (i === 0 ? END_STREAM : 0) | (isLast ? END_HEADERS : 0);
-    frames.push(frame(i === 0 ? TYPE.headers : TYPE.continuation, flags, stream, whole.subarray(i, i + 16_384)));
-  }
-  return frames;
-}
 
 /** Literal field that goes into the table of the other side (RFC 7541 §6.2.1); the newest entry has the index 62. */
 const indexed = (field: Field): Buffer => Buffer.concat([Buffer.from([0x40]), block([field]).subarray(1)]);

@@ -67,6 +67,17 @@ describe("the recorder", () => {
     expect(statuses).toEqual(["102", "103", "200", "102", "103", "200"]);
   });
 
+  test("records a request that came behind one whose answer ends the connection", async () => {
+    const upstream = await startUpstream({
+      serve: (_request, response) => void response.writeHead(200, { connection: "close" }).end(),
+    });
+    const socket = connect(upstream.port, "127.0.0.1");
+    socket.write("GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+    await text(socket);
+    expect(upstream.requests.map(({ url }) => url)).toEqual(["/first", "/smuggled"]);
+    await upstream.close();
+  });
+
   test("lets a request with the credential in and records it raw", async () => {
     const result = await curl(
       ...proof,

@@ -15,6 +15,7 @@ import type { GuestEnvironment, HeldConnection } from "../environment.ts";
 import type { ConnectionPlace, TunnelPlace } from "../place.ts";
 import { pathOf } from "../request.ts";
 import { type Beginnings, BeginTurns, type NewStream } from "./begin-turns.ts";
+import { Conduct } from "./conduct.ts";
 import { watchControlFrames } from "./control-frames.ts";
 import { Http2GuestExchange } from "./exchange.ts";
 import { readStreamRequest, type StreamRequest } from "./request.ts";
@@ -52,6 +53,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   #begun = 0;
   readonly #turns = new BeginTurns(this);
   readonly #untold: UntoldStreams;
+  readonly #conduct: Conduct;
 
   /** @param socket TLS that has agreed on `h2`, or plain for HTTP/2 in cleartext; nothing has been read of it */
   constructor(
@@ -63,6 +65,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     this.#place = place;
     this.#environment = environment;
     this.#account = new ConnectionAccount(environment, place);
+    this.#conduct = new Conduct(environment.floods, place.guest);
     const { limits, sweep } = environment;
     this.deadlineMs = this.#idleDeadline();
     this.#session = http2().performServerHandshake(socket, {
@@ -91,13 +94,18 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       () => this.#progress(),
       () => this.#onFlood("PING and SETTINGS without end, and nothing beside them"),
     );
-    this.#untold = new UntoldStreams(socket, this.#session, nowMs, () =>
+    this.#untold = new UntoldStreams(socket, this.#session, limits.http2Streams, nowMs, () =>
       this.#onFlood("heads without end that are beyond every limit"),
     );
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
-    socket.once("end", () => endSession(this.#session, this.#exchanges.size > 0));
+    socket.once("end", () => {
+      this.#conduct.left(this.#untold.isFlood);
+      endSession(this.#session, this.#exchanges.size > 0);
+    });
     const seats = [sweep.add(this), sweep.add(this.#untold)];
-    socket.once("close", () => {
+    // Before Node takes the session apart: nothing is known of it then.
+    socket.prependOnceListener("close", () => {
+      this.#conduct.left(this.#untold.isFlood);
       seats.forEach((seat) => sweep.delete(seat));
       this.#untold.close();
     });
@@ -135,6 +143,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     stream.on("error", () => undefined);
     endStreamOutside(stream);
     this.#untold.told();
+    this.#conduct.opened();
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
     const isFull = this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams;
     if (isFull || this.#isOver) {
@@ -160,6 +169,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       const record = this.#openRecord(this.#read(raw, endsHere));
       record.outcome = this.#isCut ? "edge_aborted" : "guest_aborted";
       this.#account.close(record);
+      if (!this.#isOver) this.#conduct.reset();
     });
   }
 
@@ -200,7 +210,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       exchange.refuse(refusal);
     } finally {
       this.#account.close(record);
-      this.#over(seat);
+      this.#over(exchange, seat);
     }
   }
 
@@ -234,11 +244,12 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
       this.#onFault(thrown);
     } finally {
       running.ended();
-      this.#over(seat);
+      this.#over(exchange, seat);
     }
   }
 
-  #over(seat: Seat): void {
+  #over(exchange: Http2GuestExchange, seat: Seat): void {
+    if (exchange.record.outcome === "guest_aborted" && !this.#isOver) this.#conduct.reset();
     this.#exchanges.delete(seat);
     if (this.#exchanges.size === 0) this.deadlineMs = this.#idleDeadline();
   }
@@ -278,23 +289,14 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {
-    const denial = violation(error);
+    const denial = this.#conduct.judge(error);
     if (denial !== null) {
-      this.#environment.floods.blame(this.#place.guest);
       const record = this.#account.open("connection");
       this.#account.deny(record, denial);
       this.#account.close(record);
     }
     this.socket.destroy();
   };
-}
-
-/** A broken transport is nobody's offence; a broken protocol is. */
-function violation(error: NodeJS.ErrnoException): Denial | null {
-  if (error instanceof Denial) return error;
-  const code = error.code ?? "";
-  const isViolation = code === "ERR_HTTP2_ERROR" || code.startsWith("ERR_HTTP2_TOO_MANY");
-  return isViolation ? new Denial("http2_violation", { cause: error }) : null;
 }
 
 function unreadable(error: Http2Error, { authority }: TunnelPlace, endsHere: boolean): StreamRequest {

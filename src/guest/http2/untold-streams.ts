@@ -4,6 +4,8 @@ import type { Deadlined } from "../../core/deadline.ts";
 
 /** As many as a client with a fault needs to see of its fault. */
 const MOST_UNTOLD = 20;
+/** Clients begin so many before they have read our limit; nobody is told of those beyond it. */
+const EARLY_STREAMS = 100;
 /** A client may leave numbers out (RFC 9113 §5.1.1), although none is known that does: every other one is allowed for. */
 const NUMBERS_A_STREAM = 2;
 /** How soon a connection is looked at again on which something came, in `ms`, and how soon an idle one. */
@@ -22,17 +24,20 @@ export class UntoldStreams implements Deadlined {
   readonly #nowMs: () => number;
   readonly #onFlood: () => void;
   #timer: NodeJS.Timeout;
+  readonly #most: number;
   #told = 0;
   #bytesRead = 0;
 
   /**
    * @param socket of the session
+   * @param limit streams at a time
    * @param nowMs monotonic clock
    * @param onFlood told once
    */
-  constructor(socket: Socket, session: ServerHttp2Session, nowMs: () => number, onFlood: () => void) {
+  constructor(socket: Socket, session: ServerHttp2Session, limit: number, nowMs: () => number, onFlood: () => void) {
     this.#socket = socket;
     this.#session = session;
+    this.#most = MOST_UNTOLD + Math.max(0, EARLY_STREAMS - limit);
     this.#nowMs = nowMs;
     this.#onFlood = onFlood;
     this.#timer = this.#soon();
@@ -63,9 +68,14 @@ export class UntoldStreams implements Deadlined {
       return;
     }
     this.#bytesRead = bytesRead;
+    if (this.isFlood) this.#onFlood();
+    else this.#timer = this.#soon();
+  }
+
+  /** So far, and as long as the session is there. */
+  get isFlood(): boolean {
     // A guest's streams have odd numbers.
     const numbers = ((this.#session.state.lastProcStreamID ?? 0) + 1) / 2;
-    if (numbers - NUMBERS_A_STREAM * this.#told > MOST_UNTOLD) this.#onFlood();
-    else this.#timer = this.#soon();
+    return numbers - NUMBERS_A_STREAM * this.#told > this.#most;
   }
 }

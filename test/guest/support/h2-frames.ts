@@ -42,6 +42,17 @@ export function headers(
   return frame(TYPE.headers, flags, stream, block(fields));
 }
 
+/** A header block in frames that are not too large. */
+export function inFrames(stream: number, whole: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let i = 0; i < whole.length; i += 16_384) {
+    const isLast = i + 16_384 >= whole.length;
+    const flags = (i === 0 ? END_STREAM : 0) | (isLast ? END_HEADERS : 0);
+    frames.push(frame(i === 0 ? TYPE.headers : TYPE.continuation, flags, stream, whole.subarray(i, i + 16_384)));
+  }
+  return frames;
+}
+
 export function reset(stream: number, code: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32BE(code);

@@ -1,15 +1,11 @@
 /**
- * Answers a request once the answer before it has left the server, so that interim answers go out ahead of the final one. Of an
- * answer that waits for its turn `node:http` writes the final head first and 1xx heads after it, as its body: a client that is as
- * quick as to send its next request before the server was told that its last answer was written would see that.
+ * Answers once the answer before has left the server, so that interim answers go out ahead of the final one. Of an answer that waits
+ * for its turn `node:http` writes the final head first and 1xx heads after it, as its body: a client that is as quick as to send its
+ * next request before the server was told that its last answer was written would see that.
  */
-export function inTurn<Request, Response extends Turned>(
-  answer: (request: Request, response: Response) => void,
-): (request: Request, response: Response) => void {
-  return (request, response) => {
-    if (response.socket === null) response.once("socket", () => answer(request, response));
-    else answer(request, response);
-  };
+export function inTurn(response: Turned, answer: () => void): void {
+  if (response.socket === null) response.once("socket", answer);
+  else answer();
 }
 
 /** `ServerResponse`, which has a socket when its turn has come, and its namesake of HTTP/2, which always has one. */

@@ -93,13 +93,10 @@ export async function startS3({ tls, verifier }: S3Options): Promise<S3Upstream>
     tls === undefined
       ? createServer(onRequest)
       : createSecureServer({ allowHTTP1: true, cert: tls.certificate, key: tls.key }, onRequest);
-  server.on(
-    "checkContinue",
-    inTurn((request: Request, response: Response) => {
-      response.writeContinue();
-      onRequest(request, response);
-    }),
-  );
+  server.on("checkContinue", (request: Request, response: Response) => {
+    inTurn(response, () => response.writeContinue());
+    onRequest(request, response);
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));

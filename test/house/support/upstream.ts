@@ -59,13 +59,16 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     log.push(recorded);
     return recorded;
   };
-  const respond = (request: IncomingMessage, response: ServerResponse): void => {
-    const recorded = take(request);
+  const respond = (request: IncomingMessage, response: ServerResponse, recorded: Recorded): void => {
     if (!recorded.credential) refuse(response);
     else if (options.serve !== undefined) options.serve(request, response, recorded);
     else answer(request, response, recorded, context);
   };
-  const onRequest = inTurn(respond);
+  // Recorded when it is read, and not when its turn comes: that of one behind a broken answer never does.
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const recorded = take(request);
+    inTurn(response, () => respond(request, response, recorded));
+  };
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const recorded = take(request);
     if (recorded.credential) upgrade(request, socket, head);
@@ -93,13 +96,13 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
           },
           onRequest,
         );
-  server.on(
-    "checkContinue",
-    inTurn((request: IncomingMessage, response: ServerResponse) => {
+  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    const recorded = take(request);
+    inTurn(response, () => {
       if (!decidesItself(request)) response.writeContinue();
-      respond(request, response);
-    }),
-  );
+      respond(request, response, recorded);
+    });
+  });
   server.on("checkExpectation", onRequest);
   server.on("upgrade", onUpgrade);
   server.on("connection", (socket: Socket) => {
