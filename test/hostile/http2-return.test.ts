@@ -45,6 +45,15 @@ async function leave(guest: Attacker): Promise<void> {
   await eventually(() => guest.reader.closed, "its own end");
 }
 
+/** @returns the records that were opened, when no more come */
+async function settled({ joined }: Target): Promise<number> {
+  for (;;) {
+    const before = joined.opened();
+    await sleep(250);
+    if (joined.opened() === before) return before;
+  }
+}
+
 function connectTo({ authority, joined }: Target): Promise<RawGuest> {
   return openGuest(joined.port).then((guest) => {
     guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
@@ -66,8 +75,7 @@ test.each<[string, Way]>([
     const guests: Attacker[] = [];
     for (let i = 0; i < OFFENCES; i++) guests.push(await target.attack());
     await Promise.all(guests.map((guest) => offend(guest, target)));
-    await sleep(100);
-    const before = target.joined.opened();
+    const before = await settled(target);
     const offences = denials();
 
     const startedMs = performance.now();
@@ -101,8 +109,7 @@ test("nobody waits for a turn in an edge that drains", async () => {
   const guests: Attacker[] = [];
   for (let i = 0; i < OFFENCES; i++) guests.push(await target.attack());
   await Promise.all(guests.map((guest) => flood(guest, target)));
-  await sleep(100);
-  const before = target.joined.opened();
+  const before = await settled(target);
   const waiting = await connectTo(target);
   await eventually(() => target.joined.opened() === before + 1, "the CONNECT");
   await Promise.all([target.joined.drain(), waiting.ended()]);
