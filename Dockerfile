@@ -8,7 +8,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 # No install script runs: the bundler comes as a plain binary, and the npm scripts' own Node is not needed here.
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json rolldown.config.ts ./
+COPY rolldown.config.ts ./
 COPY src ./src
 RUN /usr/local/bin/node node_modules/rolldown/bin/cli.mjs -c rolldown.config.ts
 

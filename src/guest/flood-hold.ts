@@ -81,16 +81,12 @@ export class FloodHold {
   /** Resolves after `waitMs`, or when the edge drains. */
   async wait(waitMs: number): Promise<void> {
     if (this.#isDraining) return;
-    let timer: NodeJS.Timeout | undefined;
     const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, waitMs);
     this.#waiting.add(over.resolve);
-    try {
-      timer = setTimeout(over.resolve, waitMs);
-      await over.promise;
-    } finally {
-      clearTimeout(timer);
-      this.#waiting.delete(over.resolve);
-    }
+    await over.promise;
+    clearTimeout(timer);
+    this.#waiting.delete(over.resolve);
   }
 
   /** Nobody waits any more: there is nothing left to wait for. */

@@ -1,5 +1,6 @@
 import { Denial } from "../../core/denial.ts";
 import type { FloodHold } from "../flood-hold.ts";
+import type { UntoldStreams } from "./untold-streams.ts";
 
 /** Streams of which most were reset when the guest left, or after which it was cut: what such a connection was for. */
 const FLOOD_STREAMS = 50;
@@ -11,18 +12,15 @@ const HALF_KNOWN = 0.25;
 export class Conduct {
   readonly #floods: FloodHold;
   readonly #guest: string;
-  #streams = 0;
+  readonly #streams: UntoldStreams;
   #resets = 0;
   #isBlamed = false;
 
-  constructor(floods: FloodHold, guest: string) {
+  /** @param streams of the connection */
+  constructor(floods: FloodHold, guest: string, streams: UntoldStreams) {
     this.#floods = floods;
     this.#guest = guest;
-  }
-
-  /** Node told of a stream. */
-  opened(): void {
-    this.#streams++;
+    this.#streams = streams;
   }
 
   /** The guest reset one, of a connection that goes on. */
@@ -35,16 +33,14 @@ export class Conduct {
     const code = error.code ?? "";
     const isViolation = code === "ERR_HTTP2_ERROR" || code.startsWith("ERR_HTTP2_TOO_MANY");
     if (!(error instanceof Denial) && !isViolation) return null;
-    this.#blame(error.errno === PROTOCOL_ERROR && this.#streams < FLOOD_STREAMS ? HALF_KNOWN : 1);
+    this.#blame(error.errno === PROTOCOL_ERROR && this.#streams.told < FLOOD_STREAMS ? HALF_KNOWN : 1);
     return error instanceof Denial ? error : new Denial("http2_violation", { cause: error });
   }
 
-  /**
-   * The guest is gone. One that left just before it would have been cut has cost as much, and comes back as soon.
-   * @param isFlood what Node told nobody of was one
-   */
-  left(isFlood: boolean): void {
-    const isResetting = this.#streams >= FLOOD_STREAMS && 2 * this.#resets > this.#streams;
+  /** The guest is gone. One that left just before it would have been cut has cost as much, and comes back as soon. */
+  left(): void {
+    const { told, isFlood } = this.#streams;
+    const isResetting = told >= FLOOD_STREAMS && 2 * this.#resets > told;
     if (isResetting || isFlood) this.#blame(1);
   }
 

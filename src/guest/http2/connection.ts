@@ -65,7 +65,6 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     this.#place = place;
     this.#environment = environment;
     this.#account = new ConnectionAccount(environment, place);
-    this.#conduct = new Conduct(environment.floods, place.guest);
     const { limits, sweep } = environment;
     this.deadlineMs = this.#idleDeadline();
     this.#session = http2().performServerHandshake(socket, {
@@ -97,15 +96,16 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     this.#untold = new UntoldStreams(socket, this.#session, limits.http2Streams, nowMs, () =>
       this.#onFlood("heads without end that are beyond every limit"),
     );
+    this.#conduct = new Conduct(environment.floods, place.guest, this.#untold);
     // Over TLS a close_notify means that the guest has left; an HTTP/2 client that still waits for answers keeps its side open.
     socket.once("end", () => {
-      this.#conduct.left(this.#untold.isFlood);
+      this.#conduct.left();
       endSession(this.#session, this.#exchanges.size > 0);
     });
     const seats = [sweep.add(this), sweep.add(this.#untold)];
     // Before Node takes the session apart: nothing is known of it then.
     socket.prependOnceListener("close", () => {
-      this.#conduct.left(this.#untold.isFlood);
+      this.#conduct.left();
       seats.forEach((seat) => sweep.delete(seat));
       this.#untold.close();
     });
@@ -142,8 +142,7 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
     // `close` follows every error; what there is to do is done there.
     stream.on("error", () => undefined);
     endStreamOutside(stream);
-    this.#untold.told();
-    this.#conduct.opened();
+    this.#untold.tell();
     // The peer's count of streams forgets those that it reset; ours does not before their exchange is over.
     const isFull = this.#exchanges.size + this.#turns.size >= this.#environment.limits.http2Streams;
     if (isFull || this.#isOver) {

@@ -23,8 +23,8 @@ export class UntoldStreams implements Deadlined {
   readonly #session: ServerHttp2Session;
   readonly #nowMs: () => number;
   readonly #onFlood: () => void;
-  #timer: NodeJS.Timeout;
   readonly #most: number;
+  readonly #timer: NodeJS.Timeout;
   #told = 0;
   #bytesRead = 0;
 
@@ -40,12 +40,17 @@ export class UntoldStreams implements Deadlined {
     this.#most = MOST_UNTOLD + Math.max(0, EARLY_STREAMS - limit);
     this.#nowMs = nowMs;
     this.#onFlood = onFlood;
-    this.#timer = this.#soon();
+    this.#timer = setTimeout(() => this.#look(), LOOK_MS).unref();
   }
 
   /** Node has told of a stream. */
-  told(): void {
+  tell(): void {
     this.#told++;
+  }
+
+  /** Streams that Node has told of. */
+  get told(): number {
+    return this.#told;
   }
 
   onDeadline(): void {
@@ -54,10 +59,6 @@ export class UntoldStreams implements Deadlined {
 
   close(): void {
     clearTimeout(this.#timer);
-  }
-
-  #soon(): NodeJS.Timeout {
-    return setTimeout(() => this.#look(), LOOK_MS).unref();
   }
 
   #look(): void {
@@ -69,7 +70,7 @@ export class UntoldStreams implements Deadlined {
     }
     this.#bytesRead = bytesRead;
     if (this.isFlood) this.#onFlood();
-    else this.#timer = this.#soon();
+    else this.#timer.refresh();
   }
 
   /** So far, and as long as the session is there. */
