@@ -136,9 +136,9 @@ test.each(CUT)("%s", async (name, denial, codes) => {
     });
     // Whoever is not answered rightly fails at once, and not after the floods.
     const failing = asking.then(() => Promise.reject(new Error("it asks until it is told to stop")));
+    failing.catch(() => undefined);
     do ends.push(await Promise.race([flood(name, flooding), failing]));
     while (asked.count < ASKED);
-    failing.catch(() => undefined);
     asked.isEnough = true;
     war.push(...(await asking));
   }

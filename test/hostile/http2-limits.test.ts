@@ -12,7 +12,7 @@ import {
   TYPE,
 } from "../guest/support/h2-frames.ts";
 import { eventually } from "../line/support/joined.ts";
-import { type Field, startTarget, type Target } from "./support/h2-attacker.ts";
+import { type Field, startTarget, type Target, TOO_MANY } from "./support/h2-attacker.ts";
 
 /** What a guest, or an upstream, may make the edge keep: header blocks, HPACK tables, control frames, answers nobody reads. */
 
@@ -131,8 +131,7 @@ describe("control frames without end", () => {
   ])("%s: the connection ends, with a code and a record", async (_name, one) => {
     const before = target.joined.records.length;
     const guest = await target.attack();
-    const batch = Buffer.concat(Array.from({ length: 500 }, () => one));
-    while (!guest.reader.closed) await new Promise((resolve) => guest.socket.write(batch, resolve));
+    await guest.flood(Buffer.concat(Array.from({ length: 500 }, () => one)));
     await expectViolation(before);
   });
 
@@ -150,13 +149,11 @@ describe("control frames without end", () => {
 });
 
 describe("heads beyond every limit", () => {
-  const endless = (): Field[] => Array.from({ length: 400 }, (_, i): Field => [`x-${i}`, "a"]);
-
   test("without end: the connection ends, with a code and a record", async () => {
     const before = target.joined.records.length;
     const guest = await target.attack();
     for (let stream = 1; !guest.reader.closed; stream += 2) {
-      guest.send(headers(stream, [...target.request(), ...endless()]));
+      guest.send(headers(stream, [...target.request(), ...TOO_MANY]));
       if (stream % 40 === 1) await sleep(5);
     }
     await expectViolation(before);

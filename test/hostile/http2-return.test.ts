@@ -1,10 +1,9 @@
-import { connect } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { block, headers, inFrames, reset, settings } from "../guest/support/h2-frames.ts";
-import { ask, openSecure } from "../guest/support/h2-guest.ts";
+import { ask, beginHttp2, openSecure } from "../guest/support/h2-guest.ts";
 import { eventually } from "../line/support/joined.ts";
-import { Attacker, type Field, startTarget, type Target } from "./support/h2-attacker.ts";
+import { Attacker, type Field, startTarget, type Target, TOO_MANY } from "./support/h2-attacker.ts";
 import { openGuest, type RawGuest } from "./raw-guest.ts";
 
 /** A guest that comes back after each flood: it has to wait, longer each time, and nobody else has. */
@@ -16,10 +15,7 @@ const SPACING_MS = 3200;
 
 type Way = (guest: Attacker, target: Target) => Promise<void>;
 
-const flood: Way = async (guest) => {
-  const many = Buffer.concat(Array.from({ length: 500 }, () => settings()));
-  while (!guest.reader.closed) await new Promise((resolve) => guest.socket.write(many, resolve));
-};
+const flood: Way = (guest) => guest.flood(Buffer.concat(Array.from({ length: 500 }, () => settings())));
 
 /** Fewer than what it would be cut for. */
 const resetAndLeave: Way = async (guest, target) => {
@@ -33,9 +29,8 @@ const resetAndLeave: Way = async (guest, target) => {
 
 /** In one write, and gone before anybody looks. */
 const unfoldAndLeave: Way = async (guest, target) => {
-  const endless = Array.from({ length: 400 }, (_, i): Field => [`x-${i}`, "a"]);
   const streams = Array.from({ length: 60 }, (_, i) => 1 + 2 * i);
-  guest.send(...streams.map((stream) => headers(stream, [...target.request(), ...endless])));
+  guest.send(...streams.map((stream) => headers(stream, [...target.request(), ...TOO_MANY])));
   await eventually(() => guest.reader.codes().has(119), "the reset of the last one");
   await leave(guest);
 };
@@ -45,20 +40,24 @@ async function leave(guest: Attacker): Promise<void> {
   await eventually(() => guest.reader.closed, "its own end");
 }
 
-/** @returns the records that were opened, when no more come */
-async function settled({ joined }: Target): Promise<number> {
-  for (;;) {
-    const before = joined.opened();
+/** Everybody offends at once, all of them there before the first offence; resolves when it is written down. */
+async function offendAll(target: Target, offend: Way): Promise<void> {
+  const guests: Attacker[] = [];
+  for (let i = 0; i < OFFENCES; i++) guests.push(await target.attack());
+  await Promise.all(guests.map((guest) => offend(guest, target)));
+  for (let before = -1; before !== target.joined.opened();) {
+    before = target.joined.opened();
     await sleep(250);
-    if (joined.opened() === before) return before;
   }
 }
 
-function connectTo({ authority, joined }: Target): Promise<RawGuest> {
-  return openGuest(joined.port).then((guest) => {
-    guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
-    return guest;
-  });
+/** A guest whose CONNECT the edge has read. */
+async function connectTo({ authority, joined }: Target): Promise<RawGuest> {
+  const before = joined.opened();
+  const guest = await openGuest(joined.port);
+  guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+  await eventually(() => joined.opened() > before, "the CONNECT");
+  return guest;
 }
 
 test.each<[string, Way]>([
@@ -71,20 +70,13 @@ test.each<[string, Way]>([
     const target = await startTarget({ timeouts: { afterFloodMs: 60_000, drainMs: 500 } });
     const { records } = target.joined;
     const denials = (): unknown[] => records.map(({ denial }) => denial).filter((denial) => denial !== null);
-    // All of them stand before the first offence.
-    const guests: Attacker[] = [];
-    for (let i = 0; i < OFFENCES; i++) guests.push(await target.attack());
-    await Promise.all(guests.map((guest) => offend(guest, target)));
-    const before = await settled(target);
+    await offendAll(target, offend);
     const offences = denials();
 
     const startedMs = performance.now();
     const waiting = await connectTo(target);
-    await eventually(() => target.joined.opened() === before + 1, "the CONNECT");
     const leaving = await connectTo(target);
-    await eventually(() => target.joined.opened() === before + 2, "the second CONNECT");
     const last = await connectTo(target);
-    await eventually(() => target.joined.opened() === before + 3, "the third CONNECT");
     const refused = await connectTo(target);
     expect(await refused.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 429 [^]*guest_held_off/);
     const other = new Attacker(await openSecure(target.joined.port, target.authority, ["h2"], "api.test", "127.0.0.2"));
@@ -106,12 +98,8 @@ test.each<[string, Way]>([
 
 test("nobody waits for a turn in an edge that drains", async () => {
   const target = await startTarget({ timeouts: { afterFloodMs: 60_000, drainMs: SPACING_MS / 2 } });
-  const guests: Attacker[] = [];
-  for (let i = 0; i < OFFENCES; i++) guests.push(await target.attack());
-  await Promise.all(guests.map((guest) => flood(guest, target)));
-  const before = await settled(target);
+  await offendAll(target, flood);
   const waiting = await connectTo(target);
-  await eventually(() => target.joined.opened() === before + 1, "the CONNECT");
   await Promise.all([target.joined.drain(), waiting.ended()]);
   // In time to be told: whoever is still there when the drain ends is cut.
   expect(waiting.text).toMatch(/^HTTP\/1\.1 503 [^]*draining/);
@@ -134,9 +122,7 @@ test("a client whose requests are too long for HTTP/2 again and again waits for 
 test("a client that has begun more streams than it may before it was told is served", async () => {
   const target = await startTarget({ limits: { http2Streams: 10 } });
   for (let round = 0; round < 4; round++) {
-    const secured = await openSecure(target.joined.port, target.authority);
-    const session = connect(`https://${target.authority}`, { createConnection: () => secured });
-    session.on("error", () => undefined);
+    const session = await beginHttp2(target.joined.port, target.authority);
     const isServed = async (path: string): Promise<boolean> => {
       for (let attempt = 0; attempt < 50 && !session.closed; attempt++) {
         const answer = await ask(session, { ":path": path });

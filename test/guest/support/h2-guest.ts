@@ -43,13 +43,19 @@ export async function openSecure(
   });
 }
 
-/** An HTTP/2 session through a tunnel to `authority`. */
+/** An HTTP/2 session through a tunnel to `authority`, of which the edge has said what it takes. */
 export async function openHttp2(port: number, authority: string, localAddress?: string): Promise<ClientHttp2Session> {
+  const session = await beginHttp2(port, authority, localAddress);
+  await new Promise<void>((resolve) => session.once("remoteSettings", () => resolve()));
+  return session;
+}
+
+/** The same, before the edge has said anything. */
+export async function beginHttp2(port: number, authority: string, localAddress?: string): Promise<ClientHttp2Session> {
   const secured = await openSecure(port, authority, undefined, undefined, localAddress);
   const session = connect(`https://${authority}`, { createConnection: () => secured });
   // What ends it is one of the answers that a hostile guest gets.
   session.on("error", () => undefined);
-  await new Promise<void>((resolve) => session.once("remoteSettings", () => resolve()));
   return session;
 }
 

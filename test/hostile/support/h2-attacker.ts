@@ -16,6 +16,9 @@ import {
 
 export type Field = readonly [name: string, value: string];
 
+/** More fields than any head may have. */
+export const TOO_MANY: readonly Field[] = Array.from({ length: 400 }, (_, i): Field => [`x-${i}`, "a"]);
+
 /** A guest that has agreed on HTTP/2 and writes frames by hand. */
 export class Attacker {
   readonly socket: TLSSocket;
@@ -30,6 +33,11 @@ export class Attacker {
 
   send(...frames: readonly Uint8Array[]): void {
     if (!this.socket.destroyed) this.socket.write(Buffer.concat(frames));
+  }
+
+  /** Writes it again and again until the edge has ended the connection. */
+  async flood(batch: Uint8Array): Promise<void> {
+    while (!this.reader.closed) await new Promise((resolve) => this.socket.write(batch, resolve));
   }
 
   /** Resolves when the edge has said something final about `stream`, or ended the connection. */

@@ -3,8 +3,8 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TestLeaf } from "./certificates.ts";
-import { record, type Demand, type Recorded } from "./recording.ts";
 import { inTurn } from "./in-turn.ts";
+import { record, type Demand, type Recorded } from "./recording.ts";
 import { answer, refuse, type RouteContext } from "./routes.ts";
 import { upgrade } from "./websocket.ts";
 
@@ -59,15 +59,14 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     log.push(recorded);
     return recorded;
   };
-  const respond = (request: IncomingMessage, response: ServerResponse, recorded: Recorded): void => {
-    if (!recorded.credential) refuse(response);
-    else if (options.serve !== undefined) options.serve(request, response, recorded);
-    else answer(request, response, recorded, context);
-  };
-  // Recorded when it is read, and not when its turn comes: that of one behind a broken answer never does.
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    // When it is read, and not when its turn comes: that of one behind a broken answer never does.
     const recorded = take(request);
-    inTurn(response, () => respond(request, response, recorded));
+    inTurn(response, () => {
+      if (!recorded.credential) refuse(response);
+      else if (options.serve !== undefined) options.serve(request, response, recorded);
+      else answer(request, response, recorded, context);
+    });
   };
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const recorded = take(request);
@@ -97,11 +96,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
           onRequest,
         );
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    const recorded = take(request);
-    inTurn(response, () => {
-      if (!decidesItself(request)) response.writeContinue();
-      respond(request, response, recorded);
-    });
+    if (!decidesItself(request)) inTurn(response, () => response.writeContinue());
+    onRequest(request, response);
   });
   server.on("checkExpectation", onRequest);
   server.on("upgrade", onUpgrade);
