@@ -78,7 +78,7 @@ export const limitsSchema = z.strictObject({
     65_536,
     17_179_869_184,
     67_108_864,
-    "Request bodies that are held whole at a time, bytes in all, since what is attached depends on them; a session gets a quarter at most, and a third of what others leave.",
+    "Request bodies that are held whole at a time, bytes in all, since what is attached depends on them; a session gets a quarter at most, and a third of what others leave. Copies of what may have to be sent again to HTTP/2 upstreams, 64 KiB each, are taken from half of it.",
   ),
 });
 

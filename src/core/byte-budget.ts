@@ -15,12 +15,16 @@ export class ByteBudget {
     this.#mostBytesEach = Math.ceil(mostBytes / 4);
   }
 
-  /** @returns `false` when that is more than there may be: nothing was taken then */
-  take(who: string, bytes: number): boolean {
+  /**
+   * @param isSpare it is nice to have, and nobody needs it: half of what there may be is left to what is needed
+   * @returns `false` when that is more than there may be: nothing was taken then
+   */
+  take(who: string, bytes: number, isSpare = false): boolean {
     const before = this.#held.get(who) ?? 0;
     const held = before + bytes;
     const left = this.#mostBytes - (this.#heldBytes - before);
-    if (held > this.#mostBytesEach || held > left / 3) return false;
+    const most = Math.min(this.#mostBytesEach, left / 3);
+    if (held > (isSpare ? most / 2 : most)) return false;
     this.#held.set(who, held);
     this.#heldBytes += bytes;
     return true;

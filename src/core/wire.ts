@@ -123,11 +123,24 @@ export interface GuestExchange {
    * @param resetCode HTTP/2 error code with which the upstream broke it off, or `null`
    */
   breakOff(resetCode: number | null): void;
+  /**
+   * The upstream reset the stream and has answered nothing: so does this, where the guest's HTTP can say it.
+   * @param resetCode HTTP/2 error code
+   * @returns `false` when it cannot: then it is refused
+   */
+  passReset(resetCode: number): boolean;
   /** Fixed text for the guest; only before `answer`. */
   refuse(denial: Denial): void;
   /** Answers 101 and hands the connection over. */
   switchProtocols(head: AnswerHead): RawStream;
 }
+
+/**
+ * What is known of a request whose answer does not come. `untouched`: the upstream said (HTTP/2, RFC 9113 §8.7) that it did nothing
+ * of it; `stale`: its connection was a reused one and closed before any answer byte; `perhaps_done` whenever anything of an answer
+ * came, and otherwise.
+ */
+export type Standing = "untouched" | "stale" | "perhaps_done";
 
 /** Takes an upstream answer. */
 export interface AnswerSink {
@@ -141,11 +154,9 @@ export interface AnswerSink {
   upgraded(head: AnswerHead, stream: RawStream): void;
   /**
    * No (further) answer comes.
-   * @param stale the connection was a reused one that closed before any answer byte, or the upstream said (HTTP/2) that it
-   *   did nothing of what was asked; never once anything of an answer came
    * @param resetCode HTTP/2 error code with which the upstream ended the stream, or `null`
    */
-  failed(denial: Denial, stale: boolean, resetCode: number | null): void;
+  failed(denial: Denial, standing: Standing, resetCode: number | null): void;
 }
 
 /** One upstream connection, or one stream of it, held for one exchange. */
@@ -153,9 +164,12 @@ export interface UpstreamChannel {
   /** Address that was dialled; through a parent, the parent's and what its CONNECT named. */
   readonly address: string;
   readonly reused: boolean;
+  /** The upstream can say that it did nothing of what it was asked: what was sent of a body may be asked for again. */
+  readonly tellsUntouched: boolean;
   /**
    * Sends the head and then the body; the answer goes to `sink`.
    * @returns `false` when the connection closed while it was held: nothing was sent, `sink` hears nothing
+   * @throws Denial when nothing can be sent on it: `sink` hears nothing
    */
   send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean;
   /** Reads on after `AnswerSink.flush` said `false`. */

@@ -123,6 +123,10 @@ export class Http1GuestExchange implements GuestExchange {
     this.#owner.destroyBroken();
   }
 
+  passReset(): boolean {
+    return false;
+  }
+
   refuse(denial: Denial): void {
     if (!this.body.done || this.#owner.isDraining) this.closes = true;
     this.#batch.clear();

@@ -14,6 +14,14 @@ export const ERROR_CODE = {
   enhanceYourCalm: 11,
 } as const;
 
+/** What nghttp2 says of itself as well, when a peer breaks HTTP/2: who said it cannot be told. */
+const VIOLATIONS: ReadonlySet<number> = new Set([1, 3, 5, 6, 9]);
+
+/** Whether a stream was ended for what one side found wrong with HTTP/2 itself. */
+export function isViolation(code: number): boolean {
+  return VIOLATIONS.has(code);
+}
+
 const NAMES = [
   "NO_ERROR",
   "PROTOCOL_ERROR",

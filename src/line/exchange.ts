@@ -5,9 +5,13 @@ import type { GuestExchange } from "../core/wire.ts";
 import { answerItself } from "./answer-itself.ts";
 import { type Held, holdBody } from "./hold-body.ts";
 import type { WholeBody } from "../core/whole-body.ts";
+import { KeptBody } from "./kept-body.ts";
 import type { Line } from "./line.ts";
 import type { Verdict } from "./relay.ts";
 import { send } from "./send.ts";
+
+/** Each of them was undone by nobody but the upstream, or never sent; the last one goes out on a connection of its own. */
+const MOST_UNTOUCHED = 2;
 
 /**
  * One exchange, top to bottom. Each stage hands its proof to the next; whatever is thrown on the way becomes a refusal, and
@@ -61,10 +65,7 @@ async function forwardHeld(
   }
 }
 
-/**
- * Leases and sends; once more when the rules for a stale connection, a 401 or a challenge allow it.
- * @param held the guest's body, where it is held whole
- */
+/** @param held the guest's body, where it is held whole */
 async function forward(
   line: Line,
   guest: GuestExchange,
@@ -72,6 +73,25 @@ async function forward(
   pinned: Pinned,
   held: WholeBody | null,
 ): Promise<void> {
+  const canKeep = held === null && guest.body.length !== "none";
+  const kept = canKeep ? new KeptBody(guest.body, line.heldBodies, sessionKey(permit.session)) : null;
+  try {
+    await attempts(line, guest, permit, pinned, held, kept);
+  } finally {
+    kept?.release();
+  }
+}
+
+/** Leases and sends; again when the rules for a stale connection, an untouched request, a 401 or a challenge allow it. */
+async function attempts(
+  line: Line,
+  guest: GuestExchange,
+  permit: Permit,
+  pinned: Pinned,
+  held: WholeBody | null,
+  kept: KeptBody | null,
+): Promise<void> {
+  let untouched = 0;
   let staleRetried = false;
   let leaseRetried = false;
   let challengeMet = false;
@@ -83,15 +103,18 @@ async function forward(
       return;
     }
     const verdict: Verdict = await send(line, guest, permit, pinned, proof, {
-      freshConnection: staleRetried,
+      freshConnection: staleRetried || untouched === MOST_UNTOUCHED,
+      mayRetryUntouched: untouched < MOST_UNTOUCHED,
       mayRetryStale: !staleRetried,
       mayRetryLease: !leaseRetried,
       mayMeetChallenge: !challengeMet,
       held,
+      kept,
     });
     if (verdict === "settled") return;
     guest.record.retried = true;
-    if (verdict === "stale") staleRetried = true;
+    if (verdict === "untouched") untouched++;
+    else if (verdict === "stale") staleRetried = true;
     else if (verdict === "challenged") challengeMet = true;
     else leaseRetried = true;
   }

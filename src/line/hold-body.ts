@@ -1,10 +1,9 @@
 import type { ByteBudget } from "../core/byte-budget.ts";
 import { Denial } from "../core/denial.ts";
 import { Fields } from "../core/fields.ts";
+import { HeldBytes } from "../core/held-bytes.ts";
 import type { AnswerHead, BodySink, GuestExchange } from "../core/wire.ts";
 import { WholeBody } from "../core/whole-body.ts";
-
-const FIRST_BYTES = 4096;
 
 /**
  * Takes a request body in whole, for attachments that must know it before the head is written. Where the guest waits for leave
@@ -50,14 +49,11 @@ const CONTINUE: AnswerHead = {
   announcedTrailers: [],
 };
 
-/** Grows by doubling with what has arrived, never with what was announced, and copies: a slice would keep its whole segment. */
 class Holder implements BodySink {
   readonly whole: Promise<WholeBody>;
   readonly #mostBytes: number;
   readonly #budget: ByteBudget;
-  readonly #owner: string;
-  #bytes: Buffer = NOTHING;
-  #length = 0;
+  readonly #held: HeldBytes;
   #resolve!: (body: WholeBody) => void;
   #reject!: (denial: Denial) => void;
   #failed = false;
@@ -66,7 +62,7 @@ class Holder implements BodySink {
   constructor(mostBytes: number, budget: ByteBudget, owner: string) {
     this.#mostBytes = mostBytes;
     this.#budget = budget;
-    this.#owner = owner;
+    this.#held = new HeldBytes(mostBytes, budget, owner);
     this.whole = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -80,23 +76,15 @@ class Holder implements BodySink {
 
   bodyData(chunk: Buffer): void {
     if (this.#failed) return;
-    const length = this.#length + chunk.length;
-    if (length > this.#mostBytes) {
-      this.#fail(tooLarge(this.#mostBytes));
-      return;
-    }
-    if (length > this.#bytes.length && !this.#grow(length)) {
+    if (this.#held.length + chunk.length > this.#mostBytes) this.#fail(tooLarge(this.#mostBytes));
+    else if (!this.#held.add(chunk))
       this.#fail(new Denial("body_buffer_full", { cause: `${this.#budget.heldBytes} bytes are held` }));
-      return;
-    }
-    chunk.copy(this.#bytes, this.#length);
-    this.#length = length;
   }
 
   bodyEnd(trailers: Fields | null): void {
     if (this.#failed) return;
     this.#ended = true;
-    this.#resolve(new WholeBody(this.#bytes.subarray(0, this.#length), trailers));
+    this.#resolve(new WholeBody(this.#held.bytes, trailers));
   }
 
   bodyFlush(): boolean {
@@ -109,17 +97,7 @@ class Holder implements BodySink {
   }
 
   release(): void {
-    this.#budget.give(this.#owner, this.#bytes.length);
-    this.#bytes = NOTHING;
-  }
-
-  #grow(length: number): boolean {
-    const size = Math.min(this.#mostBytes, Math.max(FIRST_BYTES, this.#bytes.length * 2, length));
-    if (!this.#budget.take(this.#owner, size - this.#bytes.length)) return false;
-    const grown = Buffer.allocUnsafeSlow(size);
-    this.#bytes.copy(grown, 0, 0, this.#length);
-    this.#bytes = grown;
-    return true;
+    this.#held.release();
   }
 
   #fail(denial: Denial): void {

@@ -10,22 +10,27 @@ import type {
   GuestWatcher,
   OutboundRequest,
   RawStream,
+  Standing,
   UpstreamChannel,
 } from "../core/wire.ts";
 import type { WholeBody } from "../core/whole-body.ts";
+import type { KeptBody } from "./kept-body.ts";
 import type { Line } from "./line.ts";
 import { joinStreams } from "./join-streams.ts";
 
 /** How an attempt ended: `settled` = the guest has its answer or is gone; the others ask for one more attempt. */
-export type Verdict = "settled" | "stale" | "unauthorized" | "challenged";
+export type Verdict = "settled" | "untouched" | "stale" | "unauthorized" | "challenged";
 
 /** Which attempts are left. */
 export interface AttemptsLeft {
+  readonly mayRetryUntouched: boolean;
   readonly mayRetryStale: boolean;
   readonly mayRetryLease: boolean;
   readonly mayMeetChallenge: boolean;
   /** The guest's body, where it is held whole. */
   readonly held: WholeBody | null;
+  /** The guest's body, where what was sent of it may be sent again. */
+  readonly kept: KeptBody | null;
 }
 
 /** Methods that may be sent twice without harm (RFC 9110 §9.2.2). */
@@ -83,12 +88,14 @@ export class Relay implements AnswerSink, GuestWatcher {
 
   interim(head: AnswerHead): void {
     if (this.#settled) return;
+    this.#left.kept?.release();
     this.#guardHead(head);
     this.#guest.interim(head);
   }
 
   head(head: AnswerHead): void {
     if (this.#settled) return;
+    this.#left.kept?.release();
     const { record } = this.#guest;
     record.firstByteMs = this.#line.clock.monotonicMs();
     if (this.#demands.answers && this.#lease !== null && this.#line.attach.observe(this.#permit, this.#lease, head)) {
@@ -153,12 +160,10 @@ export class Relay implements AnswerSink, GuestWatcher {
     record.detail = denial.detail;
   }
 
-  failed(denial: Denial, stale: boolean, resetCode: number | null): void {
+  failed(denial: Denial, standing: Standing, resetCode: number | null): void {
     if (this.#settled) return;
     if (this.#guest.answered) {
-      const { record } = this.#guest;
-      record.outcome = "upstream_aborted";
-      record.detail = denial.detail;
+      this.#broken(denial);
       // Settled first: to break a TLS guest off ends its connection at once, which is no abort of the guest's.
       this.#settle("settled");
       this.#guest.breakOff(resetCode);
@@ -166,12 +171,26 @@ export class Relay implements AnswerSink, GuestWatcher {
     }
     if (denial instanceof CertificateRefused && this.#demands.identity && this.#lease !== null)
       this.#line.leases.reject(this.#lease);
-    if (stale && this.#left.mayRetryStale && this.#isReplayable) {
+    if (standing === "untouched" && this.#left.mayRetryUntouched && this.#canSendAgain) {
+      this.#left.kept?.detach();
+      this.#settle("untouched");
+      return;
+    }
+    if (standing === "stale" && this.#left.mayRetryStale && this.#isReplayable) {
       this.#settle("stale");
       return;
     }
     this.#settled = true;
-    this.#reject(denial);
+    if (resetCode !== null && this.#guest.passReset(resetCode)) {
+      this.#broken(denial);
+      this.#resolve("settled");
+    } else this.#reject(denial);
+  }
+
+  #broken(denial: Denial): void {
+    const { record } = this.#guest;
+    record.outcome = "upstream_aborted";
+    record.detail = denial.detail;
   }
 
   guestDrained(): void {
@@ -188,6 +207,12 @@ export class Relay implements AnswerSink, GuestWatcher {
   /** An upgrade is such a request as well: no byte of what follows it is sent before the upstream has agreed. */
   get #isReplayable(): boolean {
     return this.#guest.body.length === "none" && IDEMPOTENT.has(this.#guest.method);
+  }
+
+  /** Whatever the method. */
+  get #canSendAgain(): boolean {
+    const { held, kept } = this.#left;
+    return this.#guest.body.length === "none" || held !== null || kept?.isKept === true;
   }
 
   /** Whatever the method: an upstream that asks for another proof has done nothing (RFC 9449 §8). */

@@ -2,14 +2,14 @@ import { Denial } from "../core/denial.ts";
 import { Lease, type NoLease, type OutboundHead, type Permit, type Pinned } from "../core/exchange.ts";
 import { CertificateRefused, LeaseGone } from "../core/lease-denials.ts";
 import type { AttachDemands, Injected } from "../core/ports.ts";
-import type { WholeBody } from "../core/whole-body.ts";
+import type { ExchangeRecord } from "../core/record.ts";
 import type { ConnectWant, GuestExchange, OutboundRequest, RequestBody, UpstreamChannel } from "../core/wire.ts";
 import type { Line } from "./line.ts";
 import { noteParent } from "./note-parent.ts";
 import { type AttemptsLeft, Relay, type Verdict } from "./relay.ts";
 
 export interface SendOptions extends AttemptsLeft {
-  /** Do not take an idle connection: the last one turned out to be stale. */
+  /** Do not take a connection that is there: the last one turned out to be stale, or its upstream refuses what comes on it. */
   readonly freshConnection: boolean;
 }
 
@@ -46,8 +46,9 @@ export async function send(
     return unconnected(line, proof, options, thrown);
   }
   record.upstream = channel.address;
-  const request = outboundRequest(line, guest, permit, options.held);
+  const request = outboundRequest(line, guest, permit, bodyFor(guest, channel, options));
   let relay: Relay;
+  const { body } = request;
   try {
     stopIfAborted(guest);
     let lease = proof instanceof Lease ? proof : null;
@@ -75,16 +76,10 @@ export async function send(
       lease?.returnUse();
       stopIfAborted(guest);
     }
-    if (request.body !== guest.body) sayLength(head, request.body);
+    if (request.body !== body || options.held !== null) sayLength(head, request.body);
     relay = new Relay(line, guest, channel, permit, lease, injected, options, request, demands);
-    const before = record.injected;
-    record.injected ||= lease !== null;
-    if (!channel.send(head, request, relay)) {
-      record.injected = before;
-      lease?.returnUse();
-      // Whatever the request is: nothing of it was sent.
-      return again(channel, options);
-    }
+    // Whatever the request is: nothing of it was sent.
+    if (!sendOn(channel, head, request, relay, lease, record)) return again(channel, options);
   } catch (thrown) {
     giveBack(channel);
     request.body.abandon?.();
@@ -122,10 +117,35 @@ const FRESH: ConnectWant = Object.freeze({ fresh: true, http2: false, identity: 
 const HTTP2: ConnectWant = Object.freeze({ fresh: false, http2: true, identity: null });
 const FRESH_HTTP2: ConnectWant = Object.freeze({ fresh: true, http2: true, identity: null });
 
+/** @returns `false` when nothing was sent, as when this throws a Denial: then no use of the lease is counted, and no credential left. */
+function sendOn(
+  channel: UpstreamChannel,
+  head: OutboundHead,
+  request: OutboundRequest,
+  relay: Relay,
+  lease: Lease | null,
+  record: ExchangeRecord,
+): boolean {
+  const before = record.injected;
+  const undo = (): void => {
+    record.injected = before;
+    lease?.returnUse();
+  };
+  record.injected ||= lease !== null;
+  try {
+    const isSent = channel.send(head, request, relay);
+    if (!isSent) undo();
+    return isSent;
+  } catch (thrown) {
+    if (thrown instanceof Denial) undo();
+    throw thrown;
+  }
+}
+
 /** Nothing was sent: one attempt more. */
-function again(channel: UpstreamChannel, { mayRetryStale }: SendOptions): Verdict {
+function again(channel: UpstreamChannel, { mayRetryUntouched }: SendOptions): Verdict {
   giveBack(channel);
-  if (mayRetryStale) return "stale";
+  if (mayRetryUntouched) return "untouched";
   throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
 }
 
@@ -186,10 +206,16 @@ function inject(
   }
 }
 
-function outboundRequest(line: Line, guest: GuestExchange, permit: Permit, held: WholeBody | null): OutboundRequest {
+/** The copy is worth its while only where the upstream may ask for it, or has. */
+function bodyFor(guest: GuestExchange, channel: UpstreamChannel, { held, kept }: SendOptions): RequestBody {
+  if (held !== null) return held;
+  return kept !== null && (channel.tellsUntouched || kept.hasBegun) ? kept : guest.body;
+}
+
+function outboundRequest(line: Line, guest: GuestExchange, permit: Permit, body: RequestBody): OutboundRequest {
   const { upgrade, wantsTrailers } = guest;
   return {
-    body: held ?? guest.body,
+    body,
     upgrade,
     filter: null,
     wantsTrailers,

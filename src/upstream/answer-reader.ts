@@ -28,6 +28,8 @@ export class AnswerReader implements BodyConsumer {
   hasBytes = false;
   /** Milliseconds after which the upstream says it may close (`Keep-Alive: timeout=`), a second early. */
   keepAliveHintMs = Number.POSITIVE_INFINITY;
+  /** A 100 came: leave to send what the request's head announced (RFC 9110 §10.1.1). */
+  hasContinued = false;
   /** The head of a 101 and the bytes that came behind it. */
   upgraded: { readonly head: AnswerHead; readonly rest: Buffer } | null = null;
 
@@ -41,6 +43,7 @@ export class AnswerReader implements BodyConsumer {
     this.#mayUpgrade = mayUpgrade;
     this.#pending = null;
     this.#interims = 0;
+    this.hasContinued = false;
     this.#control = null;
     this.#body = null;
     this.#beyond = false;
@@ -106,6 +109,7 @@ export class AnswerReader implements BodyConsumer {
     }
     if (head.status < 200) {
       if (++this.#interims > this.#limits.interimResponses) throw new Http1Error("interim_count");
+      if (head.status === 100) this.hasContinued = true;
       sink.interim(answerHead(head, control, "none"));
       return false;
     }

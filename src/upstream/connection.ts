@@ -32,6 +32,7 @@ export interface ConnectionContext {
  * destroyed and never reused.
  */
 export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined {
+  readonly tellsUntouched = false;
   readonly address: string;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
@@ -178,9 +179,10 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
     } else this.#fail(new Denial("upstream_timeout", { cause: `nothing came while ${state}` }));
   }
 
-  /** The upstream took all that there was of the request, and was not asked for leave to send the rest. */
+  /** The upstream took all that there was of the request, and wants the rest. */
   get #awaitsGuest(): boolean {
-    return !this.#socket.writableNeedDrain && this.#request?.body.expectContinue === false;
+    const isAsked = this.#reader.hasContinued || this.#request?.body.expectContinue === false;
+    return isAsked && !this.#socket.writableNeedDrain;
   }
 
   readonly #onData = (segment: Buffer): void => {
@@ -202,7 +204,7 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
   }
 
   #take(segment: Buffer, sink: AnswerSink): void {
-    if (this.#state === "answering") this.#renewDeadline();
+    if (this.#state === "answering" || this.#state === "requesting") this.#renewDeadline();
     this.#reader.push(segment, sink);
     // The sink may have ended the exchange while it read.
     if (this.#sink !== sink) return;
@@ -293,10 +295,10 @@ export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined 
 
   #fail(denial: Denial): void {
     const sink = this.#sink;
-    const stale = this.reused && !this.#reader.hasBytes && denial.code === "upstream_unreachable";
+    const isStale = this.reused && !this.#reader.hasBytes && denial.code === "upstream_unreachable";
     this.#sink = null;
     this.#close();
-    sink?.failed(denial, stale, null);
+    sink?.failed(denial, isStale ? "stale" : "perhaps_done", null);
   }
 
   #close(): void {

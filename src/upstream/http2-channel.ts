@@ -4,7 +4,7 @@ import { Denial } from "../core/denial.ts";
 import type { OutboundHead } from "../core/exchange.ts";
 import type { Seat } from "../core/roster.ts";
 import { countSegment } from "../core/segment-memory.ts";
-import type { AnswerHead, AnswerSink, OutboundRequest, UpstreamChannel } from "../core/wire.ts";
+import type { AnswerHead, AnswerSink, OutboundRequest, Standing, UpstreamChannel } from "../core/wire.ts";
 import { Http1Error } from "../http1/grammar.ts";
 import type { ConnectionContext } from "./connection.ts";
 import { isLast } from "../http2/codes.ts";
@@ -21,6 +21,7 @@ import { STREAM_STATES, type StreamState } from "./stream-states.ts";
 export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
   readonly address: string;
   readonly reused: boolean;
+  readonly tellsUntouched = true;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #owner: StreamOwner;
   readonly #context: Pick<ConnectionContext, "clock" | "sweep" | "timeouts" | "limits">;
@@ -48,12 +49,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
 
   send(head: OutboundHead, request: OutboundRequest, sink: AnswerSink): boolean {
     if (this.#state !== "held" || !this.#owner.isUsable) return false;
-    const refusal = request.upgrade === null ? null : this.#upgradeFault(head);
-    if (refusal !== null) {
-      this.#close(false);
-      sink.failed(refusal, false, null);
-      return true;
-    }
+    if (request.upgrade !== null) this.#mustUpgrade(head);
     const { length } = request.body;
     const endStream = length === "none" && request.upgrade === null;
     const fields = requestFields(head, request, this.#owner.scheme);
@@ -68,16 +64,17 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     return true;
   }
 
-  #upgradeFault(head: OutboundHead): Denial | null {
+  /** @throws Denial */
+  #mustUpgrade(head: OutboundHead): void {
     if (!this.#owner.takesConnect) {
       const cause = "the upstream speaks HTTP/2 and takes no extended CONNECT (RFC 8441)";
-      return new Denial("upgrade_unsupported", { cause });
+      throw new Denial("upgrade_unsupported", { cause });
     }
     // What is decided on is what is sent: an extended CONNECT stands for a GET (RFC 8441 §5, RFC 6455 §4.1), and for nothing else.
-    if (head.method !== "GET") return new Denial("request_malformed", { cause: "a WebSocket handshake is a GET" });
+    if (head.method !== "GET") throw new Denial("request_malformed", { cause: "a WebSocket handshake is a GET" });
     this.#websocketKey = websocketKey(head);
-    if (this.#websocketKey !== null) return null;
-    return new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
+    if (this.#websocketKey === null)
+      throw new Denial("request_malformed", { cause: "a WebSocket handshake has one Sec-WebSocket-Key" });
   }
 
   #listen(stream: ClientHttp2Stream, method: string): void {
@@ -85,7 +82,9 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     this.#answer = answer;
     const end = streamEnd(stream);
     this.#end = end;
-    stream.on("headers", (_headers, flags, raw) => this.#told((sink) => sink.interim(answer.interim(raw, flags))));
+    stream.on("headers", (_headers, flags, raw) =>
+      this.#told((sink) => this.#onInterim(answer.interim(raw, flags), sink)),
+    );
     stream.on("response", (_headers, flags, raw) =>
       this.#told((sink) => this.#onHead(stream, answer.head(raw, flags), isLast(flags), sink)),
     );
@@ -117,6 +116,11 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
 
   resume(): void {
     this.#stream?.resume();
+  }
+
+  #onInterim(head: AnswerHead, sink: AnswerSink): void {
+    if (head.status === 100) this.#upload?.continued();
+    sink.interim(head);
   }
 
   #onHead(stream: ClientHttp2Stream, head: AnswerHead, isWhole: boolean, sink: AnswerSink): void {
@@ -218,8 +222,12 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     const lost = this.#end?.loss(this.#error, owner) ?? { denial: new Denial("internal"), refused: false, code: null };
     const wasReused = this.reused && owner.isLost && lost.denial.code === "upstream_unreachable";
     // Once anything of an answer came, a second one would be written behind it, whatever the upstream says it did not do.
-    const isUnanswered = this.#answer?.hasBytes === false;
-    this.#fail(lost.denial, isUnanswered && (lost.refused || wasReused), lost.code);
+    let standing: Standing = "perhaps_done";
+    if (this.#answer?.hasBytes === false) {
+      if (lost.refused) standing = "untouched";
+      else if (wasReused) standing = "stale";
+    }
+    this.#fail(lost.denial, standing, lost.code);
   }
 
   /** Takes a step for whoever still listens. What throws ends this exchange, and no other. */
@@ -236,11 +244,11 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     }
   }
 
-  #fail(denial: Denial, stale = false, code: number | null = null): void {
+  #fail(denial: Denial, standing: Standing = "perhaps_done", code: number | null = null): void {
     const sink = this.#sink;
     this.#sink = null;
     this.#close(true);
-    sink?.failed(denial, stale, code);
+    sink?.failed(denial, standing, code);
   }
 
   /** @param reset the upstream is to stop */

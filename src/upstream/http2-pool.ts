@@ -44,6 +44,14 @@ export class Http2Pool {
     };
   }
 
+  /** One that takes no new streams is on its way out, and keeps nobody from another; there are as many of those at most. */
+  get #mayOpen(): boolean {
+    const { maxConnections } = this.#options;
+    if (this.#open < maxConnections) return true;
+    const leaving = this.#sessions.filter(({ isLeaving }) => isLeaving).length;
+    return this.#open - leaving < maxConnections && this.#open < 2 * maxConnections;
+  }
+
   /** Nothing is open, and nothing is being opened or about to be. */
   get isEmpty(): boolean {
     return this.#open === 0 && this.#coming === 0;
@@ -69,24 +77,19 @@ export class Http2Pool {
   take(permit: Permit, want: ConnectWant): UpstreamChannel | Promise<UpstreamChannel> {
     if (permit.authority.text !== this.#pinned.authority.text)
       throw new Denial("internal", { cause: "pool of another authority" });
-    if (want.fresh && this.#open < this.#options.maxConnections) return this.#fresh();
+    const opens = want.fresh && this.#mayOpen;
     // Nobody goes ahead of those who wait.
-    const channel = want.fresh || this.#waiters.length > 0 ? null : this.#held();
-    return channel ?? this.#whenFree();
+    const channel = opens || this.#waiters.length > 0 ? null : this.#held();
+    return channel ?? this.#whenFree(opens);
   }
 
-  /** A place on an open session, the oldest first: so that the others run empty and end. */
-  #held(): UpstreamChannel | null {
-    for (const session of this.#sessions) {
-      if (session.room <= 0) continue;
-      this.#options.events.reused();
-      return session.hold();
-    }
-    return null;
-  }
-
-  async #fresh(): Promise<UpstreamChannel> {
-    return this.#holdFirst(await this.#dial());
+  /** A place on an open session, the oldest first: so that the others run empty and end. @param isFresh the newest first */
+  #held(isFresh = false): UpstreamChannel | null {
+    const hasRoom = ({ room }: Http2Session): boolean => room > 0;
+    const session = isFresh ? this.#sessions.findLast(hasRoom) : this.#sessions.find(hasRoom);
+    if (session === undefined) return null;
+    this.#options.events.reused();
+    return session.hold();
   }
 
   /** A place on a session that was opened for it. */
@@ -97,24 +100,24 @@ export class Http2Pool {
   }
 
   /** Joins the session that is being opened, opens one, or waits for a place. */
-  async #whenFree(): Promise<UpstreamChannel> {
+  async #whenFree(isFresh: boolean): Promise<UpstreamChannel> {
     this.#coming++;
     try {
-      return await this.#untilFree();
+      return await this.#untilFree(isFresh);
     } finally {
       this.#coming--;
       this.#lookEmpty();
     }
   }
 
-  async #untilFree(): Promise<UpstreamChannel> {
+  async #untilFree(isFresh: boolean): Promise<UpstreamChannel> {
     const endMs = this.#options.clock.monotonicMs() + this.#options.timeouts.upstreamConnectMs;
     let channel: UpstreamChannel | null = null;
     while (channel === null) {
       if (this.#opening !== null) await this.#opening;
-      else if (this.#open < this.#options.maxConnections) channel = await this.#openOne();
+      else if (this.#mayOpen) channel = await this.#openOne();
       else await this.#change(endMs);
-      channel ??= this.#held();
+      channel ??= this.#held(isFresh);
     }
     // What let this one in may have made room for more.
     if (this.#sessions.some(({ room }) => room > 0)) this.#wakeOne();

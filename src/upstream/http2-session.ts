@@ -22,8 +22,9 @@ const MOST_STREAMS = 100;
  * sessions that reset a lot (CVE-2023-44487): a new one starts from nothing.
  */
 const MOST_RESETS = 200;
-/** PINGs in one silence: gRPC servers end sessions that ask more often than every five minutes, `ms`. */
+/** gRPC servers end sessions that ask more often than every five minutes, `ms`, and have asked thus three times in one silence. */
 const PING_EVERY_MS = 300_000;
+const MOST_PINGS = 2;
 /** Times of connecting that the answer may take: a PING stands in line behind the bodies that are being sent. */
 const PING_PATIENCE = 3;
 /** Stream ids are used up after 2^30 requests. */
@@ -55,12 +56,15 @@ export class Http2Session implements StreamOwner, Deadlined {
   #retired = false;
   #finishing = false;
   #closed = false;
-  /** When something of an answer came last; monotonic ms, as the next two. */
+  /** When something of an answer came last; monotonic ms, as the next three. */
   #heardMs = 0;
   #pingedMs = Number.NEGATIVE_INFINITY;
+  #pingAnsweredMs = 0;
   /** Since when something should be heard. */
   #watchedMs = 0;
   #isPinging = false;
+  /** Since something of an answer came. */
+  #pings = 0;
 
   /** @throws Denial when the connection went away meanwhile */
   constructor({ socket, address }: Dialled, context: SessionContext) {
@@ -130,6 +134,11 @@ export class Http2Session implements StreamOwner, Deadlined {
     return !this.#retired && !this.#session.closed && !isEnded(this.#session) && !this.#socket.destroyed;
   }
 
+  /** It ends with the last of its exchanges. */
+  get isLeaving(): boolean {
+    return !this.#isOpen || this.#finishing;
+  }
+
   get isLost(): boolean {
     return isEnded(this.#session) || this.#socket.destroyed;
   }
@@ -172,6 +181,7 @@ export class Http2Session implements StreamOwner, Deadlined {
 
   heard(nowMs: number): void {
     this.#heardMs = nowMs;
+    this.#pings = 0;
   }
 
   suspect(): void {
@@ -206,8 +216,12 @@ export class Http2Session implements StreamOwner, Deadlined {
 
   /** From here on something should be heard: a connection can be dead without a word, and many wait on it. */
   #watch(anew: boolean): void {
-    if (this.#heardMs >= this.#watchedMs) this.#watchedMs = this.#context.clock.monotonicMs();
+    if (this.#isSeenAlive) this.#watchedMs = this.#context.clock.monotonicMs();
     if (anew || this.deadlineMs === Number.POSITIVE_INFINITY) this.deadlineMs = this.#watchEndMs;
+  }
+
+  get #isSeenAlive(): boolean {
+    return Math.max(this.#heardMs, this.#pingAnsweredMs) >= this.#watchedMs;
   }
 
   get #watchEndMs(): number {
@@ -220,24 +234,38 @@ export class Http2Session implements StreamOwner, Deadlined {
       this.kill();
       return;
     }
-    const wasAsked = this.#pingedMs > this.#heardMs && nowMs - this.#pingedMs < PING_EVERY_MS;
-    if (this.#heardMs >= this.#watchedMs || wasAsked) return;
+    if (this.#isSeenAlive) {
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+      return;
+    }
     if (nowMs < this.#watchEndMs) {
       this.deadlineMs = this.#watchEndMs;
       return;
     }
+    if (nowMs - this.#pingedMs >= PING_EVERY_MS) this.#pings = 0;
+    if (this.#pings >= MOST_PINGS) {
+      // What waits is bounded by its own time; nobody else is to wait with it.
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+      this.#retire();
+      return;
+    }
     this.#isPinging = true;
+    this.#pings++;
     this.#pingedMs = nowMs;
     this.deadlineMs = nowMs + PING_PATIENCE * this.#context.timeouts.upstreamConnectMs;
     this.#session.ping((error) => {
       this.#isPinging = false;
-      if (error === null && this.#streams > 0) this.deadlineMs = Number.POSITIVE_INFINITY;
+      if (error !== null) return;
+      this.#pingAnsweredMs = this.#context.clock.monotonicMs();
+      if (this.#streams > 0) this.deadlineMs = Number.POSITIVE_INFINITY;
     });
   }
 
   /** Idle: it ends when its time is up, and keeps no process alive until then. */
   #idle(): void {
     const { upstreamKeepaliveMs } = this.#context.timeouts;
+    // Whoever waited has given up, and nobody knows whether it is alive.
+    if (this.#isPinging) this.#retired = true;
     this.#isPinging = false;
     this.#watchedMs = 0;
     this.#socket.unref();

@@ -55,8 +55,8 @@ export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
           cause: `the stream was reset: ${codeName(code)}`,
         }),
         refused,
-        // A reset that says NO_ERROR in the middle of an answer must not be taken for its end.
-        code: code === ERROR_CODE.none ? null : code,
+        // Nothing ended without an error that has no end: to a guest NO_ERROR could mean that it did.
+        code: code === ERROR_CODE.none ? ERROR_CODE.internal : code,
       };
     },
   };

@@ -20,11 +20,17 @@ export class Http2Upload implements BodySink {
   #trailers: Fields | null = null;
   #isCorked = false;
   #isOver = false;
+  #isAsked: boolean;
+  /** Bytes that the head promised and that are still to come. */
+  #left: number;
 
   constructor(stream: ClientHttp2Stream, request: OutboundRequest, events: UploadEvents) {
     this.#stream = stream;
     this.#request = request;
     this.#events = events;
+    const { length, expectContinue } = request.body;
+    this.#isAsked = !expectContinue;
+    this.#left = typeof length === "number" ? length : Number.POSITIVE_INFINITY;
     stream.on("drain", () => {
       if (this.#isOver) return;
       events.moved();
@@ -42,13 +48,24 @@ export class Http2Upload implements BodySink {
     this.#isOver = true;
   }
 
-  /** The upstream took all that there was, and was not asked for leave to send the rest. */
+  /** The upstream gave leave to send (RFC 9110 §10.1.1): from here on it is the guest who is late. */
+  continued(): void {
+    this.#isAsked = true;
+    this.#events.moved();
+  }
+
+  /** The upstream took all that there was, and wants the rest. */
   get awaitsGuest(): boolean {
-    return !this.#stream.writableNeedDrain && !this.#request.body.expectContinue;
+    return !this.#stream.writableNeedDrain && this.#isAsked;
   }
 
   bodyData(chunk: Buffer): void {
     if (this.#isOver) return;
+    this.#left -= chunk.length;
+    if (this.#left < 0) {
+      this.#misframed();
+      return;
+    }
     if (!this.#isCorked) {
       this.#isCorked = true;
       this.#stream.cork();
@@ -58,6 +75,10 @@ export class Http2Upload implements BodySink {
 
   bodyEnd(trailers: Fields | null): void {
     if (this.#isOver) return;
+    if (this.#left > 0 && Number.isFinite(this.#left)) {
+      this.#misframed();
+      return;
+    }
     if (trailers !== null) {
       try {
         this.#request.cleanseTrailers(trailers);
@@ -69,6 +90,11 @@ export class Http2Upload implements BodySink {
     this.#trailers = trailers;
     this.#events.ended();
     this.#stream.end();
+  }
+
+  /** Whoever replaced the body: what ends early or late must not look whole (RFC 9113 §8.1.1). */
+  #misframed(): void {
+    this.#events.failed(new Denial("internal", { cause: "the body has another length than its head says" }));
   }
 
   bodyFlush(): boolean {

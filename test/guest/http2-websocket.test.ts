@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import { describe, expect, test } from "vitest";
+import { Denial } from "../../src/core/denial.ts";
 import { eventually, TOKEN } from "../line/support/joined.ts";
 import { answerOf, ask } from "./support/h2-guest.ts";
 import { http2House } from "./support/http2-house.ts";
@@ -154,6 +155,21 @@ describe("an extended CONNECT", () => {
     expect(answer.status).toBe(501);
     expect(answer.fields.get("x-deny-reason")).toBe("upgrade_unsupported");
     expect(upstream.received).toEqual([]);
+  });
+
+  test("is refused by a status, whatever its content type says: 200 would say that it is open (RFC 8441 §5)", async () => {
+    const { session } = await start(() => undefined, {
+      ports: ({ policy }) => ({
+        policy: {
+          ...policy,
+          decide: () => {
+            throw new Denial("path_not_allowed");
+          },
+        },
+      }),
+    });
+    const answer = await answerOf(closing(open(session, { "content-type": "application/grpc", te: "trailers" })));
+    expect([answer.status, answer.fields.get("x-deny-reason")]).toEqual([403, "path_not_allowed"]);
   });
 
   test("a plain CONNECT is a tunnel in a tunnel: refused", async () => {

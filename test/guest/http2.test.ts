@@ -155,37 +155,41 @@ describe("a request", () => {
     expect(upstream.received[0]).toContain("content-length: 0\r\n");
   });
 
-  test("a body that the guest resets never looks whole to the upstream, whatever the code", async () => {
-    await start(() => undefined);
-    const secured = await openSecure(joined.port, authority());
-    const reader = new FrameReader(secured);
-    secured.write(Buffer.concat([Buffer.from(PREFACE), settings()]));
-    for (const [stream, code] of [
-      [1, 0],
-      [3, 8],
-      [5, 2],
-    ] as const) {
-      const head = [
-        [":method", "POST"],
-        [":scheme", "https"],
-        [":path", `/${code}`],
-        [":authority", authority()],
-      ] as const;
-      secured.write(headers(stream, head, END_HEADERS));
-      secured.write(frame(TYPE.data, 0, stream, Buffer.from("half")));
-      await eventually(
-        () => upstream.received.some((text) => text.includes(`/${code} `) && text.includes("half")),
-        "half",
-      );
-      secured.write(reset(stream, code));
-    }
-    await eventually(() => joined.records.length === 5, "the records");
-    await eventually(() => upstream.sockets.every((socket) => socket.destroyed || socket.readableEnded), "the end");
-    for (const text of upstream.received) expect(text).not.toContain("\r\n0\r\n");
-    expect(joined.records.slice(2).map(({ outcome }) => outcome)).toEqual(Array(3).fill("guest_aborted"));
-    expect(reader.closed).toBe(false);
-    secured.destroy();
-  });
+  // Of a HEAD Node does not tell that it was reset.
+  test.each(["POST", "HEAD"])(
+    "a body of %s that the guest resets never looks whole, whatever the code",
+    async (method) => {
+      await start(() => undefined);
+      const secured = await openSecure(joined.port, authority());
+      const reader = new FrameReader(secured);
+      secured.write(Buffer.concat([Buffer.from(PREFACE), settings()]));
+      for (const [stream, code] of [
+        [1, 0],
+        [3, 8],
+        [5, 2],
+      ] as const) {
+        const head = [
+          [":method", method],
+          [":scheme", "https"],
+          [":path", `/${code}`],
+          [":authority", authority()],
+        ] as const;
+        secured.write(headers(stream, head, END_HEADERS));
+        secured.write(frame(TYPE.data, 0, stream, Buffer.from("half")));
+        await eventually(
+          () => upstream.received.some((text) => text.includes(`/${code} `) && text.includes("half")),
+          "half",
+        );
+        secured.write(reset(stream, code));
+      }
+      await eventually(() => joined.records.length === 5, "the records");
+      await eventually(() => upstream.sockets.every((socket) => socket.destroyed || socket.readableEnded), "the end");
+      for (const text of upstream.received) expect(text).not.toContain("\r\n0\r\n");
+      expect(joined.records.slice(2).map(({ outcome }) => outcome)).toEqual(Array(3).fill("guest_aborted"));
+      expect(reader.closed).toBe(false);
+      secured.destroy();
+    },
+  );
 
   test("100 comes from the upstream alone, 103 passes, 101 never does", async () => {
     const guest = await start((socket, received) => {
@@ -215,6 +219,15 @@ describe("an answer", () => {
     expect(answer).toMatchObject({ status: 200, whole: true, resetCode: 0 });
     expect(answer.body.toString()).toBe("ok");
     expect([...answer.trailers]).toEqual([["x-sum", "7"]]);
+  });
+
+  test("has trailers as long as they may be, wherever the limit of heads is", async () => {
+    const trailers = Array.from({ length: 12 }, (_, i) => `X-T${i}: ${"v".repeat(1000)}\r\n`).join("");
+    const text = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n${trailers}\r\n`;
+    const guest = await start(answering(text), { limits: { headBytes: 4096, headFields: 32 } });
+    const answer = await ask(guest, { ":path": "/" });
+    expect(answer).toMatchObject({ status: 200, whole: true, resetCode: 0 });
+    expect(answer.trailers.size).toBe(12);
   });
 
   test("chunked without trailers ends cleanly", async () => {

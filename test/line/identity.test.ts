@@ -133,9 +133,10 @@ test("the same where the refusal comes once the request has left", async () => {
     (channel) => ({
       address: channel.address,
       reused: false,
+      tellsUntouched: false,
       send(_head, _request, sink) {
         channel.release();
-        setImmediate(() => sink.failed(new CertificateRefused("alert"), false, null));
+        setImmediate(() => sink.failed(new CertificateRefused("alert"), "perhaps_done", null));
         return true;
       },
       resume: () => undefined,

@@ -2,9 +2,9 @@ import { createServer, type Server as PlainServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { createServer as createHttp2Server, type Http2Server } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { eventually } from "../line/support/joined.ts";
-import { Pooled, type PooledOptions } from "./support/pooled.ts";
+import { Body, Pooled, type PooledOptions } from "./support/pooled.ts";
 
 /** Whose time runs: an upstream whose answer waits for the guest to read is not late. */
 
@@ -59,4 +59,48 @@ test.each([
   answer.channel.resume();
   await answer.over;
   expect(answer).toMatchObject({ ended: true, bytes: 8_000_000, failure: null });
+});
+
+const continueHttp1 = async (): Promise<PooledOptions> => {
+  server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () => setTimeout(() => socket.write("HTTP/1.1 100 Continue\r\n\r\n"), (3 * BODY_IDLE_MS) / 4));
+  });
+  await new Promise<void>((resolve) => void (server as PlainServer).listen(0, "127.0.0.1", resolve));
+  return { destination: { scheme: "http", http: "h1" } };
+};
+
+const continueHttp2 = async (): Promise<PooledOptions> => {
+  server = createHttp2Server();
+  server.on("stream", (stream) => {
+    stream.on("error", () => undefined);
+    setTimeout(() => stream.additionalHeaders({ ":status": 100 }), (3 * BODY_IDLE_MS) / 4);
+  });
+  await new Promise<void>((resolve) => void (server as Http2Server).listen(0, "127.0.0.1", resolve));
+  return { destination: { scheme: "http", http: "h2c" } };
+};
+
+describe.each([
+  ["HTTP/1.1", continueHttp1],
+  ["HTTP/2", continueHttp2],
+])("leave to send the body, given over %s,", (_name, start) => {
+  test("makes the guest the one who is late, and gives it its time", async () => {
+    const options = await start();
+    const { port } = server.address() as AddressInfo;
+    pooled = new Pooled(port, { ...options, timeouts: { bodyIdleMs: BODY_IDLE_MS, upstreamKeepaliveMs: 100 } });
+    const answer = pooled.begin(await pooled.connect(), {
+      method: "POST",
+      body: new Body(5, null, true),
+      fields: [
+        ["Expect", "100-continue"],
+        ["Content-Length", "5"],
+      ],
+    });
+    let continuedMs = 0;
+    await eventually(() => answer.interims.length === 1, "100");
+    continuedMs = performance.now();
+    await answer.over;
+    expect(answer.failure).toMatchObject({ denial: { code: "request_timeout" } });
+    expect(performance.now() - continuedMs).toBeGreaterThan(BODY_IDLE_MS / 2);
+  });
 });

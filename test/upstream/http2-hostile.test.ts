@@ -73,7 +73,7 @@ describe("a head that breaks the grammar is refused", () => {
   test.each(bad)("%s", async (_name, fields) => {
     await start((peer, stream) => peer.send(headers(stream, 0, ...fields), frame(DATA, END_STREAM, stream, "body")));
     const answer = await pooled.ask();
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_protocol" }, stale: false });
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_protocol" }, standing: "perhaps_done" });
     expect(answer.finalHead).toBeNull();
   });
 });
@@ -284,7 +284,7 @@ describe("silence", () => {
       expect(sink.bodyFlush()).toBe(false);
     });
     const answer = await pooled.ask({ method: "POST", body });
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_timeout" }, stale: false });
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_timeout" }, standing: "perhaps_done" });
     expect(server.framesOf(DATA)).toEqual([]);
   });
 
@@ -337,14 +337,20 @@ describe("silence", () => {
 describe("a connection that is dead without a word", () => {
   const pings = (): number => server.framesOf(PING).filter(({ flags }) => (flags & ACK) === 0).length;
 
-  async function startFalling(answersPing: boolean): Promise<void> {
+  /** Takes a place and gives it back. @returns how many connections there have been */
+  async function peersOfNext(): Promise<number> {
+    (await pooled.connect()).release();
+    return server.peers.length;
+  }
+
+  async function startFalling(answersPing: boolean, timeouts: PooledOptions["timeouts"] = {}): Promise<void> {
     server = await startFrames((peer, { type, stream, flags, payload }) => {
       if (type === HEADERS && (stream === 1 || peer.index > 0)) peer.send(headers(stream, END_STREAM, OK));
       if (type === PING && (flags & ACK) === 0 && answersPing) peer.send(frame(PING, ACK, 0, payload));
     });
     pooled = new Pooled(server.port, {
       destination: { scheme: "http", http: "h2c" },
-      timeouts: { upstreamConnectMs: 80, upstreamHeadMs: 1000 },
+      timeouts: { upstreamConnectMs: 80, upstreamHeadMs: 1000, upstreamKeepaliveMs: 60_000, ...timeouts },
     });
     expect((await pooled.ask()).ended).toBe(true);
   }
@@ -352,17 +358,65 @@ describe("a connection that is dead without a word", () => {
   test("is given up once it answers no PING; what waits on it can be asked again", async () => {
     await startFalling(false);
     const answer = await pooled.ask();
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true });
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, standing: "stale" });
     expect(pings()).toBe(1);
     expect((await pooled.ask()).ended).toBe(true);
     expect(server.peers).toHaveLength(2);
+  });
+
+  test("is given up, although somebody who waited for it gives up first", async () => {
+    await startFalling(false);
+    const impatient = pooled.begin(await pooled.connect());
+    await eventually(() => pings() === 1, "the PING");
+    impatient.channel.abort();
+    // Nobody is given what nobody knows to be alive.
+    await eventually(() => pooled.closed === 1, "its end");
+    expect((await pooled.ask()).ended).toBe(true);
+    expect(server.peers).toHaveLength(2);
+  });
+
+  test("is given up when it has answered a PING before it died", async () => {
+    let isDead = false;
+    server = await startFrames((peer, { type, stream, flags, payload }) => {
+      if (peer.index === 0 && isDead) return;
+      if (type === HEADERS && (stream === 1 || peer.index > 0)) peer.send(headers(stream, END_STREAM, OK));
+      if (type === PING && (flags & ACK) === 0) peer.send(frame(PING, ACK, 0, payload));
+    });
+    pooled = new Pooled(server.port, {
+      destination: { scheme: "http", http: "h2c" },
+      timeouts: { upstreamConnectMs: 80, upstreamHeadMs: 10_000 },
+    });
+    expect((await pooled.ask()).ended).toBe(true);
+    const impatient = pooled.begin(await pooled.connect());
+    await eventually(() => pings() === 1, "the PING");
+    isDead = true;
+    const second = await pooled.connect();
+    impatient.channel.abort();
+    const answer = pooled.begin(second);
+    await answer.over;
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, standing: "stale" });
+    expect(pings()).toBe(2);
+  });
+
+  test("is asked no more than twice in a silence; then nobody else is made to wait for it", async () => {
+    await startFalling(true, { upstreamHeadMs: 60_000 });
+    for (let i = 1; i <= 2; i++) {
+      const answer = pooled.begin(await pooled.connect());
+      await eventually(() => pings() === i, "a PING");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      answer.channel.abort();
+    }
+    const waiting = pooled.begin(await pooled.connect());
+    await expect.poll(peersOfNext, { timeout: 15_000 }).toBe(2);
+    waiting.channel.abort();
+    expect(pings()).toBe(2);
   });
 
   test("is told from an upstream that is slow, which is asked once a silence", async () => {
     await startFalling(true);
     const slow = await Promise.all([pooled.ask(), pooled.ask()]);
     for (const { failure } of slow)
-      expect(failure).toMatchObject({ denial: { code: "upstream_timeout" }, stale: false });
+      expect(failure).toMatchObject({ denial: { code: "upstream_timeout" }, standing: "perhaps_done" });
     expect(pings()).toBe(1);
   });
 });
@@ -378,8 +432,16 @@ describe("goodbyes", () => {
     const first = pooled.begin(await pooled.connect());
     const second = pooled.begin(await pooled.connect());
     await Promise.all([first.over, second.over]);
-    expect(first.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: false, resetCode: null });
-    expect(second.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true, resetCode: null });
+    expect(first.failure).toMatchObject({
+      denial: { code: "upstream_unreachable" },
+      standing: "perhaps_done",
+      resetCode: null,
+    });
+    expect(second.failure).toMatchObject({
+      denial: { code: "upstream_unreachable" },
+      standing: "untouched",
+      resetCode: null,
+    });
   });
 
   test("that are said while nothing runs end the session", async () => {
@@ -418,5 +480,5 @@ test.each([
   });
   const answer = await pooled.ask();
   expect(answer.text).toBe("the first answer");
-  expect(answer.failure?.stale).toBe(false);
+  expect(answer.failure?.standing).toBe("perhaps_done");
 });

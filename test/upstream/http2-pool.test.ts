@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { UpstreamChannel } from "../../src/core/wire.ts";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
 import { eventually } from "../line/support/joined.ts";
 import { type Asked2, type Http2ServerOptions, type Http2Upstream, startHttp2 } from "./support/http2-server.ts";
@@ -211,6 +212,16 @@ describe("a version that is spelled out", () => {
   });
 });
 
+/** A connection that has to be waited for, once what is there takes nothing more. */
+async function onceFull(): Promise<UpstreamChannel> {
+  for (;;) {
+    const channel = pooled.connect();
+    if (channel instanceof Promise) return await channel;
+    channel.release();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 describe("sessions", () => {
   const h2: PooledOptions["destination"] = { http: "h2" };
 
@@ -303,6 +314,42 @@ describe("sessions", () => {
     expect(pooled).toMatchObject({ opened: 2, reused: 0 });
   });
 
+  test("are taken for a fresh want where no further one may be opened", async () => {
+    await start({ destination: h2, maxConnections: 1 });
+    await pooled.ask();
+    // Nothing changes any more that somebody who waits could be told of.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await pooled.ask({}, { fresh: true })).text).toBe("h2");
+    expect(pooled.opened).toBe(1);
+  });
+
+  test("are opened one at a time, by those who want a fresh one as well", async () => {
+    await start({ destination: h2 });
+    await pooled.ask();
+    const all = await Promise.all(Array.from({ length: 20 }, () => pooled.ask({}, { fresh: true })));
+    expect(all.map(({ text }) => text)).toEqual(Array.from({ length: 20 }, () => "h2"));
+    expect(upstream.requests.map(({ session }) => session)).toEqual([1, ...Array.from({ length: 20 }, () => 2)]);
+  });
+
+  test("that take no new streams keep nobody from another one", async () => {
+    const { serve, release } = held();
+    await start({ destination: h2, maxConnections: 1 }, {}, serve);
+    const first = pooled.begin(await pooled.connect());
+    await eventually(() => upstream.requests.length === 1, "the first");
+    upstream.requests[0]?.stream.session?.goaway(0, 1);
+    const second = pooled.begin(await onceFull());
+    await eventually(() => upstream.requests.some(({ session }) => session === 2), "a second session");
+    // Of those that are on their way out there are as many at most.
+    upstream.requests.at(-1)?.stream.session?.goaway(0, 2 ** 31 - 1);
+    const third = onceFull();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([pooled.opened, upstream.requests.length]).toEqual([2, 2]);
+    release();
+    await Promise.all([first.over, second.over]);
+    expect([first.text, second.text]).toEqual(["h2", "h2"]);
+    (await third).release();
+  });
+
   test("end when they were idle for long enough, and not while something runs", async () => {
     const { serve, release } = held();
     await start({ destination: h2, timeouts: { upstreamKeepaliveMs: 40 } }, {}, serve);
@@ -325,7 +372,7 @@ describe("sessions", () => {
     // Sent before the GOAWAY is there.
     const second = pooled.begin(await pooled.connect(), { method: "POST" });
     await second.over;
-    expect(second.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true });
+    expect(second.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, standing: "untouched" });
     const third = pooled.ask();
     await eventually(() => upstream.requests.some(({ session }) => session === 2), "a second session");
     release();
@@ -342,8 +389,11 @@ describe("sessions", () => {
       else for (const socket of upstream.sockets) socket.destroy();
     });
     await pooled.ask();
-    expect((await pooled.ask()).failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true });
-    expect((await pooled.ask()).failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: false });
+    expect((await pooled.ask()).failure).toMatchObject({ denial: { code: "upstream_unreachable" }, standing: "stale" });
+    expect((await pooled.ask()).failure).toMatchObject({
+      denial: { code: "upstream_unreachable" },
+      standing: "perhaps_done",
+    });
   });
 
   test("on which nothing comes in time take no new streams", async () => {
@@ -351,7 +401,10 @@ describe("sessions", () => {
     await start({ destination: h2, timeouts: { upstreamHeadMs: 60 } }, {}, (asked) => {
       if (++count > 1) answers(asked);
     });
-    expect((await pooled.ask()).failure).toMatchObject({ denial: { code: "upstream_timeout" }, stale: false });
+    expect((await pooled.ask()).failure).toMatchObject({
+      denial: { code: "upstream_timeout" },
+      standing: "perhaps_done",
+    });
     expect((await pooled.ask()).text).toBe("h2");
     expect(upstream.requests.map(({ session }) => session)).toEqual([1, 2]);
   });

@@ -192,7 +192,11 @@ describe("a request", () => {
     second.channel.abort();
     await eventually(() => asked().resetCode !== null && asked(1).resetCode !== null, "both resets");
     expect([asked().resetCode, asked(1).resetCode]).toEqual([8, 8]);
-    expect(first.failure).toMatchObject({ denial: { code: "request_malformed" }, stale: false, resetCode: null });
+    expect(first.failure).toMatchObject({
+      denial: { code: "request_malformed" },
+      standing: "perhaps_done",
+      resetCode: null,
+    });
     expect(second.failure).toBeNull();
     // The session is as good as before.
     expect(upstream.connections).toBe(1);
@@ -352,7 +356,11 @@ describe("a reset by the upstream", () => {
     });
     const answer = await pooled.ask();
     expect(answer.text).toBe("part");
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: false, resetCode: 2 });
+    expect(answer.failure).toMatchObject({
+      denial: { code: "upstream_unreachable" },
+      standing: "perhaps_done",
+      resetCode: 2,
+    });
   });
 
   test("with NO_ERROR in the middle of an answer is no end of it", async () => {
@@ -362,13 +370,13 @@ describe("a reset by the upstream", () => {
     });
     const answer = await pooled.ask();
     expect(answer.ended).toBe(false);
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, resetCode: null });
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, resetCode: 2 });
   });
 
   test("that refuses the stream says that it can be asked again", async () => {
     await start(({ stream }) => stream.close(7));
     const answer = await pooled.ask({ method: "POST", body: Body.of("x") });
-    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, stale: true });
+    expect(answer.failure).toMatchObject({ denial: { code: "upstream_unreachable" }, standing: "untouched" });
   });
 });
 

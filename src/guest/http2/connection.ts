@@ -74,8 +74,12 @@ export class Http2GuestConnection implements HeldConnection, Deadlined, Beginnin
         enableConnectProtocol: true,
       },
       maxHeaderListPairs: limits.headFields + FURTHER_PAIRS,
-      // A head that is too long for it would end the whole connection, and an upstream chooses how long its heads are.
-      maxSendHeaderBlockLength: limits.headBytes + HPACK_FIELD_BYTES * limits.headFields + FURTHER_BYTES,
+      // What is too long for it ends the whole connection, and an upstream chooses how long its heads and trailers are.
+      maxSendHeaderBlockLength:
+        Math.max(
+          limits.headBytes + HPACK_FIELD_BYTES * limits.headFields,
+          limits.trailerBytes + HPACK_FIELD_BYTES * limits.trailerFields,
+        ) + FURTHER_BYTES,
       maxSessionInvalidFrames: MOST_INVALID_FRAMES,
       streamResetBurst: RESET_BURST,
       streamResetRate: RESETS_PER_SECOND,

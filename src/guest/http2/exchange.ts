@@ -5,7 +5,7 @@ import type { Fields } from "../../core/fields.ts";
 import type { ExchangeRecord } from "../../core/record.ts";
 import type { Abort, AnswerHead, GuestExchange, GuestWatcher, RawStream, SessionProof } from "../../core/wire.ts";
 import { appendFieldLines, fieldObject } from "../../http2/field-lines.ts";
-import { ERROR_CODE } from "../../http2/codes.ts";
+import { ERROR_CODE, isViolation } from "../../http2/codes.ts";
 import { resetStream } from "../../http2/reset.ts";
 import { ConnectionLife, type LifeOwner } from "../connection-life.ts";
 import type { GuestEnvironment } from "../environment.ts";
@@ -125,6 +125,12 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
     // NO_ERROR would make a broken answer look like one that needed no more of the request (RFC 9113 §8.1).
     const isCode = resetCode !== null && resetCode !== ERROR_CODE.none;
     resetStream(this.#stream, isCode ? resetCode : ERROR_CODE.internal);
+  }
+
+  passReset(resetCode: number): boolean {
+    if (isViolation(resetCode)) return false;
+    this.breakOff(resetCode);
+    return true;
   }
 
   refuse(denial: Denial): void {

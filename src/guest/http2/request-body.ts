@@ -124,7 +124,8 @@ export class Http2RequestBody implements RequestBody {
       const sink = this.#sink;
       // A reset ends the stream as well, with NO_ERROR even by the same event: such a body must never look whole.
       if (this.#stream.aborted) this.break(new Denial("request_malformed", { cause: "the guest reset the stream" }));
-      if (sink === null || this.#broken !== null) return;
+      // Of a HEAD Node tells neither; `close` follows, by which the exchange knows that its guest is gone.
+      if (sink === null || this.#broken !== null || this.#stream.closed) return;
       this.#done = true;
       sink.bodyEnd(this.#trailers);
       sink.bodyFlush();

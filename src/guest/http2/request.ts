@@ -71,7 +71,8 @@ export function readStreamRequest(
     expectContinue: expect.length > 0 && length !== "none",
     wantsTrailers: te.length > 0,
     upgrade,
-    isGrpc: isGrpc(fields),
+    // RFC 8441 §5: a refusal by 200 would say that the WebSocket is open.
+    isGrpc: upgrade === null && isGrpc(fields),
     refusal: refusal ?? keyProblem(fields, upgrade) ?? expectationProblem(expect),
   };
 }

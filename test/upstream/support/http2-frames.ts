@@ -87,8 +87,9 @@ export interface FrameServer {
 }
 
 export interface FrameServerOptions {
-  /** What is sent at once; SETTINGS by default. */
+  /** What is sent at once; SETTINGS by default. To later ones nothing where only the first is `greeted`. */
   readonly greeting?: readonly Buffer[];
+  readonly greeted?: "all" | "first";
   /** SETTINGS of the other side are acknowledged, unless told otherwise. */
   readonly acknowledges?: boolean;
 }
@@ -96,7 +97,7 @@ export interface FrameServerOptions {
 /** An HTTP/2 server without TLS that knows frames and nothing else: it says what the test says. */
 export async function startFrames(
   serve: (peer: FramePeer, got: Frame) => void,
-  { greeting = [settings()], acknowledges = true }: FrameServerOptions = {},
+  { greeting = [settings()], greeted = "all", acknowledges = true }: FrameServerOptions = {},
 ): Promise<FrameServer> {
   const peers: FramePeer[] = [];
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
@@ -111,7 +112,7 @@ export async function startFrames(
     peers.push(peer);
     socket.on("error", () => undefined);
     socket.on("end", () => socket.end());
-    peer.send(...greeting);
+    if (greeted === "all" || peer.index === 0) peer.send(...greeting);
     socket.on("data", (chunk: Buffer) => {
       pending = Buffer.concat([pending, chunk]);
       if (!prefaced) {

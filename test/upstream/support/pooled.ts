@@ -11,6 +11,7 @@ import type {
   ConnectWant,
   RawStream,
   RequestBody,
+  Standing,
   UpstreamChannel,
 } from "../../../src/core/wire.ts";
 import type { AnswerLimits } from "../../../src/upstream/answer-reader.ts";
@@ -91,7 +92,12 @@ export class Pooled {
       wantsTrailers: asked.wantsTrailers ?? false,
       cleanseTrailers: () => undefined,
     };
-    answer.isSent = channel.send(head, request, answer);
+    try {
+      answer.isSent = channel.send(head, request, answer);
+    } catch (thrown) {
+      channel.release();
+      throw thrown;
+    }
     return answer;
   }
 
@@ -134,7 +140,7 @@ export class Answer implements AnswerSink {
   flushes = 0;
   trailers: Fields | null = null;
   ended = false;
-  failure: { readonly denial: Denial; readonly stale: boolean; readonly resetCode: number | null } | null = null;
+  failure: { readonly denial: Denial; readonly standing: Standing; readonly resetCode: number | null } | null = null;
   stream: RawStream | null = null;
   /** Resolves at the end, whichever it is. */
   readonly over: Promise<void>;
@@ -192,9 +198,9 @@ export class Answer implements AnswerSink {
     this.#over();
   }
 
-  failed(denial: Denial, stale: boolean, resetCode: number | null): void {
+  failed(denial: Denial, standing: Standing, resetCode: number | null): void {
     this.#told();
-    this.failure = { denial, stale, resetCode };
+    this.failure = { denial, standing, resetCode };
     this.#over();
   }
 
