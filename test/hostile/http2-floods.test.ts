@@ -79,6 +79,7 @@ function p99(latencies: number[]): number {
 function told(): Promise<FlooderMessage> {
   return new Promise((resolve, reject) => {
     const onExit = (code: number | null): void => reject(new Error(`the flooder ended with code ${code}`));
+    if (flooder.exitCode !== null) onExit(flooder.exitCode);
     flooder.once("exit", onExit);
     flooder.once("message", (message) => {
       flooder.off("exit", onExit);
@@ -89,6 +90,7 @@ function told(): Promise<FlooderMessage> {
 
 async function flood(name: FloodName, localAddress: string): Promise<FloodEnd> {
   const authority = `flooded.test:${flooded.port}`;
+  if (!flooder.connected) throw new Error(`the flooder ended with code ${flooder.exitCode}`);
   flooder.send({ edgePort: edge.proxyPort, authority, name, localAddress } satisfies FloodOrder);
   const end = await told();
   if (!("closed" in end)) throw new Error("the flooder tells how a flood ended");
