@@ -19,8 +19,6 @@ export interface AnswerHead {
   reason: string;
   readonly fields: Fields;
   readonly length: BodyLength;
-  /** Names that the head announced as trailers. */
-  readonly announcedTrailers: readonly string[];
 }
 
 /** Takes a request body on its way out. */

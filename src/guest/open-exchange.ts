@@ -4,8 +4,6 @@ import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { pathOf, type ReadRequest } from "./request.ts";
 import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
 
-const NONE_ANNOUNCED: readonly string[] = [];
-
 /** The exchange of a request that was read, with its body still to come and its record begun. */
 export function openExchange(
   { head, control, target, proof }: Extract<ReadRequest, { kind: "exchange" }>,
@@ -17,7 +15,6 @@ export function openExchange(
   record.scheme = target.scheme;
   record.authority = target.authority.text;
   record.path = pathOf(target.path);
-  const announced = control.framing.kind === "chunked" ? head.fields.all("trailer") : NONE_ANNOUNCED;
-  const body = new Http1RequestBody(control.framing, limits, control.expectContinue, announced, record, owner);
+  const body = new Http1RequestBody(control.framing, limits, control.expectContinue, record, owner);
   return new Http1GuestExchange(head, control, target, body, record, proof, owner);
 }

@@ -31,26 +31,17 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
   readonly expectContinue: boolean;
   readonly #owner: BodyOwner;
   readonly #decoder: BodyDecoder;
-  readonly #announcedTrailers: readonly string[];
   readonly #record: ExchangeRecord;
   #sink: BodySink | null = null;
   #held: Buffer | null = null;
   #broken: Denial | null = null;
   #inputEnded = false;
 
-  constructor(
-    framing: Framing,
-    limits: BodyLimits,
-    expectContinue: boolean,
-    announcedTrailers: readonly string[],
-    record: ExchangeRecord,
-    owner: BodyOwner,
-  ) {
+  constructor(framing: Framing, limits: BodyLimits, expectContinue: boolean, record: ExchangeRecord, owner: BodyOwner) {
     this.#record = record;
     this.length = lengthOf(framing);
     this.expectContinue = expectContinue;
     this.#decoder = bodyDecoder(framing, limits);
-    this.#announcedTrailers = announcedTrailers;
     this.#owner = owner;
   }
 
@@ -122,7 +113,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
       return;
     }
     const { trailers } = this.#decoder;
-    if (trailers !== null) filterTrailers(trailers, this.#announcedTrailers);
+    if (trailers !== null) filterTrailers(trailers);
     sink.bodyEnd(trailers);
     sink.bodyFlush();
     this.#owner.bodyCompleted(taken === segment.length ? NOTHING : segment.subarray(taken));

@@ -1,23 +1,12 @@
 import type { Fields } from "../core/fields.ts";
 
 /**
- * RFC 9110 §6.5.1: a trailer may not carry framing, routing, authentication or content-handling fields, since receivers
- * merge it late or not at all. Passed are only names from this list or those that the head announced in `Trailer`.
+ * RFC 9110 §6.5.1: what frames, routes, authenticates or changes a message, or says how to read its content. A receiver that merges
+ * trailers into its head late would be told by them what nobody has decided on.
  */
-const KNOWN = new Set([
-  "digest",
-  "content-digest",
-  "repr-digest",
-  "content-md5",
-  "etag",
-  "expires",
-  "server-timing",
-  "signature",
-  "signature-input",
-]);
-
 const FORBIDDEN = new Set([
   "host",
+  "forwarded",
   "te",
   "trailer",
   "upgrade",
@@ -34,6 +23,11 @@ const FORBIDDEN = new Set([
   "set-cookie",
   "set-cookie2",
   "expect",
+  "if-match",
+  "if-none-match",
+  "if-modified-since",
+  "if-unmodified-since",
+  "if-range",
   "max-forwards",
   "cache-control",
   "range",
@@ -48,25 +42,13 @@ const FORBIDDEN = new Set([
   "http2-settings",
 ]);
 
-/** Drops every trailer line that may not pass. @param announced values of the head's `Trailer` fields */
-export function filterTrailers(trailers: Fields, announced: readonly string[]): void {
-  const named = new Set(announced.flatMap((value) => value.split(",")).map((name) => name.trim().toLowerCase()));
+/**
+ * Drops what no trailer may carry. All else passes, in both versions and whether or not the head announced it: `Trailer` is a hint
+ * (RFC 9110 §6.6.2), and gRPC puts fields of any name there.
+ */
+export function filterTrailers(trailers: Fields): void {
   for (let i = 0; i < trailers.names.length; i++) {
     const name = trailers.names[i] as string;
-    const passes =
-      isHarmless(name) && (named.has(name) || KNOWN.has(name) || name.startsWith("grpc-") || name.startsWith("x-"));
-    if (!passes) trailers.drop(i);
+    if (FORBIDDEN.has(name) || name.startsWith("proxy-")) trailers.drop(i);
   }
-}
-
-/**
- * The same for HTTP/2, where trailers are a section of their own that nobody announces: gRPC puts fields of any name there.
- * Only what no trailer may carry is dropped.
- */
-export function filterUnannouncedTrailers(trailers: Fields): void {
-  for (let i = 0; i < trailers.names.length; i++) if (!isHarmless(trailers.names[i] as string)) trailers.drop(i);
-}
-
-function isHarmless(name: string): boolean {
-  return !FORBIDDEN.has(name) && !name.startsWith("proxy-");
 }

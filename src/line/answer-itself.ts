@@ -27,7 +27,7 @@ export async function answerItself(line: Line, guest: GuestExchange, permit: Per
     record.firstByteMs = line.clock.monotonicMs();
     const all = Fields.of([...fields, ["Content-Length", String(body.length)]]);
     const length = method === "HEAD" || body.length === 0 ? "none" : body.length;
-    guest.answer({ status, reason: "", fields: all, length, announcedTrailers: [] });
+    guest.answer({ status, reason: "", fields: all, length });
     if (length !== "none") {
       record.bytesToGuest += body.length;
       guest.data(body);

@@ -46,7 +46,6 @@ const CONTINUE: AnswerHead = {
   reason: "Continue",
   fields: Fields.of([]),
   length: "none",
-  announcedTrailers: [],
 };
 
 class Holder implements BodySink {

@@ -21,7 +21,6 @@ export class AnswerReader implements BodyConsumer {
   #interims = 0;
   #control: Control | null = null;
   #body: BodyDecoder | null = null;
-  #announced: readonly string[] = [];
   #sink: AnswerSink | null = null;
   #beyond = false;
   /** Any byte of an answer has come. */
@@ -72,7 +71,7 @@ export class AnswerReader implements BodyConsumer {
   /** Trailers that may pass, or `null`. */
   get trailers(): Fields | null {
     const trailers = this.#body?.trailers ?? null;
-    if (trailers !== null) filterTrailers(trailers, this.#announced);
+    if (trailers !== null) filterTrailers(trailers);
     return trailers;
   }
 
@@ -117,18 +116,15 @@ export class AnswerReader implements BodyConsumer {
     if (hint !== null) this.keepAliveHintMs = hintMs(hint);
     this.#control = control;
     this.#body = bodyDecoder(control.framing, this.#limits);
-    const final = answerHead(head, control, bodyLength(control.framing));
-    this.#announced = final.announcedTrailers;
-    sink.head(final);
+    sink.head(answerHead(head, control, bodyLength(control.framing)));
     return false;
   }
 }
 
 function answerHead(head: ResponseHead, control: Control, length: BodyLength): AnswerHead {
-  const announcedTrailers = control.framing.kind === "chunked" ? head.fields.all("trailer") : [];
   cutResponseHopByHop(head.fields, control.nominated);
   if (head.status < 200 || head.status === 204) head.fields.dropAll("content-length");
-  return { status: head.status, reason: head.reason, fields: head.fields, length, announcedTrailers };
+  return { status: head.status, reason: head.reason, fields: head.fields, length };
 }
 
 function bodyLength(framing: Framing): BodyLength {

@@ -7,7 +7,7 @@ import { contentLength } from "../http1/framing.ts";
 import { FIELD_VALUE, Http1Error, isToken } from "../http1/grammar.ts";
 import type { HeadLimits } from "../http1/head.ts";
 import { cutResponseHopByHop } from "../http1/hop-by-hop.ts";
-import { filterUnannouncedTrailers } from "../http1/trailers.ts";
+import { filterTrailers } from "../http1/trailers.ts";
 import { appendFieldLines, fieldObject } from "../http2/field-lines.ts";
 import { http2 } from "../http2/module.ts";
 
@@ -68,7 +68,7 @@ export function answerHead(
   const said = saidLength(fields);
   cutResponseHopByHop(fields, []);
   if (status < 200 || status === 204) fields.dropAll("content-length");
-  return { status, reason: STATUS_CODES[status] ?? "", fields, length: length(), announcedTrailers: [] };
+  return { status, reason: STATUS_CODES[status] ?? "", fields, length: length() };
 
   function length(): BodyLength {
     if (status < 200 || status === 204 || status === 304 || method === "HEAD") return "none";
@@ -80,7 +80,7 @@ export function answerHead(
 /** Trailers that may pass. @throws Http1Error */
 export function answerTrailers(raw: readonly string[], limits: BodyLimits): Fields {
   const trailers = checkedFields(raw, limits.trailerFields, limits.trailerBytes, "trailer_bytes");
-  filterUnannouncedTrailers(trailers);
+  filterTrailers(trailers);
   return trailers;
 }
 

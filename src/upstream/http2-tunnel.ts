@@ -87,5 +87,5 @@ export function switchingHead(head: AnswerHead, key: string): AnswerHead {
     ([name]) => name !== "sec-websocket-accept" && name !== "content-length",
   );
   const fields = Fields.of([...kept, ["sec-websocket-accept", accept]]);
-  return { status: 101, reason: "Switching Protocols", fields, length: "none", announcedTrailers: [] };
+  return { status: 101, reason: "Switching Protocols", fields, length: "none" };
 }

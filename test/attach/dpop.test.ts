@@ -184,7 +184,6 @@ describe("nonces", () => {
     reason: "",
     fields: Fields.of(lines),
     length: "none",
-    announcedTrailers: [],
   });
   const CHALLENGE = ["WWW-Authenticate", 'DPoP error="use_dpop_nonce", error_description="x"'] as const;
 

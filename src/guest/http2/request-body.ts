@@ -4,7 +4,7 @@ import type { Fields } from "../../core/fields.ts";
 import type { ExchangeRecord } from "../../core/record.ts";
 import { countSegment } from "../../core/segment-memory.ts";
 import type { BodyLength, BodySink, RequestBody } from "../../core/wire.ts";
-import { filterUnannouncedTrailers } from "../../http1/trailers.ts";
+import { filterTrailers } from "../../http1/trailers.ts";
 import { type BlockLimits, readTrailerLines } from "../../http2/field-lines.ts";
 import { Http2Error } from "../../http2/grammar.ts";
 import { LINGER_BYTES } from "../linger.ts";
@@ -111,7 +111,7 @@ export class Http2RequestBody implements RequestBody {
     this.#owner.guarded(() => {
       try {
         this.#trailers = readTrailerLines(raw, this.#trailerLimits);
-        filterUnannouncedTrailers(this.#trailers);
+        filterTrailers(this.#trailers);
       } catch (thrown) {
         if (!(thrown instanceof Http2Error)) throw thrown;
         this.break(new Denial("request_malformed", { cause: thrown }));
