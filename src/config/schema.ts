@@ -71,7 +71,7 @@ export const limitsSchema = z.strictObject({
     1,
     65_535,
     256,
-    "Connections to one host and port of a destination on one set of addresses: the hosts of a wildcard, and the addresses that a name changes to, are counted each on their own, and so are those of HTTP/1.1 and of HTTP/2.",
+    "Connections to one host and port of a destination on one set of addresses: the hosts of a wildcard, and the addresses that a name changes to, are counted each on their own, and so are those of HTTP/1.1 and of HTTP/2. Where there is more than one session, each gets three quarters of what the others leave.",
   ),
   interim_responses: whole(0, 1000, 16, "Most 1xx answers ahead of a final one."),
   held_body_bytes: whole(

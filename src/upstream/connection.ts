@@ -33,6 +33,8 @@ export interface ConnectionContext {
  */
 export class UpstreamConnection implements UpstreamChannel, BodySink, Deadlined {
   readonly tellsUntouched = false;
+  /** Key of the session that holds it; the pool's. */
+  holder: string | null = null;
   readonly address: string;
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;

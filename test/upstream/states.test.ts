@@ -100,6 +100,7 @@ async function run(errands: readonly Errand[], maxConnections: number): Promise<
     timeouts: { upstreamConnectMs: 60, upstreamHeadMs: 40, bodyIdleMs: 40, upstreamKeepaliveMs: 25 },
     limits: LIMITS,
     maxConnections,
+    isShared: false,
     events: { opened: () => void open++, reused: () => undefined, closed: () => void open-- },
   });
   const authority = Authority.parse(`api.test:${upstream.port}`, null) as Authority;

@@ -1,6 +1,7 @@
 import { DeadlineSweep } from "../../core/deadline.ts";
 import { ByteBudget } from "../../core/byte-budget.ts";
 import type { SessionClaims } from "../../core/exchange.ts";
+import { sessionKey } from "../../core/session-key.ts";
 import { createAttachPort } from "../../attach/attach.ts";
 import { AuditTrail } from "../../audit/trail.ts";
 import { LeaseKeeper } from "../../custody/keeper.ts";
@@ -182,6 +183,7 @@ async function join(ready: Ready, system: EdgeSystem, log: Log, undo: Undo): Pro
         timeouts,
         limits: { ...limits, trailerFields: TRAILER_FIELDS },
         maxConnections: limits.upstreamConnectionsPerDestination,
+        isShared: new Set(config.listeners.map(({ session }) => sessionKey(session.claims))).size > 1,
         events: metrics.upstream,
       },
       parents,

@@ -91,6 +91,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
       timeouts,
       limits,
       maxConnections: options.maxConnections ?? 64,
+      isShared: false,
       events,
     }),
   };

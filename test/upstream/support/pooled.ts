@@ -25,6 +25,7 @@ export interface PooledOptions {
   readonly timeouts?: Partial<UpstreamTimeouts>;
   readonly limits?: Partial<AnswerLimits>;
   readonly maxConnections?: number;
+  readonly isShared?: boolean;
   /** PEM roots. */
   readonly roots?: readonly string[];
 }
@@ -52,6 +53,7 @@ export class Pooled {
       timeouts: { ...TIMEOUTS, ...options.timeouts },
       limits: { ...LIMITS, ...options.limits },
       maxConnections: options.maxConnections ?? 8,
+      isShared: options.isShared ?? false,
       events: {
         opened: () => void this.opened++,
         reused: () => void this.reused++,

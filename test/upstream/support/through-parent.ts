@@ -147,6 +147,7 @@ export function wayThrough(options: WayOptions): Way {
       },
       limits,
       maxConnections: options.maxConnections ?? 16,
+      isShared: false,
       events: { opened: () => void open++, reused: () => undefined, closed: () => void open-- },
     },
     parents,
