@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { Denial } from "../core/denial.ts";
 import { type IpRange, ipRangeContains, isV4Mapped, parseIp } from "../core/ip.ts";
-import { type Cut, gather } from "./gather.ts";
+import { type Cut, type Found, gather } from "./gather.ts";
 import { beginsProxyHeader, readProxyHeader } from "./proxy-header.ts";
 
 /** From whom a listener takes the PROXY protocol: ranges of addresses, or whoever can open its socket file. */
@@ -22,12 +22,8 @@ export async function readAnnouncedGuest(
   timeoutMs: number,
 ): Promise<string | null> {
   if (!isSender(peer, senders)) throw invalid(`${peer} is not in proxy_protocol.from`);
-  const gathered = await gather<Gathered | null>(socket, timeoutMs, readWhole, cutShort);
-  if (gathered === null) return null;
-  const { rest, source } = gathered;
-  if (beginsProxyHeader(rest)) throw invalid("a header within a header");
-  if (rest.length > 0) socket.unshift(rest);
-  return source ?? peer;
+  const announced = await gather<Announced | null>(socket, timeoutMs, readWhole, cutShort);
+  return announced === null ? null : (announced.source ?? peer);
 }
 
 function isSender(peer: string, senders: ProxySenders): boolean {
@@ -39,16 +35,17 @@ function isSender(peer: string, senders: ProxySenders): boolean {
   return senders.some((range) => ipRangeContains(range, plain));
 }
 
-interface Gathered {
+interface Announced {
   readonly source: string | null;
-  readonly rest: Buffer;
 }
 
-function readWhole(bytes: Buffer): Gathered | null {
+function readWhole(bytes: Buffer): Found<Announced> | null {
   const header = readProxyHeader(bytes);
   if (header === null) return null;
   if ("problem" in header) throw invalid(header.problem);
-  return { source: header.source, rest: bytes.subarray(header.bytes) };
+  const rest = bytes.subarray(header.bytes);
+  if (beginsProxyHeader(rest)) throw invalid("a header within a header");
+  return { answer: { source: header.source }, rest };
 }
 
 function cutShort(cut: Cut, hasBytes: boolean): null {

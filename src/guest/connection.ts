@@ -10,6 +10,7 @@ import { runExchange } from "../line/exchange.ts";
 import { breakOff, isTls } from "./break-off.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { ConnectionLife, type LifeOwner } from "./connection-life.ts";
+import { EndedGuest } from "./ended-guest.ts";
 import type { GuestEnvironment, HeldConnection } from "./environment.ts";
 import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { Linger } from "./linger.ts";
@@ -291,7 +292,10 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   }
 
   handOver(): RawStream {
-    return this.release(true);
+    const said = this.#pending;
+    if (said === null || !this.socket.readableEnded) return this.release(true);
+    this.#pending = null;
+    return new EndedGuest(said, this.release(true));
   }
 
   pauseReading(): void {

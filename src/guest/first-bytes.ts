@@ -3,7 +3,7 @@ import { Denial } from "../core/denial.ts";
 import { gather } from "./gather.ts";
 
 /**
- * The first bytes that come on a paused socket, which is paused again.
+ * The first bytes that come on a paused socket, which is paused again. They stay in it.
  * @returns `null` when the guest closed without sending any
  * @throws Denial `request_timeout`
  */
@@ -11,7 +11,7 @@ export function awaitFirstBytes(socket: Socket, timeoutMs: number): Promise<Buff
   return gather<Buffer | null>(
     socket,
     timeoutMs,
-    (bytes) => bytes,
+    (bytes) => ({ answer: bytes, rest: bytes }),
     (cut) => {
       if (cut === "late") throw new Denial("request_timeout", { cause: "nothing came through the tunnel in time" });
       socket.destroy();

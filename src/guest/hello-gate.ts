@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Authority } from "../core/authority.ts";
 import { Denial } from "../core/denial.ts";
 import { type ClientHello, parseClientHello } from "./client-hello.ts";
-import { type Cut, gather } from "./gather.ts";
+import { type Cut, type Found, gather } from "./gather.ts";
 
 /**
  * Lets a pass-through tunnel begin only with a TLS hello that names the tunnel's authority. The hello stays in the socket, to
@@ -12,8 +12,7 @@ import { type Cut, gather } from "./gather.ts";
  *   `early_data_refused`
  */
 export async function readClientHello(socket: Socket, authority: Authority, timeoutMs: number): Promise<void> {
-  const { hello, bytes } = await gather(socket, timeoutMs, readWhole, cutShort);
-  socket.unshift(bytes);
+  const hello = await gather(socket, timeoutMs, readWhole, cutShort);
   if (hello.hasEch) throw new Denial("ech_refused");
   if (hello.serverName === null) {
     if (authority.ip === null) throw new Denial("sni_missing");
@@ -22,16 +21,11 @@ export async function readClientHello(socket: Socket, authority: Authority, time
   if (hello.hasEarlyData) throw new Denial("early_data_refused");
 }
 
-interface Gathered {
-  readonly hello: ClientHello;
-  readonly bytes: Buffer;
-}
-
-function readWhole(bytes: Buffer): Gathered | null {
+function readWhole(bytes: Buffer): Found<ClientHello> | null {
   const hello = parseClientHello(bytes);
   if (hello === "need more") return null;
   if (hello === "not a client hello") throw new Denial("tunnel_unsupported", { cause: "not a TLS hello" });
-  return { hello, bytes };
+  return { answer: hello, rest: bytes };
 }
 
 function cutShort(cut: Cut): never {

@@ -126,7 +126,6 @@ async function inspect(
   }
   const first = await awaitFirstBytes(socket, environment.timeouts.tlsHelloMs);
   if (first === null) return;
-  socket.unshift(first);
   if (first[0] === TLS_HANDSHAKE) {
     await openTls(environment, place, socket, authority, proof);
     return;

@@ -54,6 +54,12 @@ async function connect(): Promise<void> {
 
 const record = (): Promise<void> => eventually(() => joined.records.length === 1, "the record");
 
+/** An end that the guest's side has sent is there for the edge, and told or not, some turns of the event loop later. */
+async function ended(): Promise<void> {
+  await once(guest.socket, "finish");
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Dials only when told to. */
 function heldDial(): { readonly options: JoinedOptions; readonly go: () => void } {
   let go = (): void => undefined;
@@ -134,6 +140,20 @@ describe("a pass-through tunnel", () => {
     expect(guest.text.length - head).toBe(bytes);
     await record();
     expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesToGuest: bytes });
+  });
+
+  test("hands on a hello and an end that came while it was dialled", async () => {
+    const dial = heldDial();
+    await start(() => undefined, dial.options);
+    guest.send(`CONNECT api.test:${upstream.port} HTTP/1.1\r\n\r\n`);
+    await eventually(() => joined.opened() === 1, "the request");
+    guest.socket.end(clientHello("api.test"));
+    await ended();
+    dial.go();
+    await guest.ended();
+    expect(upstream.received).toEqual([clientHello("api.test").toString("latin1")]);
+    await record();
+    expect(joined.records[0]).toMatchObject({ status: 200, outcome: "completed", denial: null });
   });
 
   test("has a life of its own, busy or not", async () => {
@@ -221,7 +241,108 @@ describe("an upgraded stream", () => {
   });
 });
 
+describe("a guest that has closed its sending side when its upgrade is answered", () => {
+  const UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  const SWITCH = `HTTP/1.1 101 Switching Protocols\r\n${UPGRADE}\r\n`;
+
+  test.each([
+    ["is heard to its end, what came with the head", ""],
+    ["is heard to its end, what came behind it", "late, too"],
+  ])("%s", async (_name, late) => {
+    await start(() => undefined, { destination: { credential: null, attachments: [] } });
+    const host = `api.test:${upstream.port}`;
+    guest.send(`GET http://${host}/ws HTTP/1.1\r\nHost: ${host}\r\n${UPGRADE}\r\nearly`);
+    await eventually(() => upstream.received[0]?.endsWith("\r\n\r\n") === true, "the request");
+    guest.socket.end(late);
+    await ended();
+    upstream.sockets[0]?.write(`${SWITCH}hello`);
+    expect(await guest.ended()).toMatch(/hello$/);
+    expect(upstream.received[0]).toMatch(new RegExp(`\\r\\n\\r\\nearly${late}$`));
+    await record();
+    expect(joined.records[0]).toMatchObject({
+      outcome: "completed",
+      bytesFromGuest: 5 + late.length,
+      bytesToGuest: 5,
+    });
+    await eventually(() => joined.listener.openConnections === 0 && joined.open() === 0, "both ends");
+  });
+
+  test("is handed all of a long answer, at its own pace", async () => {
+    const bytes = 12_000_000;
+    upstream = await startScripted(
+      () => undefined,
+      (socket) => socket.end(Buffer.alloc(bytes, "x")),
+    );
+    joined = await startJoined();
+    guest = await openGuest(joined.port);
+    const host = `api.test:${upstream.port}`;
+    guest.send(`GET http://${host}/ws HTTP/1.1\r\nHost: ${host}\r\n${UPGRADE}\r\nearly`);
+    await eventually(() => upstream.received[0]?.endsWith("\r\n\r\n") === true, "the request");
+    guest.socket.end();
+    await ended();
+    upstream.sockets[0]?.write(SWITCH);
+    await guest.until(/\r\n\r\n/);
+    const head = guest.text.indexOf("\r\n\r\n") + 4;
+    guest.socket.on("data", () => {
+      guest.socket.pause();
+      setTimeout(() => guest.socket.resume(), 3);
+    });
+    await guest.ended();
+    expect(guest.text.length - head).toBe(bytes);
+    await record();
+    expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesFromGuest: 5, bytesToGuest: bytes });
+  });
+
+  test("is gone when its upstream breaks", async () => {
+    await start(() => undefined);
+    const host = `api.test:${upstream.port}`;
+    guest.send(`GET http://${host}/ws HTTP/1.1\r\nHost: ${host}\r\n${UPGRADE}\r\nearly`);
+    await eventually(() => upstream.received[0]?.endsWith("\r\n\r\n") === true, "the request");
+    guest.socket.end();
+    await ended();
+    upstream.sockets[0]?.write(SWITCH);
+    await guest.until(/\r\n\r\n/);
+    upstream.sockets[0]?.resetAndDestroy();
+    await guest.ended();
+    await record();
+    await eventually(() => joined.listener.openConnections === 0, "its end");
+  });
+});
+
 describe("an opened tunnel", () => {
+  test("answers a request and an end that came before it was", async () => {
+    let go = (): void => undefined;
+    const until = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    await start(
+      (socket, text) => text.endsWith("\r\n\r\n") && socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+      {
+        ports: ({ addresses }) => ({
+          addresses: {
+            pin: async (permit) => {
+              await until;
+              return addresses.pin(permit);
+            },
+          },
+        }),
+      },
+    );
+    // An address is judged before the tunnel is answered.
+    const host = `127.0.0.1:${upstream.port}`;
+    guest.send(`CONNECT ${host} HTTP/1.1\r\n\r\n`);
+    await eventually(() => joined.opened() === 1, "the request");
+    guest.socket.end(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await ended();
+    go();
+    expect(await guest.ended()).toMatch(/ok$/);
+    await eventually(() => joined.records.length === 2, "both records");
+    expect(joined.records).toMatchObject([
+      { kind: "connect", status: 200, outcome: "completed" },
+      { kind: "http", status: 200, outcome: "completed" },
+    ]);
+  });
+
   test("ends when what comes is no TLS any more", async () => {
     await start((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), {
       leaf,
