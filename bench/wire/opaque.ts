@@ -16,7 +16,10 @@ export function helloLength(bytes: Buffer): number | null {
   return bytes.length < RECORD_HEADER_BYTES ? null : RECORD_HEADER_BYTES + bytes.readUInt16BE(3);
 }
 
-/** The hello that this Node makes for `host`. */
+/**
+ * The hello that this Node makes for `host`, as one that speaks TLS 1.2 at most: the upstream is no TLS server and does not answer
+ * it, and what follows a hello of TLS 1.3 may wait for that.
+ */
 export function clientHello(host: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const transport = new Duplex({
@@ -27,6 +30,6 @@ export function clientHello(host: string): Promise<Buffer> {
         transport.destroy();
       },
     });
-    connect({ socket: transport, servername: host }).on("error", reject);
+    connect({ socket: transport, servername: host, maxVersion: "TLSv1.2" }).on("error", reject);
   });
 }

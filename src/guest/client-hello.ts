@@ -11,6 +11,14 @@ export interface ClientHello {
   readonly hasEch: boolean;
   /** What follows may be data already (0-RTT), which whoever recorded it can send to the server once more. */
   readonly hasEarlyData: boolean;
+  /**
+   * The client speaks TLS 1.3: the server may ask for a second hello, which it reads in the clear as well (RFC 8446 §4.1.4).
+   * To one that does not, no server may answer so (§4.2.1), and every later hello of TLS 1.2 (renegotiation) is under keys that
+   * are not here.
+   */
+  readonly mayBeRetried: boolean;
+  /** How long it is, record headers included. */
+  readonly bytes: number;
 }
 
 export type ClientHelloResult = ClientHello | "need more" | "not a client hello";
@@ -27,10 +35,10 @@ export const CLIENT_HELLO_LIMIT_BYTES = 16_384;
  * @returns the hello; `"need more"` while it is not whole; or `"not a client hello"`, which no further bytes change
  */
 export function parseClientHello(bytes: Uint8Array): ClientHelloResult {
-  const message = handshakeMessage(bytes.subarray(0, CLIENT_HELLO_LIMIT_BYTES));
-  if (message === null) return "not a client hello";
-  if (message === "need more") return bytes.length < CLIENT_HELLO_LIMIT_BYTES ? message : "not a client hello";
-  return readHello(message) ?? "not a client hello";
+  const whole = handshakeMessage(bytes.subarray(0, CLIENT_HELLO_LIMIT_BYTES));
+  if (whole === null) return "not a client hello";
+  if (whole === "need more") return bytes.length < CLIENT_HELLO_LIMIT_BYTES ? whole : "not a client hello";
+  return readHello(whole.body, whole.bytes) ?? "not a client hello";
 }
 
 const RECORD_HEADER_BYTES = 5;
@@ -39,12 +47,18 @@ const CONTENT_HANDSHAKE = 22;
 const HANDSHAKE_HEADER_BYTES = 4;
 const HANDSHAKE_CLIENT_HELLO = 1;
 
+interface WholeMessage {
+  readonly body: Uint8Array;
+  /** Of the records that it came in. */
+  readonly bytes: number;
+}
+
 /**
  * Joins the fragments of the first handshake message (RFC 8446 §5.1). It is measured first and copied only once it is
  * whole, so that a hello that drips in byte by byte costs a walk over record headers each time and no copy.
- * @returns the body of the ClientHello, or `null` when it is something else
+ * @returns the ClientHello, or `null` when it is something else
  */
-function handshakeMessage(bytes: Uint8Array): Uint8Array | "need more" | null {
+function handshakeMessage(bytes: Uint8Array): WholeMessage | "need more" | null {
   const header: number[] = [];
   const fragments: Uint8Array[] = [];
   let have = 0;
@@ -63,7 +77,8 @@ function handshakeMessage(bytes: Uint8Array): Uint8Array | "need more" | null {
       // Nothing may share the record with the hello: the server's keys change after it (RFC 8446 §5.1), and in TLS 1.2 the
       // client has nothing to say before the server has spoken. Its end must be the record's announced end, too.
       const announced = have - fragment.length + length;
-      return announced === size ? join(fragments, size) : null;
+      if (announced !== size) return null;
+      return { body: join(fragments, size), bytes: at + RECORD_HEADER_BYTES + length };
     }
     at += RECORD_HEADER_BYTES + length;
   }
@@ -104,13 +119,14 @@ function join(fragments: readonly Uint8Array[], size: number): Uint8Array {
 
 const EXTENSION_SERVER_NAME = 0;
 const EXTENSION_ALPN = 16;
-/** RFC 8446 §4.2.10: only ever in the first hello of a connection, the one that is read here. */
+/** RFC 8446 §4.2.10: only ever in the first hello of a connection. */
 const EXTENSION_EARLY_DATA = 42;
+const EXTENSION_SUPPORTED_VERSIONS = 43;
 /** encrypted_client_hello, and the draft before it that encrypted the name alone (ESNI). */
 const EXTENSION_ECH = 0xfe0d;
 const EXTENSION_ESNI = 0xffce;
 
-function readHello(body: Uint8Array): ClientHello | null {
+function readHello(body: Uint8Array, bytes: number): ClientHello | null {
   const hello = new Reader(body);
   const version = hello.number(2);
   hello.take(32); // random
@@ -122,13 +138,15 @@ function readHello(body: Uint8Array): ClientHello | null {
   // TLS 1.2 clients may leave the whole block out (RFC 5246 §7.4.1.2).
   const extensions = hello.isAtEnd ? new Reader(new Uint8Array(0)) : hello.vector(2, 0, 65_535);
   if (extensions === null || !hello.isAtEnd) return null;
-  return readExtensions(extensions);
+  const found = readExtensions(extensions);
+  return found === null ? null : { done: true, ...found, bytes };
 }
 
-function readExtensions(extensions: Reader): ClientHello | null {
+function readExtensions(extensions: Reader): Omit<ClientHello, "done" | "bytes"> | null {
   const seen = new Set<number>();
   let serverName: string | null = null;
   let alpn: readonly string[] = [];
+  let mayBeRetried = false;
   while (!extensions.isAtEnd) {
     const type = extensions.number(2);
     const data = extensions.vector(2, 0, 65_535);
@@ -142,10 +160,15 @@ function readExtensions(extensions: Reader): ClientHello | null {
       const names = readAlpn(data);
       if (names === null) return null;
       alpn = names;
+    } else if (type === EXTENSION_SUPPORTED_VERSIONS) {
+      const versions = readVersions(data);
+      if (versions === null) return null;
+      // Drafts and what comes after 1.3 have numbers of their own.
+      mayBeRetried = versions.some((version) => version < 0x0300 || version > 0x0303);
     }
   }
   const hasEch = seen.has(EXTENSION_ECH) || seen.has(EXTENSION_ESNI);
-  return { done: true, serverName, alpn, hasEch, hasEarlyData: seen.has(EXTENSION_EARLY_DATA) };
+  return { serverName, alpn, hasEch, hasEarlyData: seen.has(EXTENSION_EARLY_DATA), mayBeRetried };
 }
 
 /** RFC 6066 §3: a list of typed names. Exactly one is taken, of type host_name, a plain lower- or upper-case DNS name. */
@@ -170,6 +193,15 @@ function readAlpn(data: Reader): string[] | null {
     names.push(name.text());
   }
   return names;
+}
+
+/** RFC 8446 §4.2.1 */
+function readVersions(data: Reader): number[] | null {
+  const list = data.vector(1, 2, 254);
+  if (list === null || !data.isAtEnd || list.left % 2 !== 0) return null;
+  const versions: number[] = [];
+  while (!list.isAtEnd) versions.push(list.number(2) as number);
+  return versions;
 }
 
 /** Reads forward; once a read does not fit, it and every later one is `null`. */

@@ -9,7 +9,7 @@ import { runPassThrough } from "../line/pass-through.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelRequest } from "./place.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { awaitFirstBytes } from "./first-bytes.ts";
-import { readClientHello } from "./hello-gate.ts";
+import { passHellos } from "./hello-gate.ts";
 import { openTls, serveHttp2Inside, serveInside } from "./open-tls.ts";
 
 const TLS_HANDSHAKE = 0x16;
@@ -91,9 +91,9 @@ async function passThrough(
   record: ExchangeRecord,
   release: Release,
 ): Promise<void> {
-  await runPassThrough(environment.line, permit, record, async () => {
+  await runPassThrough(environment.line, permit, record, async (upstream) => {
     const socket = release(true);
-    await readClientHello(socket, permit.authority, environment.timeouts.tlsHelloMs);
+    await passHellos(socket, upstream, permit.authority, record, environment.timeouts.tlsHelloMs);
     return socket;
   });
 }

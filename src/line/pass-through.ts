@@ -7,16 +7,17 @@ import type { Line } from "./line.ts";
 import { noteParent } from "./note-parent.ts";
 
 /**
- * A byte-exact tunnel to a pass-through destination: the permit was granted for the CONNECT, the hello was checked by the
+ * A byte-exact tunnel to a pass-through destination: the permit was granted for the CONNECT, the hellos are checked by the
  * caller, no credential goes into it.
- * @param open answers the CONNECT, checks the hello and hands over the guest's stream; called once the upstream is connected
- * @throws Denial before a byte went upstream
+ * @param open answers the CONNECT, checks the hellos and hands over the guest's stream; called once the upstream is connected. What
+ *   it passes on itself, either way, it counts
+ * @throws Denial before a byte of a hello that is not right went upstream
  */
 export async function runPassThrough(
   line: Line,
   permit: Permit,
   record: ExchangeRecord,
-  open: () => Promise<RawStream>,
+  open: (upstream: RawStream) => Promise<RawStream>,
 ): Promise<void> {
   if (permit.destination.tls !== "passthrough" || permit.destination.credential !== null) {
     throw new Denial("internal", { cause: "only pass-through destinations are tunnelled" });
@@ -33,7 +34,7 @@ export async function runPassThrough(
   let guest: RawStream;
   try {
     // An upstream that goes away meanwhile is noticed when the streams are joined.
-    guest = await open();
+    guest = await open(stream);
   } catch (thrown) {
     stream.destroy();
     throw thrown;

@@ -65,7 +65,11 @@ describe("what the bench sends to a destination that is not looked into", () => 
     const hello = await clientHello("opaque.bench.test");
     expect(helloLength(hello)).toBe(hello.length);
     expect(helloLength(hello.subarray(0, 4))).toBeNull();
-    expect(parseClientHello(hello)).toMatchObject({ serverName: "opaque.bench.test", hasEch: false });
+    expect(parseClientHello(hello)).toMatchObject({
+      serverName: "opaque.bench.test",
+      hasEch: false,
+      mayBeRetried: false,
+    });
   });
 });
 

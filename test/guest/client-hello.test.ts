@@ -8,16 +8,19 @@ import { CLIENT_HELLO_LIMIT_BYTES, type ClientHelloResult, parseClientHello } fr
 const REFUSED = "not a client hello";
 const empty = Buffer.alloc(0);
 /** A hello without anything that is refused for what it is. */
-const PLAIN = { hasEch: false, hasEarlyData: false } as const;
+const PLAIN = { hasEch: false, hasEarlyData: false, mayBeRetried: false } as const;
 
 describe("a hello", () => {
   test("with name and protocols", () => {
-    expect(parseClientHello(hello({ extensions: [sni("API.example.test"), alpn("h2", "http/1.1")] }))).toEqual({
+    const bytes = hello({ extensions: [sni("API.example.test"), alpn("h2", "http/1.1")] });
+    expect(parseClientHello(bytes)).toEqual({
       done: true,
       serverName: "api.example.test",
       alpn: ["h2", "http/1.1"],
       hasEch: false,
       hasEarlyData: false,
+      mayBeRetried: false,
+      bytes: bytes.length,
     });
   });
 
@@ -28,7 +31,9 @@ describe("a hello", () => {
     ["of TLS 1.0", { version: 0x0301, extensions: [] }],
     ["with a session id", { sessionId: Buffer.alloc(32, 7), extensions: [] }],
   ])("%s names nobody", (_, parts) => {
-    expect(parseClientHello(hello(parts))).toEqual({ done: true, serverName: null, alpn: [], ...PLAIN });
+    const bytes = hello(parts);
+    const expected = { done: true, serverName: null, alpn: [], ...PLAIN, bytes: bytes.length };
+    expect(parseClientHello(bytes)).toEqual(expected);
   });
 
   test.each([0xfe0d, 0xffce])("with an encrypted one inside (extension %i) says so", (type) => {
@@ -49,7 +54,20 @@ describe("a hello", () => {
     const bytes = hello({ extensions: [sni("a.test")] });
     expect(parseClientHello(Buffer.concat([bytes, Buffer.from("any early data")]))).toMatchObject({
       serverName: "a.test",
+      bytes: bytes.length,
     });
+  });
+
+  test.each([
+    ["0304", true],
+    ["fafa03040303", true],
+    ["030303020304", true],
+    ["7f1c0303", true],
+    ["0303", false],
+    ["0303030203010300", false],
+  ])("of versions %s may be retried: %s", (versions, mayBeRetried) => {
+    const offer = extension(43, vector(1, Buffer.from(versions, "hex")));
+    expect(parseClientHello(hello({ extensions: [sni("a.test"), offer] }))).toMatchObject({ mayBeRetried });
   });
 
   test("of 16 KiB less a byte is read, a larger one is not", () => {
@@ -121,6 +139,9 @@ describe("refused by the grammar", () => {
     ["bytes after the extensions", hello({ extensions: [], rest: Buffer.of(0) })],
     ["half an extension header", hello({ extensions: [Buffer.of(0, 5, 0)] })],
     ["an extension that is longer than the block", hello({ extensions: [lying(extension(5, empty), 3, 1)] })],
+    ["an empty list of versions", hello({ extensions: [extension(43, vector(1))] })],
+    ["half a version", hello({ extensions: [extension(43, vector(1, Buffer.of(3, 4, 3)))] })],
+    ["bytes after the versions", hello({ extensions: [extension(43, Buffer.of(2, 3, 4, 0))] })],
     ["an empty protocol list", hello({ extensions: [alpn()] })],
     ["an empty protocol name", hello({ extensions: [alpn("h2", "")] })],
     ["a second message in the record", record(Buffer.concat([good.subarray(5), Buffer.from("0b000000", "hex")]))],
@@ -155,11 +176,13 @@ describe("properties", () => {
   const names = fc
     .array(fc.stringMatching(/^[a-z][a-z0-9_-]{0,20}$/), { minLength: 1, maxLength: 5 })
     .map((some) => some.join("."));
+  /** Types of extensions whose data is not looked at. */
+  const unread = fc.integer({ min: 40, max: 60_000 }).filter((type) => type !== 43);
   const hellos = fc
     .record({
       name: fc.option(names),
       protocols: fc.array(fc.stringMatching(/^[a-z0-9/.]{1,12}$/), { maxLength: 4 }),
-      others: fc.uniqueArray(fc.tuple(fc.integer({ min: 40, max: 60_000 }), fc.uint8Array({ maxLength: 400 })), {
+      others: fc.uniqueArray(fc.tuple(unread, fc.uint8Array({ maxLength: 400 })), {
         selector: ([type]) => type,
         maxLength: 5,
       }),
@@ -172,6 +195,7 @@ describe("properties", () => {
         alpn: protocols,
         hasEch: false,
         hasEarlyData: others.some(([type]) => type === 42),
+        mayBeRetried: false,
       },
       message: hello({
         sessionId: Buffer.from(sessionId),
@@ -194,7 +218,9 @@ describe("properties", () => {
           at = Math.min(at + size, bytes.length - 1);
           expect(parseClientHello(bytes.subarray(0, at))).toBe("need more");
         }
-        expect(parseClientHello(bytes)).toEqual(expected);
+        const whole = { ...expected, bytes: bytes.length };
+        expect(parseClientHello(bytes)).toEqual(whole);
+        expect(parseClientHello(Buffer.concat([bytes, Buffer.of(20, 3, 3)]))).toEqual(whole);
       }),
       { numRuns: 300 },
     );
@@ -312,7 +338,9 @@ describe("hellos of real clients", () => {
     const absent = command !== null && !present(command);
     test.skipIf(absent)(absent ? `${name} (SKIPPED: not on this machine)` : name, async () => {
       const bytes = await capture(start);
-      expect(parseClientHello(bytes)).toEqual({ done: true, serverName, alpn, ...PLAIN });
+      const mayBeRetried = !name.includes("TLS 1.2");
+      const expected = { done: true, serverName, alpn, ...PLAIN, mayBeRetried, bytes: bytes.length };
+      expect(parseClientHello(bytes)).toEqual(expected);
       // The same hello, dripping in byte by byte.
       for (let at = 0; at < bytes.length; at++) expect(parseClientHello(bytes.subarray(0, at))).toBe("need more");
     });

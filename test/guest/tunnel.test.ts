@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCa, type TestLeaf } from "../house/support/certificates.ts";
 import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import { clientHello } from "./support/hello.ts";
+import { hello13, helloRetryRequest } from "./support/server-hello.ts";
 import {
   eventually,
   type Joined,
@@ -120,27 +121,33 @@ describe("a pass-through tunnel", () => {
     expect(joined.records[0]).toMatchObject({ kind: "connect", status: 200 });
   });
 
-  test("hands a slow guest that closed its sending side all that the upstream sent before it closed", async () => {
-    const bytes = 12_000_000;
-    upstream = await startScripted(
-      () => undefined,
-      (socket) => socket.end(Buffer.alloc(bytes, "x")),
-    );
-    joined = await startJoined({ destination: PASS_THROUGH });
-    guest = await openGuest(joined.port);
-    await connect();
-    const head = guest.text.length;
-    guest.send(clientHello("api.test"));
-    guest.socket.end();
-    guest.socket.on("data", () => {
-      guest.socket.pause();
-      setTimeout(() => guest.socket.resume(), 3);
-    });
-    await guest.ended();
-    expect(guest.text.length - head).toBe(bytes);
-    await record();
-    expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesToGuest: bytes });
-  });
+  test.each([
+    ["of TLS 1.2", clientHello("api.test")],
+    ["of TLS 1.3, although what follows it would wait for the upstream", hello13("api.test")],
+  ])(
+    "hands a slow guest that ended behind a hello %s all that the upstream sent before it closed",
+    async (_name, hello) => {
+      const bytes = 12_000_000;
+      upstream = await startScripted(
+        () => undefined,
+        (socket) => socket.end(Buffer.alloc(bytes, "x")),
+      );
+      joined = await startJoined({ destination: PASS_THROUGH });
+      guest = await openGuest(joined.port);
+      await connect();
+      const head = guest.text.length;
+      guest.send(hello);
+      guest.socket.end();
+      guest.socket.on("data", () => {
+        guest.socket.pause();
+        setTimeout(() => guest.socket.resume(), 3);
+      });
+      await guest.ended();
+      expect(guest.text.length - head).toBe(bytes);
+      await record();
+      expect(joined.records[0]).toMatchObject({ outcome: "completed", bytesToGuest: bytes });
+    },
+  );
 
   test("hands on a hello and an end that came while it was dialled", async () => {
     const dial = heldDial();
@@ -169,6 +176,40 @@ describe("a pass-through tunnel", () => {
     await record();
     expect(guest.text).toContain("tock");
     expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted" }]);
+  });
+
+  test("whose upstream never answers the hello was cut by the edge, what it held back with it", async () => {
+    await start(() => undefined, { destination: PASS_THROUGH, timeouts: { tunnelIdleMs: 100 } });
+    await connect();
+    const hello = hello13("api.test");
+    guest.send(Buffer.concat([hello, Buffer.alloc(100_000)]));
+    await guest.ended();
+    await record();
+    expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted", bytesFromGuest: hello.length }]);
+    expect(upstream.received).toEqual([hello.toString("latin1")]);
+    await eventually(() => upstream.sockets.every((socket) => socket.destroyed), "the upstream's end");
+  });
+
+  test("that a drain cuts while a second hello is awaited was refused by nobody", async () => {
+    await start((socket) => socket.write(helloRetryRequest()), { destination: PASS_THROUGH });
+    await connect();
+    guest.send(hello13("api.test"));
+    await guest.when(() => guest.text.endsWith(helloRetryRequest().toString("latin1")));
+    await joined.drain();
+    expect(joined.records).toMatchObject([{ status: 200, outcome: "edge_aborted", denial: null }]);
+  });
+
+  test.each([
+    ["resets", (socket: Socket) => socket.resetAndDestroy()],
+    ["closes", (socket: Socket) => socket.destroy()],
+  ])("ends when its upstream %s in place of an answer to the hello", async (_name, leave) => {
+    await start(leave, { destination: PASS_THROUGH });
+    await connect();
+    guest.send(Buffer.concat([hello13("api.test"), Buffer.alloc(1000)]));
+    await guest.ended();
+    guest.socket.end();
+    await record();
+    await eventually(() => joined.listener.openConnections === 0, "the end");
   });
 
   test("that falls silent was cut by the edge", async () => {
