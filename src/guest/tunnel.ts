@@ -8,7 +8,7 @@ import { askAhead } from "../line/ask-ahead.ts";
 import { runPassThrough } from "../line/pass-through.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelRequest } from "./place.ts";
 import type { GuestEnvironment } from "./environment.ts";
-import { awaitFirstBytes } from "./first-bytes.ts";
+import { awaitFirstBytes, isHttp2Preface } from "./first-bytes.ts";
 import { passHellos } from "./hello-gate.ts";
 import { openTls, serveHttp2Inside, serveInside } from "./open-tls.ts";
 
@@ -98,7 +98,7 @@ async function passThrough(
   });
 }
 
-/** Opens the tunnel: TLS is ended here, or cleartext HTTP is read, by the first byte. */
+/** Opens the tunnel: TLS is ended here, or cleartext HTTP is read, by the first bytes. */
 async function inspect(
   environment: GuestEnvironment,
   place: ConnectionPlace,
@@ -141,9 +141,4 @@ async function inspect(
 /** Only where the destination spells it: what follows was agreed on by nobody. */
 function speaksHttp2InClear({ scheme, http }: Destination): boolean {
   return scheme === "http" && http === "h2c";
-}
-
-/** RFC 9113 §3.4: prior-knowledge HTTP/2 begins with a line that looks like a request. */
-function isHttp2Preface(first: Buffer): boolean {
-  return first.toString("latin1", 0, 4) === "PRI ";
 }

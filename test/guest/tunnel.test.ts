@@ -7,6 +7,7 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeCa, type TestLeaf } from "../house/support/certificates.ts";
 import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { PREFACE, settings } from "./support/h2-frames.ts";
 import { clientHello } from "./support/hello.ts";
 import { hello13, helloRetryRequest } from "./support/server-hello.ts";
 import {
@@ -55,10 +56,15 @@ async function connect(): Promise<void> {
 
 const record = (): Promise<void> => eventually(() => joined.records.length === 1, "the record");
 
-/** An end that the guest's side has sent is there for the edge, and told or not, some turns of the event loop later. */
+/** What the guest's side has sent is there for the edge some turns of the event loop later. */
+async function arrived(): Promise<void> {
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The same of its end, which may be told or not. */
 async function ended(): Promise<void> {
   await once(guest.socket, "finish");
-  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+  await arrived();
 }
 
 /** Dials only when told to. */
@@ -351,6 +357,56 @@ describe("a guest that has closed its sending side when its upgrade is answered"
 });
 
 describe("an opened tunnel", () => {
+  const CLEAR = { scheme: "http", credential: null, attachments: [] } as const;
+
+  test.each([1, 2, 3, 4, 5])("is HTTP/2 by its preface, be it cut after %i bytes", async (cut) => {
+    await start(() => undefined, { destination: { ...CLEAR, http: "h2c" } });
+    await connect();
+    const established = guest.text.length;
+    const preface = Buffer.concat([Buffer.from(PREFACE), settings()]);
+    guest.send(preface.subarray(0, cut));
+    await arrived();
+    guest.send(preface.subarray(cut));
+    // A SETTINGS frame.
+    await guest.when(() => guest.text.length >= established + 9);
+    expect(guest.text.charCodeAt(established + 3)).toBe(4);
+  });
+
+  test("is refused for the preface of HTTP/2 that nobody agreed on, be it in drips", async () => {
+    await start(() => undefined, { destination: CLEAR });
+    await connect();
+    const established = guest.text;
+    for (const byte of "PRI ") {
+      guest.send(byte);
+      await arrived();
+    }
+    expect(await guest.ended()).toBe(established);
+    await record();
+    expect(joined.records).toMatchObject([{ denial: "tunnel_unsupported", detail: expect.stringContaining("HTTP/2") }]);
+  });
+
+  test.each(["POST / HTTP/1.1", "PRINT / HTTP/1.1", "PR / HTTP/1.1"])("is HTTP/1.1 in drips: %s", async (line) => {
+    await start((socket, text) => text.endsWith("\r\n\r\n") && socket.write("HTTP/1.1 204 No Content\r\n\r\n"), {
+      destination: CLEAR,
+    });
+    await connect();
+    for (const byte of `${line}\r\nHost: api.test:${upstream.port}\r\nContent-Length: 0\r\n\r\n`) {
+      guest.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await guest.until(/ 204 [^]*\r\n\r\n$/);
+    expect(upstream.received[0]).toMatch(new RegExp(`^${line}\r\n`));
+  });
+
+  test("whose guest stops in the middle of what may be a preface waits no longer than for a hello", async () => {
+    await start(() => undefined, { destination: CLEAR, timeouts: { tlsHelloMs: 100 } });
+    await connect();
+    guest.send("PR");
+    await guest.ended();
+    await record();
+    expect(joined.records).toMatchObject([{ denial: "request_timeout", outcome: "denied" }]);
+  });
+
   test("answers a request and an end that came before it was", async () => {
     let go = (): void => undefined;
     const until = new Promise<void>((resolve) => {
