@@ -59,7 +59,7 @@ export const limitsSchema = z.strictObject({
     1,
     1_000_000,
     2000,
-    "Guest connections of one guest address, and as many HTTP/2 streams.",
+    "Guest connections of one guest, and as many HTTP/2 streams: of an IPv4 address, or of a /64 of IPv6 with all addresses in it.",
   ),
   http2_streams: whole(
     0,
@@ -96,7 +96,7 @@ export const timeoutsSchema = z.strictObject({
     0,
     10_000,
     2000,
-    "Longest time between two new tunnels of a guest address whose HTTP/2 connections were ended for floods more than once within a minute, `ms`; it is 100 at first and doubles with each; 0: none is held.",
+    "Longest time between two new tunnels of a guest (counted as for `connections_per_guest`) whose HTTP/2 connections were ended for floods more than once within a minute, `ms`; it is 100 at first and doubles with each; 0: none is held.",
   ),
   half_close_ms: whole(
     0,

@@ -135,3 +135,22 @@ export function ipRangeContains(range: IpRange, address: IpBytes): boolean {
 export function isV4Mapped(ip: IpBytes): boolean {
   return ip.length === 16 && ip.subarray(0, 10).every((byte) => byte === 0) && ip[10] === 0xff && ip[11] === 0xff;
 }
+
+const HOST_AT_V6 = 8;
+
+/**
+ * Whose address it is, as far as an address tells: one of IPv4 belongs to one host, of IPv6 a host has a whole /64 to choose from
+ * (RFC 4291 §2.5.1, RFC 8981).
+ * @param address as a socket or a PROXY header tells it, in either spelling of IPv4; anything else is its own network
+ * @returns `"192.0.2.7"`, `"2001:db8:1:2::/64"`
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const [text = "", zone] = address.split("%");
+  const ip = parseIpv6(text);
+  if (ip === null) return address;
+  if (isV4Mapped(ip)) return formatIp(ip.subarray(12));
+  const network = `${formatIp(ip.fill(0, HOST_AT_V6))}/64`;
+  // The link of a link-local address (RFC 4007 §11).
+  return zone === undefined ? network : `${network}%${zone}`;
+}

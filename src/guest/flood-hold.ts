@@ -1,4 +1,5 @@
 import { Denial } from "../core/denial.ts";
+import { networkOf } from "../core/ip.ts";
 
 /** Between two tunnels of a guest after its second offence, in `ms`; doubled with each further one. */
 const FIRST_MS = 100;
@@ -19,7 +20,7 @@ interface Suspect {
 /**
  * Keeps guests apart in time whose connections were ended for floods. Ending one costs a TLS handshake and what was flooded until
  * then, and a guest that comes back at once could have the edge pay that all the time. Its first offence is forgiven, as a client
- * with a fault may commit it; after that its tunnels begin one by one.
+ * with a fault may commit it; after that its tunnels begin one by one. A guest is an IPv4 address or a /64 of IPv6, as it is counted.
  */
 export class FloodHold {
   readonly #longestMs: number;
@@ -40,10 +41,12 @@ export class FloodHold {
 
   /**
    * A connection of this guest was a flood.
+   * @param address of the guest
    * @param weight below 1 where it may have been something else
    */
-  blame(guest: string, weight: number): void {
+  blame(address: string, weight: number): void {
     if (this.#longestMs === 0) return;
+    const guest = networkOf(address);
     const nowMs = this.#nowMs();
     const before = this.#suspects.get(guest);
     const offences = before === undefined || isForgiven(before, nowMs) ? weight : before.offences + weight;
@@ -61,11 +64,13 @@ export class FloodHold {
 
   /**
    * Gives a new tunnel of this guest its turn.
+   * @param address of the guest
    * @returns how long it has to wait for it, in `ms`
    * @throws Denial `guest_held_off` when that would be too long
    */
-  turn(guest: string): number {
-    const suspect = this.#suspects.get(guest);
+  turn(address: string): number {
+    if (this.#suspects.size === 0) return 0;
+    const suspect = this.#suspects.get(networkOf(address));
     if (suspect === undefined || suspect.offences < 2) return 0;
     const nowMs = this.#nowMs();
     if (isForgiven(suspect, nowMs)) return 0;

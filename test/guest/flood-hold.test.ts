@@ -46,6 +46,13 @@ describe("turns", () => {
     expect(new FloodHold(50, () => 0).turn("a")).toBe(0);
   });
 
+  test("are those of a whole /64: nobody has a single address of IPv6", () => {
+    const hold = holdOf();
+    hold.blame("2001:db8::1", 1);
+    hold.blame("2001:db8::2", 1);
+    expect([hold.turn("2001:db8::3"), hold.turn("2001:db8:0:1::3")]).toEqual([100, 0]);
+  });
+
   test("come sooner for who waited on its own account", () => {
     const hold = holdOf();
     blame(hold, "a", 2);

@@ -382,26 +382,31 @@ describe("the PROXY protocol", () => {
     expect(await recorded(1)).toMatchObject([{ denial: "proxy_protocol_invalid" }]);
   });
 
-  test("connections are counted by the guest that is announced, whoever announces it", async () => {
+  const addressIn = (header: string): string | undefined => header.split(" ")[2];
+  const line6 = (source: string): string => `PROXY TCP6 ${source} 2001:db8:ffff::1 1000 443\r\n`;
+  test.each<[string, (i: number) => string, string]>([
+    ["", () => line("192.0.2.66"), line("192.0.2.67")],
+    [", of IPv6 by its /64", (i) => line6(`2001:db8:1:2::${i.toString(16)}`), line6("2001:db8:1:3::1")],
+  ])("connections are counted by the guest that is announced, whoever announces it%s", async (_name, same, another) => {
     const held = await Promise.all(Array.from({ length: 20 }, () => openGuest(set.ports.announced)));
-    for (const guest of held) guest.send(line("192.0.2.66"));
+    held.forEach((guest, i) => guest.send(same(i)));
     let more = 0;
     const oneMore = async (): Promise<string> => {
       const guest = await openGuest(set.ports.announced);
-      guest.send(line("192.0.2.66") + getFree());
+      guest.send(same(100 + more) + getFree());
       return guest.ended();
     };
     // Served as long as the headers of some are still on their way.
     do more++;
-    while (denialIn(await oneMore()) !== "connection_limit");
+    while (denialIn(await oneMore()) !== "connection_limit" && more < 200);
     const other = await openGuest(set.ports.announced);
-    other.send(line("192.0.2.67") + getFree());
+    other.send(another + getFree());
     expect(await other.ended()).toMatch(/^HTTP\/1\.1 200 /);
     for (const guest of held) guest.destroy();
     // Those held have said nothing yet.
     expect((await recorded(more + 1)).slice(more - 1)).toMatchObject([
-      { guest: "192.0.2.66", denial: "connection_limit" },
-      { guest: "192.0.2.67", status: 200 },
+      { guest: addressIn(same(100 + more)), denial: "connection_limit" },
+      { guest: addressIn(another), status: 200 },
     ]);
   });
 
