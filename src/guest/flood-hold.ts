@@ -17,6 +17,12 @@ interface Suspect {
   turnMs: number;
 }
 
+/** What ends when a guest leaves. */
+interface Leaving {
+  on(event: "end" | "close", listener: () => void): unknown;
+  off(event: "end" | "close", listener: () => void): unknown;
+}
+
 /**
  * Keeps guests apart in time whose connections were ended for floods. Ending one costs a TLS handshake and what was flooded until
  * then, and a guest that comes back at once could have the edge pay that all the time. Its first offence is forgiven, as a client
@@ -83,15 +89,24 @@ export class FloodHold {
     return turnMs - nowMs;
   }
 
-  /** Resolves after `waitMs`, or when the edge drains. */
-  async wait(waitMs: number): Promise<void> {
+  /**
+   * Resolves after `waitMs`, when the guest leaves, or when the edge drains. The turn of one that left is not given to another:
+   * those behind it have theirs, and whoever begins and leaves could gather many at one time.
+   * @param guest its socket, not ended yet
+   */
+  async wait(waitMs: number, guest: Leaving): Promise<void> {
     if (this.#isDraining) return;
     const over = Promise.withResolvers<void>();
-    const timer = setTimeout(over.resolve, waitMs);
-    this.#waiting.add(over.resolve);
+    const resolve = (): void => over.resolve();
+    const timer = setTimeout(resolve, waitMs);
+    this.#waiting.add(resolve);
+    guest.on("end", resolve);
+    guest.on("close", resolve);
     await over.promise;
     clearTimeout(timer);
-    this.#waiting.delete(over.resolve);
+    this.#waiting.delete(resolve);
+    guest.off("end", resolve);
+    guest.off("close", resolve);
   }
 
   /** Nobody waits any more: there is nothing left to wait for. */

@@ -6,7 +6,7 @@ import type { ExchangeRecord } from "../core/record.ts";
 import { TOKEN } from "../http1/grammar.ts";
 import { askAhead } from "../line/ask-ahead.ts";
 import { runPassThrough } from "../line/pass-through.ts";
-import type { ConnectionPlace, TunnelGuest, TunnelRequest } from "./place.ts";
+import type { TunnelGuest, TunnelRequest } from "./place.ts";
 import type { GuestEnvironment } from "./environment.ts";
 import { awaitFirstBytes, isHttp2Preface } from "./first-bytes.ts";
 import { passHellos } from "./hello-gate.ts";
@@ -50,7 +50,7 @@ export async function serveTunnel(
     record.destination = permit.destination.name;
     record.rule = permit.rule;
     if (permit.destination.tls === "passthrough") await passThrough(environment, permit, record, release);
-    else await inspect(environment, guest.place, permit, request, release);
+    else await inspect(environment, guest, permit, request, release);
     if (guest.wasCut) record.outcome = "edge_aborted";
   } catch (thrown) {
     const denial = Denial.from(thrown);
@@ -101,20 +101,21 @@ async function passThrough(
 /** Opens the tunnel: TLS is ended here, or cleartext HTTP is read, by the first bytes. */
 async function inspect(
   environment: GuestEnvironment,
-  place: ConnectionPlace,
+  guest: TunnelGuest,
   permit: Permit,
   request: TunnelRequest,
   release: Release,
 ): Promise<void> {
+  const { place } = guest;
   const { authority, proof } = request;
   if (authority.ip !== null) {
     // An address literal can be judged at once: refuse at the CONNECT rather than inside.
     const pinning = environment.line.addresses.pin(permit);
     if (pinning instanceof Promise) await pinning;
   }
-  const waitMs = environment.floods.turn(place.guest);
+  const waitMs = guest.hasLeft ? 0 : environment.floods.turn(place.guest);
   if (waitMs > 0) {
-    await environment.floods.wait(waitMs);
+    await environment.floods.wait(waitMs, guest.socket);
     if (environment.isDraining()) throw new Denial("draining");
   }
   const socket = release(false);

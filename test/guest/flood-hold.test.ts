@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { describe, expect, test } from "vitest";
 import { Denial } from "../../src/core/denial.ts";
 import { FloodHold } from "../../src/guest/flood-hold.ts";
@@ -104,13 +105,21 @@ describe("turns", () => {
 describe("a wait", () => {
   test("is over after its time", async () => {
     const startedMs = performance.now();
-    await holdOf().wait(50);
+    await holdOf().wait(50, new EventEmitter());
     expect(performance.now() - startedMs).toBeGreaterThan(45);
+  });
+
+  test.each(["end", "close"])("is over with the %s of its guest, and leaves nothing at it", async (event) => {
+    const guest = new EventEmitter();
+    const waiting = holdOf().wait(3_600_000, guest);
+    guest.emit(event);
+    await waiting;
+    expect(guest.eventNames()).toEqual([]);
   });
 
   test("is over when the edge drains", async () => {
     const hold = holdOf();
-    const waits = Promise.all([hold.wait(3_600_000), hold.wait(3_600_000)]);
+    const waits = Promise.all([hold.wait(3_600_000, new EventEmitter()), hold.wait(3_600_000, new EventEmitter())]);
     hold.drain();
     expect(await waits).toEqual([undefined, undefined]);
   });
