@@ -41,9 +41,11 @@ describe("a pool that sessions share", () => {
     await pooled.stop();
   });
 
-  const isThere = async (channel: UpstreamChannel | Promise<UpstreamChannel>): Promise<boolean> =>
+  const connect = async (who = "s"): Promise<UpstreamChannel> => await pooled.connect({}, who);
+
+  const isThere = async (channel: Promise<UpstreamChannel>): Promise<boolean> =>
     await Promise.race([
-      Promise.resolve(channel).then(() => true),
+      channel.then(() => true),
       new Promise<false>((resolve) => setTimeout(() => resolve(false), 300)),
     ]);
 
@@ -59,10 +61,10 @@ describe("a pool that sessions share", () => {
 
   test("has places for others when one of them takes all that it can get", async () => {
     await start(true);
-    const greedy = Array.from({ length: 8 }, () => pooled.connect({}, "greedy"));
+    const greedy = Array.from({ length: 8 }, () => connect("greedy"));
     const held = await Promise.all(greedy.slice(0, 6));
     expect(await Promise.all(greedy.slice(6).map(isThere))).toEqual([false, false]);
-    (await pooled.connect({}, "other")).release();
+    (await connect("other")).release();
     // What it gives back is for whoever of its own waits.
     held[0]?.release();
     (await greedy[6])?.release();
@@ -73,9 +75,9 @@ describe("a pool that sessions share", () => {
 
   test("gives a connection that is idle to nobody who has his share", async () => {
     await start(true);
-    const other = await pooled.connect({}, "other");
-    const held = await Promise.all(Array.from({ length: 5 }, () => pooled.connect({}, "greedy")));
-    const waiting = pooled.connect({}, "greedy");
+    const other = await connect("other");
+    const held = await Promise.all(Array.from({ length: 5 }, () => connect("greedy")));
+    const waiting = connect("greedy");
     expect(await isThere(waiting)).toBe(false);
     other.release();
     // The others leave more now.
@@ -86,7 +88,7 @@ describe("a pool that sessions share", () => {
 
   test("is all for one where there is but one", async () => {
     await start(false);
-    const all = await Promise.all(Array.from({ length: 8 }, () => pooled.connect()));
+    const all = await Promise.all(Array.from({ length: 8 }, () => connect()));
     expect(pooled.opened).toBe(8);
     for (const channel of all) channel.release();
   });
