@@ -4,8 +4,6 @@ import { readDirectly } from "../core/direct-reads.ts";
 import type { ExchangeRecord } from "../core/record.ts";
 import type { RawStream } from "../core/wire.ts";
 import type { Batch } from "../http1/batch.ts";
-import { requestControl } from "../http1/framing.ts";
-import { scanRequestHead } from "../http1/head.ts";
 import { runExchange } from "../line/exchange.ts";
 import { breakOff, isTls } from "./break-off.ts";
 import { ConnectionAccount } from "./connection-account.ts";
@@ -16,15 +14,17 @@ import type { ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { Linger } from "./linger.ts";
 import { openExchange } from "./open-exchange.ts";
 import type { BodyOwner } from "./request-body.ts";
+import { type TurnOwner, TurnShare } from "./pipeline-turns.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener } from "./place.ts";
-import { grammarDenial, readRequest, type ReadRequest } from "./request.ts";
+import { grammarDenial, type ReadRequest } from "./request.ts";
+import { RequestInput } from "./request-input.ts";
 import { watchSocket } from "./tunnel-watch.ts";
 
 /**
  * One HTTP/1.1 connection of a guest: reads heads, runs one exchange at a time through the line, answers in order. What does
  * not fit the grammar is refused and the connection closed.
  */
-export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest, LifeOwner {
+export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest, LifeOwner, TurnOwner {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
   readonly #environment: GuestEnvironment;
@@ -33,7 +33,8 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   readonly #openTunnel: TunnelOpener | null;
   readonly #stopReading: () => void;
   readonly #closing: Linger;
-  #pending: Buffer | null = null;
+  readonly #share: TurnShare;
+  readonly #input: RequestInput;
   #exchange: Http1GuestExchange | null = null;
   #inputEnded = false;
   #wasCut = false;
@@ -46,6 +47,8 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#openTunnel = openTunnel;
     this.#account = new ConnectionAccount(environment, place);
     this.#closing = new Linger(socket);
+    this.#share = new TurnShare(environment.turns, this);
+    this.#input = new RequestInput(environment.limits, place);
     this.#stopReading = readDirectly(socket, this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -54,26 +57,13 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#life = new ConnectionLife(environment, place.endsAtMs, this);
   }
 
-  get isDraining(): boolean {
-    return this.#environment.isDraining();
-  }
-
-  wallMs(): number {
-    return this.#environment.line.clock.wallMs();
-  }
-
-  /** Between requests: a drain may close it at once. */
-  get isIdle(): boolean {
-    return this.#life.state === "fresh" || this.#life.state === "idle";
-  }
-
   get hasLeft(): boolean {
     return this.#inputEnded || this.socket.destroyed || this.#life.state === "closed";
   }
 
   /** A drain began: closes what is idle, once the guest has been handed all of its last answer. */
   drain(): void {
-    if (!this.isIdle) return;
+    if (this.#life.state !== "fresh" && this.#life.state !== "idle") return;
     if (this.socket.writableLength === 0) this.socket.destroy();
     else this.#linger();
   }
@@ -110,7 +100,13 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     }
     const { state } = this.#life;
     if (state === "lingering") this.#closing.take(segment);
-    else if (state !== "closed") this.#read(this.#pending === null ? segment : Buffer.concat([this.#pending, segment]));
+    else if (state !== "closed" && this.#share.mayBegin) {
+      this.#input.add(segment);
+      this.#read();
+    } else if (state !== "closed") {
+      this.#keep(segment);
+      this.#share.wait();
+    }
   }
 
   #guarded(step: () => void): void {
@@ -133,43 +129,35 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
 
   /** Bytes beyond the current request wait; one segment is enough, then the socket is paused. */
   #keep(segment: Buffer): void {
-    this.#pending = this.#pending === null ? segment : Buffer.concat([this.#pending, segment]);
+    this.#input.add(segment);
     this.socket.pause();
   }
 
-  #read(bytes: Buffer): void {
-    this.#pending = null;
-    let request: ReadRequest;
+  #read(): void {
     try {
-      const head = scanRequestHead(bytes, this.#environment.limits);
-      if (head === null) {
-        if (this.#inputEnded) {
-          this.#linger();
-          return;
-        }
-        this.#pending = bytes;
-        if (this.#life.state !== "reading_head") this.#life.enter("reading_head");
-        return;
-      }
-      request = readRequest(head, requestControl(head), this.place);
-      const rest = head.bytes === bytes.length ? null : bytes.subarray(head.bytes);
-      if (request.kind === "connect") this.#connect(request, rest);
-      else this.#begin(request, rest);
+      const request = this.#input.next();
+      if (request === null) this.#awaitHead();
+      else if (request.kind === "connect") this.#connect(request);
+      else this.#begin(request);
     } catch (thrown) {
       this.#refuseUnread(thrown);
     }
   }
 
-  #begin(request: Extract<ReadRequest, { kind: "exchange" }>, rest: Buffer | null): void {
+  #awaitHead(): void {
+    if (this.#inputEnded) this.#linger();
+    else if (this.#life.state !== "reading_head") this.#life.enter("reading_head");
+  }
+
+  #begin(request: Extract<ReadRequest, { kind: "exchange" }>): void {
+    this.#share.began();
     const record = this.#account.open(request.control.upgrade.includes("websocket") ? "upgrade" : "http");
-    const exchange = openExchange(request, record, this.#environment.limits, this);
+    const exchange = openExchange(request, record, this.#environment, this);
     const { body } = exchange;
     this.#exchange = exchange;
     this.#life.enter("deciding");
-    if (rest !== null) {
-      if (body.done) this.#pending = rest;
-      else body.feed(rest);
-    }
+    const early = body.done ? null : this.#input.takeAll();
+    if (early !== null) body.feed(early);
     if (request.refusal !== null) {
       this.#refuseExchange(exchange, request.refusal);
       return;
@@ -206,7 +194,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     // Cut or broken off: `close` is on its way, and nothing follows.
     if (this.socket.destroyed) return;
     this.#exchange = null;
-    const isLast = this.#inputEnded && this.#pending === null;
+    const isLast = this.#inputEnded && this.#input.isEmpty;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || isLast) {
       this.#linger();
       return;
@@ -219,15 +207,35 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     } else this.#readOn();
   }
 
+  /** Goes on with what waits here, and lets more in unless that is much: a guest that sends on would pile it up. */
   #readOn(): void {
-    const pending = this.#pending;
-    this.socket.resume();
-    if (pending !== null) this.#read(pending);
+    if (!this.#input.isEmpty) {
+      if (!this.#share.mayFollow()) {
+        this.socket.pause();
+        this.#share.wait();
+        return;
+      }
+      this.#read();
+    }
+    const exchange = this.#exchange;
+    // While an exchange runs, too: only so a guest is seen to leave.
+    const hasRoom = exchange?.body.done === true && !this.#input.isEnough;
+    if (hasRoom || (exchange === null && this.#isReading)) this.socket.resume();
+  }
+
+  /** Nothing runs, and what has come is not a whole head. */
+  get #isReading(): boolean {
+    return this.#life.state === "idle" || this.#life.state === "reading_head";
+  }
+
+  /** Its turn has come, unless the connection has ended meanwhile, or is about to. */
+  goOn(): void {
+    if (this.#isReading && !this.socket.destroyed) this.#guarded(() => this.#readOn());
   }
 
   // --- CONNECT -------------------------------------------------------------------------------------------------------
 
-  #connect(request: Extract<ReadRequest, { kind: "connect" }>, rest: Buffer | null): void {
+  #connect(request: Extract<ReadRequest, { kind: "connect" }>): void {
     const record = this.#account.open("connect");
     record.method = "CONNECT";
     record.authority = request.authority.text;
@@ -237,7 +245,6 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
       return;
     }
     this.socket.pause();
-    this.#pending = rest;
     this.#openTunnel(this, { authority: request.authority, proof: request.proof, record });
   }
 
@@ -254,8 +261,8 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#stopReading();
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
-    if (this.#pending !== null) socket.unshift(this.#pending);
-    this.#pending = null;
+    const early = this.#input.takeAll();
+    if (early !== null) socket.unshift(early);
     if (watch) watchSocket(socket, this.place.endsAtMs, this.#environment, () => this.cut());
     return socket;
   }
@@ -296,14 +303,6 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     if (said === null || !this.socket.readableEnded) return this.release(true);
     this.#pending = null;
     return new EndedGuest(said, this.release(true));
-  }
-
-  pauseReading(): void {
-    this.socket.pause();
-  }
-
-  resumeReading(): void {
-    this.socket.resume();
   }
 
   bodyStarted(): void {
@@ -357,7 +356,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
       this.#inputEnded = true;
       if (this.#exchange !== null) this.#inputOver(this.#exchange);
       // Requests that wait until the guest has read its answers are answered, too.
-      else if (!this.socket.writableEnded && (this.#life.state !== "idle" || this.#pending === null)) this.socket.end();
+      else if (!this.socket.writableEnded && (this.#life.state !== "idle" || this.#input.isEmpty)) this.socket.end();
     });
 
   /** A plain TCP client may close its sending side and wait for the answer; over TLS a close_notify means it has left. */
@@ -373,7 +372,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#guarded(() => {
       if (this.#life.state === "handed_over" || this.#life.state === "closed") return;
       this.#life.enter("closed");
-      this.#pending = null;
+      this.#input.takeAll();
       const exchange = this.#exchange;
       this.#exchange = null;
       exchange?.abort("guest_aborted");
@@ -388,7 +387,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   #linger(): void {
     if (this.#life.state === "closed") return;
     this.#exchange = null;
-    this.#pending = null;
+    this.#input.takeAll();
     if (this.#life.state !== "lingering") this.#life.enter("lingering");
     this.#closing.begin(this.#inputEnded);
   }

@@ -7,6 +7,7 @@ import type { HeadLimits } from "../http1/head.ts";
 import type { Line } from "../line/line.ts";
 import type { FloodHold } from "./flood-hold.ts";
 import type { GuestCounts } from "./guest-counts.ts";
+import type { PipelineTurns } from "./pipeline-turns.ts";
 import type { RunningExchanges } from "./running.ts";
 import type { GuestTimeouts } from "./states.ts";
 
@@ -60,6 +61,8 @@ export interface GuestEnvironment {
   readonly streams: GuestCounts;
   /** Guests that have flooded. */
   readonly floods: FloodHold;
+  /** Whose turn it is among HTTP/1.1 connections that have more than one request to begin. */
+  readonly turns: PipelineTurns;
   /** Exchanges and tunnels whose record is open. */
   readonly running: RunningExchanges;
   /** A new correlation id. */

@@ -7,6 +7,7 @@ import { Batch } from "../http1/batch.ts";
 import type { RequestControl } from "../http1/framing.ts";
 import type { RequestHead } from "../http1/head.ts";
 import { CHUNK_END, chunkedEnd, chunkStart, responseHeadText } from "../http1/writer.ts";
+import type { GuestEnvironment } from "./environment.ts";
 import { refusalText } from "./refusal.ts";
 import type { Http1RequestBody } from "./request-body.ts";
 
@@ -22,8 +23,6 @@ export interface ExchangeOwner {
   destroyBroken(): void;
   /** Gives the socket away. */
   handOver(): RawStream;
-  readonly isDraining: boolean;
-  wallMs(): number;
 }
 
 export interface ExchangeTarget {
@@ -52,6 +51,7 @@ export class Http1GuestExchange implements GuestExchange {
   watcher: GuestWatcher | null = null;
   /** The connection ends after this exchange. */
   closes: boolean;
+  readonly #environment: GuestEnvironment;
   readonly #owner: ExchangeOwner;
   readonly #minor: 0 | 1;
   readonly #batch = new Batch();
@@ -64,6 +64,7 @@ export class Http1GuestExchange implements GuestExchange {
     body: Http1RequestBody,
     record: ExchangeRecord,
     proof: SessionProof,
+    environment: GuestEnvironment,
     owner: ExchangeOwner,
   ) {
     this.record = record;
@@ -78,6 +79,7 @@ export class Http1GuestExchange implements GuestExchange {
     this.wantsTrailers = control.wantsTrailers;
     this.closes = control.close;
     this.#minor = head.minor;
+    this.#environment = environment;
     this.#owner = owner;
   }
 
@@ -93,7 +95,7 @@ export class Http1GuestExchange implements GuestExchange {
     const streamed = head.length === "stream";
     this.#chunked = streamed && this.#minor === 1;
     // A request that is still on its way cannot be followed by another one on this connection.
-    if (!this.body.done || this.#owner.isDraining || (streamed && !this.#chunked)) this.closes = true;
+    if (!this.body.done || this.#environment.isDraining() || (streamed && !this.#chunked)) this.closes = true;
     const lines = this.#hopLines() + (isUnframed(head, this.method) ? "Content-Length: 0\r\n" : "");
     this.#batch.text(responseHeadText(head.status, head.reason, head.fields, lines));
     this.#owner.answerBegan();
@@ -128,14 +130,14 @@ export class Http1GuestExchange implements GuestExchange {
   }
 
   refuse(denial: Denial): void {
-    if (!this.body.done || this.#owner.isDraining) this.closes = true;
+    if (!this.body.done || this.#environment.isDraining()) this.closes = true;
     this.#batch.clear();
     this.#batch.text(
       refusalText(denial, {
         correlationId: this.record.id,
         headOnly: this.method === "HEAD",
         close: this.closes,
-        nowMs: this.#owner.wallMs(),
+        nowMs: this.#environment.line.clock.wallMs(),
       }),
     );
     this.#owner.answerBegan();

@@ -7,6 +7,7 @@ import { GuestConnection } from "./connection.ts";
 import type { GuestEnvironment, HeldConnection } from "./environment.ts";
 import { FloodHold } from "./flood-hold.ts";
 import { GuestCounts } from "./guest-counts.ts";
+import { PipelineTurns } from "./pipeline-turns.ts";
 import type { ConnectionPlace, TunnelGuest, TunnelOpener, TunnelRequest } from "./place.ts";
 import { RunningExchanges } from "./running.ts";
 import { SocksConnection } from "./socks-connection.ts";
@@ -32,7 +33,7 @@ export interface ListenerOptions {
 }
 
 /** What a listener shares with others; what it keeps for itself it makes. */
-export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running" | "streams" | "floods">;
+export type ListenerEnvironment = Omit<GuestEnvironment, "onConnection" | "running" | "streams" | "floods" | "turns">;
 
 /** How long a drain waits for stages that were under way when their guest was cut off, `ms`: each has a bound of its own. */
 const SETTLE_MS = 5_000;
@@ -65,6 +66,7 @@ export class GuestListener {
       ...environment,
       onConnection: (connection) => this.#track(connection),
       running: new RunningExchanges(),
+      turns: new PipelineTurns(),
       streams: new GuestCounts(environment.limits.connectionsPerGuest, environment.limits.connections),
       floods: new FloodHold(environment.timeouts.afterFloodMs, () => environment.line.clock.monotonicMs()),
     };

@@ -1,5 +1,5 @@
 import type { ExchangeRecord } from "../core/record.ts";
-import type { GuestLimits } from "./environment.ts";
+import type { GuestEnvironment } from "./environment.ts";
 import { type ExchangeOwner, Http1GuestExchange } from "./exchange.ts";
 import { pathOf, type ReadRequest } from "./request.ts";
 import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
@@ -8,13 +8,13 @@ import { type BodyOwner, Http1RequestBody } from "./request-body.ts";
 export function openExchange(
   { head, control, target, proof }: Extract<ReadRequest, { kind: "exchange" }>,
   record: ExchangeRecord,
-  limits: GuestLimits,
+  environment: GuestEnvironment,
   owner: ExchangeOwner & BodyOwner,
 ): Http1GuestExchange {
   record.method = head.method;
   record.scheme = target.scheme;
   record.authority = target.authority.text;
   record.path = pathOf(target.path);
-  const body = new Http1RequestBody(control.framing, limits, control.expectContinue, record, owner);
-  return new Http1GuestExchange(head, control, target, body, record, proof, owner);
+  const body = new Http1RequestBody(control.framing, environment.limits, control.expectContinue, record, owner);
+  return new Http1GuestExchange(head, control, target, body, record, proof, environment, owner);
 }

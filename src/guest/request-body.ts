@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { Denial } from "../core/denial.ts";
 import type { ExchangeRecord } from "../core/record.ts";
 import type { BodyLength, BodySink, RequestBody } from "../core/wire.ts";
@@ -7,9 +8,8 @@ import { filterTrailers } from "../http1/trailers.ts";
 
 /** What the connection does for a body. */
 export interface BodyOwner {
-  /** The consumer is full, or nobody has asked for the body yet. */
-  pauseReading(): unknown;
-  resumeReading(): unknown;
+  /** Paused while the consumer is full, or nobody has asked for the body yet. */
+  readonly socket: Pick<Socket, "pause" | "resume">;
   bodyStarted(): void;
   /** @param rest bytes of the next message that came with the last segment */
   bodyCompleted(rest: Buffer): void;
@@ -59,7 +59,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
       return;
     }
     this.#held = this.#held === null ? segment : Buffer.concat([this.#held, segment]);
-    this.#owner.pauseReading();
+    this.#owner.socket.pause();
   }
 
   /** The guest sends no more. @returns whether the body is complete, or may be: held chunks are looked at once it starts */
@@ -79,13 +79,13 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
     }
     const held = this.#held;
     this.#held = null;
-    this.#owner.resumeReading();
+    this.#owner.socket.resume();
     if (held !== null) this.#decode(held, sink);
     if (this.#inputEnded && !this.#decoder.done) this.#owner.bodyCutShort();
   }
 
   resume(): void {
-    this.#owner.resumeReading();
+    this.#owner.socket.resume();
   }
 
   /** The guest went away or broke off in the middle. */
@@ -109,7 +109,7 @@ export class Http1RequestBody implements RequestBody, BodyConsumer {
       return;
     }
     if (!this.#decoder.done) {
-      if (!sink.bodyFlush()) this.#owner.pauseReading();
+      if (!sink.bodyFlush()) this.#owner.socket.pause();
       return;
     }
     const { trailers } = this.#decoder;

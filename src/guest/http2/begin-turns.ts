@@ -4,7 +4,7 @@ import type { ServerHttp2Stream } from "node:http2";
  * So many exchanges of one connection begin in one turn of the event loop; further streams wait for the next, in which everybody
  * else has been served. One that its guest has reset by then begins nothing: a flood of them costs a look at each (CVE-2023-44487).
  */
-const BEGIN_A_TURN = 8;
+export const BEGIN_A_TURN = 8;
 
 /** A stream whose exchange has not begun. */
 export interface NewStream {
