@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Denial } from "../core/denial.ts";
 import type { ExchangeKind, ExchangeRecord } from "../core/record.ts";
 import type { GuestEnvironment } from "./environment.ts";
+import type { Http1GuestExchange } from "./exchange.ts";
 import type { ConnectionPlace } from "./place.ts";
 import { openRecord } from "./record.ts";
 import { refusalText } from "./refusal.ts";
@@ -31,6 +32,13 @@ export class ConnectionAccount {
     record.denial = denial.code;
     record.detail = denial.detail;
     record.status = denial.entry.status;
+  }
+
+  /** Answers a request that was read with `denial`, closes its record. */
+  refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
+    this.deny(exchange.record, denial);
+    exchange.refuse(denial);
+    this.close(exchange.record);
   }
 
   /** Answers with `denial`, closes the record; the connection is to be closed by its owner. */

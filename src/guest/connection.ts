@@ -46,7 +46,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#environment = environment;
     this.#openTunnel = openTunnel;
     this.#account = new ConnectionAccount(environment, place);
-    this.#closing = new Linger(socket);
+    this.#closing = new Linger(socket, place.transport);
     this.#share = new TurnShare(environment.turns, this);
     this.#input = new RequestInput(environment.limits, place);
     this.#stopReading = readDirectly(socket, this.#onData);
@@ -63,9 +63,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
 
   /** A drain began: closes what is idle, once the guest has been handed all of its last answer. */
   drain(): void {
-    if (this.#life.state !== "fresh" && this.#life.state !== "idle") return;
-    if (this.socket.writableLength === 0) this.socket.destroy();
-    else this.#linger();
+    if (this.#life.state === "fresh" || this.#life.state === "idle") this.#endUnused();
   }
 
   /** The edge ended it, with whatever ran on it. */
@@ -79,7 +77,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     const exchange = this.#exchange;
     exchange?.abort("edge_aborted");
     if (exchange?.answered === true) this.destroyBroken();
-    else this.socket.destroy();
+    else this.#closing.end();
   }
 
   // --- reading -------------------------------------------------------------------------------------------------------
@@ -99,7 +97,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
       return;
     }
     const { state } = this.#life;
-    if (state === "lingering") this.#closing.take(segment);
+    if (state === "lingering" || state === "delivering") this.#closing.take(segment);
     else if (state !== "closed" && this.#share.mayBegin) {
       this.#input.add(segment);
       this.#read();
@@ -153,13 +151,14 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     this.#share.began();
     const record = this.#account.open(request.control.upgrade.includes("websocket") ? "upgrade" : "http");
     const exchange = openExchange(request, record, this.#environment, this);
-    const { body } = exchange;
     this.#exchange = exchange;
     this.#life.enter("deciding");
-    const early = body.done ? null : this.#input.takeAll();
-    if (early !== null) body.feed(early);
+    const early = exchange.body.done ? null : this.#input.takeAll();
+    if (early !== null) exchange.body.feed(early);
     if (request.refusal !== null) {
-      this.#refuseExchange(exchange, request.refusal);
+      this.#account.refuseExchange(exchange, request.refusal);
+      // Not at once: a segment full of such requests would recurse through `#read`.
+      queueMicrotask(() => this.#guarded(() => this.#exchangeOver(exchange)));
       return;
     }
     if (this.#inputEnded) this.#inputOver(exchange);
@@ -180,19 +179,9 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     }
   }
 
-  #refuseExchange(exchange: Http1GuestExchange, denial: Denial): void {
-    const { record } = exchange;
-    this.#account.deny(record, denial);
-    exchange.refuse(denial);
-    this.#account.close(record);
-    // Not at once: a segment full of such requests would recurse through `#read`.
-    queueMicrotask(() => this.#guarded(() => this.#exchangeOver(exchange)));
-  }
-
   #exchangeOver(exchange: Http1GuestExchange): void {
-    if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.#life.state === "closed") return;
-    // Cut or broken off: `close` is on its way, and nothing follows.
-    if (this.socket.destroyed) return;
+    // Given away, cut or broken off: nothing follows.
+    if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.socket.destroyed) return;
     this.#exchange = null;
     const isLast = this.#inputEnded && this.#input.isEmpty;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || isLast) {
@@ -334,13 +323,20 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     const exchange = this.#exchange;
     if (isOld) this.cut();
     else if (exchange === null) {
-      if (onTimeout === null) this.socket.destroy();
+      if (onTimeout === null) this.#endUnused();
       else this.#refuseUnread(new Denial(onTimeout));
     } else if (onTimeout !== null) {
       // A guest that is not being read is not the one who is late.
       exchange.body.break(new Denial(this.socket.isPaused() ? "upstream_timeout" : onTimeout));
     } else if (exchange.answered) this.destroyBroken();
     else this.socket.destroy();
+  }
+
+  /** Nothing runs and nothing more is waited for, but that the guest reads its last answer. */
+  #endUnused(): void {
+    if (this.#life.state === "delivering" && this.#closing.isRead()) this.#life.renew();
+    else if (this.#life.state === "idle" && this.socket.writableLength > 0) this.#linger();
+    else this.#closing.end();
   }
 
   readonly #onDrain = (): void =>
@@ -385,12 +381,22 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   }
 
   #linger(): void {
-    if (this.#life.state === "closed") return;
+    const { state } = this.#life;
+    if (state === "closed") return;
     this.#exchange = null;
     this.#input.takeAll();
-    if (this.#life.state !== "lingering") this.#life.enter("lingering");
+    if (state !== "delivering" && state !== "lingering") {
+      this.#life.enter("delivering");
+      if (this.socket.writableLength === 0) this.#onDelivered();
+      else this.socket.once("finish", this.#onDelivered);
+    }
     this.#closing.begin(this.#inputEnded);
   }
+
+  readonly #onDelivered = (): void =>
+    this.#guarded(() => {
+      if (this.#life.state === "delivering") this.#life.enter("lingering");
+    });
 }
 
 function awaitClose(): void {

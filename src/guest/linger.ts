@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { endAtOnce } from "./break-off.ts";
 
 /**
  * Bytes that are thrown away from a guest that was answered and still sends; the state's timeout bounds it as well. Megabytes
@@ -7,17 +8,26 @@ import type { Socket } from "node:net";
  */
 export const LINGER_BYTES = 67_108_864;
 
-/** Answered and closing (RFC 9112 §9.6): FIN is sent, and what still comes is read for a little longer, so that no reset overtakes the answer. */
+/**
+ * Answered and closing (RFC 9112 §9.6): FIN is sent once the answer is, and what still comes is read for a little longer, so that no
+ * reset overtakes it.
+ */
 export class Linger {
   readonly #socket: Socket;
+  readonly #transport: Socket;
   #bytes = 0;
+  /** Bytes of the answer that waited when this was last looked at. */
+  #unread = 0;
 
-  constructor(socket: Socket) {
+  /** @param transport the TCP or unix socket below `socket`, or `socket` itself */
+  constructor(socket: Socket, transport: Socket) {
     this.#socket = socket;
+    this.#transport = transport;
   }
 
   /** @param inputEnded the guest sends no more: there is nothing to wait for */
   begin(inputEnded: boolean): void {
+    this.#unread = this.#socket.writableLength;
     // Node builds an error, stack and all, for a second end.
     if (!this.#socket.writableEnded) this.#socket.end();
     if (inputEnded) this.#socket.destroySoon();
@@ -27,6 +37,18 @@ export class Linger {
   /** What the guest still sends. */
   take(segment: Buffer): void {
     this.#bytes += segment.length;
-    if (this.#bytes > LINGER_BYTES) this.#socket.destroy();
+    if (this.#bytes > LINGER_BYTES) this.end();
+  }
+
+  /** @returns whether the guest has read anything since it was last asked, or since the begin */
+  isRead(): boolean {
+    const before = this.#unread;
+    this.#unread = this.#socket.writableLength;
+    return this.#unread < before;
+  }
+
+  /** Enough of it. */
+  end(): void {
+    endAtOnce(this.#socket, this.#transport);
   }
 }

@@ -54,6 +54,8 @@ export class GuestListener {
   readonly #server: Server;
   readonly #tls: TlsEntrance | null;
   readonly #connections = new Roster<HeldConnection>();
+  /** Inside tunnels of those. */
+  readonly #inside = new Roster<HeldConnection>();
   readonly #sockets = new Roster<Socket>();
   /** Still before their protocol: a PROXY header or a TLS handshake is awaited. */
   readonly #arriving = new Roster<Socket>();
@@ -64,7 +66,7 @@ export class GuestListener {
     this.#options = options;
     this.#environment = {
       ...environment,
-      onConnection: (connection) => this.#track(connection),
+      onConnection: (connection) => track(this.#inside, connection),
       running: new RunningExchanges(),
       turns: new PipelineTurns(),
       streams: new GuestCounts(environment.limits.connectionsPerGuest, environment.limits.connections),
@@ -124,11 +126,12 @@ export class GuestListener {
   async drain(): Promise<void> {
     const { running, timeouts } = this.#environment;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const connection of this.#inside) connection.drain();
     for (const connection of this.#connections) connection.drain();
     for (const socket of this.#arriving) socket.destroy();
     this.#environment.floods.drain();
     const timer = setTimeout(() => {
-      for (const connection of this.#connections) if (connection.saysGoodbye === true) connection.cut();
+      for (const connection of this.#inside) if (connection.saysGoodbye === true) connection.cut();
       setImmediate(() => setImmediate(() => this.#cutAll()));
     }, timeouts.drainMs);
     await closed;
@@ -136,7 +139,9 @@ export class GuestListener {
     await running.none(SETTLE_MS);
   }
 
+  /** What is inside first: it knows whether its end has to look broken. */
   #cutAll(): void {
+    for (const connection of this.#inside) connection.cut();
     for (const connection of this.#connections) connection.cut();
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -216,7 +221,7 @@ export class GuestListener {
       this.#options.protocol === "socks5"
         ? new SocksConnection(socket, place, environment, this.#openBySocks)
         : new GuestConnection(socket, place, environment, this.#openByHttp);
-    this.#track(connection);
+    track(this.#connections, connection);
   }
 
   readonly #openByHttp: TunnelOpener = (guest, request) => this.#open(guest, request, CONNECT_ESTABLISHED);
@@ -229,12 +234,12 @@ export class GuestListener {
     void serveTunnel(this.#environment, guest, request, established).finally(() => running.ended());
   }
 
-  #track(connection: HeldConnection): void {
-    const seat = this.#connections.add(connection);
-    connection.socket.once("close", () => this.#connections.delete(seat));
-  }
-
   #turnAway(socket: Socket, guest: string, denial: Denial): void {
     turnAway(this.#environment, this.#options, socket, guest, denial);
   }
+}
+
+function track(roster: Roster<HeldConnection>, connection: HeldConnection): void {
+  const seat = roster.add(connection);
+  connection.socket.once("close", () => roster.delete(seat));
 }

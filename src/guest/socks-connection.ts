@@ -34,7 +34,7 @@ export class SocksConnection implements TunnelGuest, Deadlined {
     this.#environment = environment;
     this.#openTunnel = openTunnel;
     this.#account = new ConnectionAccount(environment, place);
-    this.#closing = new Linger(socket);
+    this.#closing = new Linger(socket, place.transport);
     this.deadlineMs = this.#headDueMs();
     const seat = environment.sweep.add(this);
     socket.on("data", this.#onData);

@@ -37,6 +37,7 @@ export type GuestState =
   | "answering"
   | "answered_early"
   | "handed_over"
+  | "delivering"
   | "lingering"
   | "closed";
 
@@ -49,25 +50,25 @@ interface Row {
 export const GUEST_STATES: Readonly<Record<GuestState, Row>> = {
   /** accepted, nothing read yet */
   fresh: {
-    next: ["reading_head", "deciding", "lingering", "closed"],
+    next: ["reading_head", "deciding", "delivering", "closed"],
     timeout: "requestHeadMs",
     onTimeout: null,
   },
   /** between two requests */
   idle: {
-    next: ["reading_head", "deciding", "lingering", "closed"],
+    next: ["reading_head", "deciding", "delivering", "closed"],
     timeout: "guestIdleMs",
     onTimeout: null,
   },
   /** part of a head has come; the deadline is not renewed by further bytes (slow headers) */
   reading_head: {
-    next: ["deciding", "lingering", "closed"],
+    next: ["deciding", "delivering", "closed"],
     timeout: "requestHeadMs",
     onTimeout: "request_timeout",
   },
   /** the line runs and has asked for no body yet; every stage has its own bound */
   deciding: {
-    next: ["awaiting_continue", "relaying_body", "answering", "answered_early", "handed_over", "lingering", "closed"],
+    next: ["awaiting_continue", "relaying_body", "answering", "answered_early", "handed_over", "delivering", "closed"],
     timeout: null,
     onTimeout: null,
   },
@@ -84,12 +85,14 @@ export const GUEST_STATES: Readonly<Record<GuestState, Row>> = {
     onTimeout: "request_timeout",
   },
   /** the request is complete; the upstream's own deadlines bound the wait, `bodyIdleMs` a guest that does not read */
-  answering: { next: ["idle", "handed_over", "lingering", "closed"], timeout: null, onTimeout: null },
+  answering: { next: ["idle", "handed_over", "delivering", "lingering", "closed"], timeout: null, onTimeout: null },
   /** the answer has begun although the request is not complete; both go on until the answer ends; renewed by either */
-  answered_early: { next: ["answering", "lingering", "closed"], timeout: "bodyIdleMs", onTimeout: null },
+  answered_early: { next: ["answering", "delivering", "lingering", "closed"], timeout: "bodyIdleMs", onTimeout: null },
   /** the socket belongs to a tunnel or an upgraded stream, which watches its own time */
   handed_over: { next: ["closed"], timeout: null, onTimeout: null },
-  /** answered and closing: what still comes is read and thrown away for a moment, so that no reset eats the answer */
+  /** answered and closing, but the guest has yet to read some of the answer; renewed as it does */
+  delivering: { next: ["lingering", "closed"], timeout: "bodyIdleMs", onTimeout: null },
+  /** all has been said: what still comes is read and thrown away for a moment, so that no reset eats the answer */
   lingering: { next: ["closed"], timeout: "requestHeadMs", onTimeout: null },
   closed: { next: [], timeout: null, onTimeout: null },
 };

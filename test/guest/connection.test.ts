@@ -1,5 +1,9 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { openGuest, openTunnel, type RawGuest } from "../hostile/raw-guest.ts";
+import { makeCa, type TestLeaf } from "../house/support/certificates.ts";
 import {
   eventually,
   type Joined,
@@ -152,6 +156,78 @@ describe("a drain", () => {
       "/waits-for-its-lease edge_aborted",
     ]);
     second.destroy();
+  });
+});
+
+describe("an answer that has been written, and that its guest has yet to read,", () => {
+  let leaf: TestLeaf;
+
+  beforeAll(async () => {
+    const directory = await mkdtemp(join(tmpdir(), "postern-unread-"));
+    leaf = await (await makeCa(directory)).issue(["api.test"]);
+    await rm(directory, { recursive: true });
+  });
+
+  const BYTES = 10_000;
+  const ANSWER = `HTTP/1.1 200 OK\r\nContent-Length: ${BYTES}\r\n\r\n${"x".repeat(BYTES)}`;
+
+  /** A guest, in the clear or inside a tunnel with TLS, for whom as much has been written as the sockets take, and some more. */
+  async function fill(through: "tcp" | "tls", timeouts: JoinedOptions["timeouts"]): Promise<void> {
+    let answers = 0;
+    await start(
+      (socket, text) => {
+        for (; answers < text.split("\r\n\r\n").length - 1; answers++) socket.write(ANSWER);
+      },
+      { timeouts: { bodyIdleMs: 60_000, drainMs: 60_000, guestIdleMs: 60_000, ...timeouts }, leaf },
+    );
+    if (through === "tls") {
+      guest.destroy();
+      guest = await openTunnel(joined.port, `api.test:${upstream.port}`, "api.test");
+    }
+    guest.socket.pause();
+    const path = through === "tls" ? "" : `http://api.test:${upstream.port}`;
+    guest.send(`GET ${path}/ HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`.repeat(3000));
+    // The edge answers until nothing more goes into the sockets' buffers, then waits for the reader between two requests.
+    for (let before = -1; before !== joined.records.length;) {
+      before = joined.records.length;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    expect(joined.records.length).toBeLessThan(3000);
+  }
+
+  const answered = (): number => joined.records.filter(({ kind }) => kind === "http").length;
+
+  test.each(["tcp", "tls"] as const)(
+    "is waited for longer than a guest that was told everything: %s",
+    async (through) => {
+      await fill(through, { requestHeadMs: 200, tunnelIdleMs: 60_000 });
+      const drained = joined.drain();
+      // Several times as long as what follows an answer that is read.
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      guest.socket.resume();
+      const text = await guest.ended();
+      expect(text.length).toBe(answered() * ANSWER.length);
+      guest.socket.end();
+      await drained;
+    },
+  );
+
+  test.each([
+    ["once it stands still for too long", "tcp", { bodyIdleMs: 3000 }],
+    ["once it stands still for too long", "tls", { bodyIdleMs: 3000 }],
+    ["at the end of a drain", "tcp", { drainMs: 300 }],
+    ["at the end of a drain", "tls", { drainMs: 300 }],
+  ] as const)("is broken off, and does not look whole: %s, %s", async (_when, through, timeouts) => {
+    await fill(through, timeouts);
+    let error: Error | null = null;
+    guest.socket.once("error", (thrown) => (error = thrown));
+    const drained = joined.drain();
+    await eventually(() => joined.listener.openConnections === 0, "the edge's end of the connection");
+    guest.socket.resume();
+    await guest.ended();
+    expect(error).toMatchObject({ code: "ECONNRESET" });
+    expect(guest.text.length).toBeLessThan(answered() * ANSWER.length);
+    await drained;
   });
 });
 

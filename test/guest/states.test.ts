@@ -48,7 +48,15 @@ describe("the table of guest states", () => {
   });
 
   test("states in which nobody but the guest can go on have a timeout", () => {
-    for (const state of ["fresh", "idle", "reading_head", "relaying_body", "answered_early", "lingering"] as const) {
+    for (const state of [
+      "fresh",
+      "idle",
+      "reading_head",
+      "relaying_body",
+      "answered_early",
+      "delivering",
+      "lingering",
+    ] as const) {
       expect(GUEST_STATES[state].timeout).not.toBeNull();
     }
   });
