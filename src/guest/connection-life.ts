@@ -18,8 +18,8 @@ export class ConnectionLife implements Deadlined {
   readonly #owner: LifeOwner;
   readonly #seat: Seat;
   #state: GuestState = "fresh";
-  /** Something waits for the guest to read it. */
-  #awaitsReader = false;
+  /** By then the guest has to have read what waits for it, whatever it sends meanwhile. */
+  #readerDueMs = Number.POSITIVE_INFINITY;
   /** By then the answer has to begin: the guest closed its sending side. */
   #answerDueMs = Number.POSITIVE_INFINITY;
 
@@ -42,6 +42,8 @@ export class ConnectionLife implements Deadlined {
       throw new Error(`guest connection: ${this.#state} -> ${next} is not in the table`);
     }
     this.#state = next;
+    // From here on the state's own time is the reader's, and it gets more as it reads.
+    if (next === "delivering") this.#readerDueMs = Number.POSITIVE_INFINITY;
     if (next === "handed_over" || next === "closed") this.#environment.sweep.delete(this.#seat);
     this.renew();
   }
@@ -49,23 +51,25 @@ export class ConnectionLife implements Deadlined {
   /** The state's time starts anew. */
   renew(): void {
     const { timeout } = GUEST_STATES[this.#state];
-    const ms = timeout === null ? Number.POSITIVE_INFINITY : this.#environment.timeouts[timeout];
-    // Whatever else happens meanwhile: no other clock runs while the upstream is not read.
-    if (this.#awaitsReader) this.#boundBy(Math.min(ms, this.#environment.timeouts.bodyIdleMs));
     // Most steps of an exchange have no time of their own, and looking at the clock is not free.
-    else if (timeout === null) this.deadlineMs = Math.min(this.#answerDueMs, this.#endsAtMs);
-    else this.#boundBy(ms);
+    const dueMs = timeout === null ? Number.POSITIVE_INFINITY : this.#nowMs() + this.#environment.timeouts[timeout];
+    this.deadlineMs = Math.min(dueMs, this.#readerDueMs, this.#answerDueMs, this.#endsAtMs);
   }
 
-  /** The guest has to read before its answer goes on. */
+  /**
+   * The guest has to read before its answer goes on. No other clock runs while the upstream is not read, so that nothing renews
+   * this one: a guest that trickles its upload would keep its answer, and the upstream's connection, for ever.
+   */
   awaitReader(): void {
-    this.#awaitsReader = true;
-    this.#boundBy(this.#environment.timeouts.bodyIdleMs);
+    if (this.#readerDueMs === Number.POSITIVE_INFINITY) {
+      this.#readerDueMs = this.#nowMs() + this.#environment.timeouts.bodyIdleMs;
+    }
+    this.renew();
   }
 
   /** It has read all that there was. */
   readerCame(): void {
-    this.#awaitsReader = false;
+    this.#readerDueMs = Number.POSITIVE_INFINITY;
     this.renew();
   }
 
@@ -83,10 +87,6 @@ export class ConnectionLife implements Deadlined {
 
   onDeadline(nowMs: number): void {
     this.#owner.timeUp(GUEST_STATES[this.#state].onTimeout, nowMs >= this.#endsAtMs);
-  }
-
-  #boundBy(ms: number): void {
-    this.deadlineMs = Math.min(this.#nowMs() + ms, this.#answerDueMs, this.#endsAtMs);
   }
 
   #nowMs(): number {

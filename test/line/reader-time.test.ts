@@ -6,18 +6,20 @@ import { afterEach, expect, test } from "vitest";
 import { eventually, type Joined, type Scripted, startJoined, startScripted } from "./support/joined.ts";
 
 /**
- * A guest that reads nothing of its answer, and finishes its upload meanwhile: the upstream is not read either, and no clock of its
- * own ends it, so that the guest's has to run on, whatever else happens.
+ * A guest that reads nothing of its answer, and goes on with its upload meanwhile: the upstream is not read either, and no clock of
+ * its own ends it, so that the guest's has to run on, whatever else happens.
  */
 
-const TIMEOUTS = { bodyIdleMs: 200 };
+const TIMEOUTS = { bodyIdleMs: 400 };
 
 let joined: Joined;
 let guest: Socket;
+let trickle: NodeJS.Timeout | undefined;
 let upstream: Scripted | null = null;
 let server: Http2Server | null = null;
 
 afterEach(async () => {
+  clearInterval(trickle);
   guest.destroy();
   await joined.stop();
   await upstream?.close();
@@ -26,7 +28,27 @@ afterEach(async () => {
   server = null;
 });
 
-test("over HTTP/1.1", async () => {
+/** What a guest does with the rest of its upload. @param send more of it @param end the rest of it */
+type Upload = (send: () => void, end: () => void) => Promise<void>;
+
+const UPLOADS: [string, Upload][] = [
+  [
+    "that ends",
+    async (_send, end) => {
+      // Until all that fits between the two is there, and the upstream is read no more.
+      await sleep(150);
+      end();
+    },
+  ],
+  [
+    "that goes on, a little now and then",
+    async (send) => {
+      trickle = setInterval(send, TIMEOUTS.bodyIdleMs / 8);
+    },
+  ],
+];
+
+test.each(UPLOADS)("over HTTP/1.1, with an upload %s", async (_name, upload) => {
   const answered = new Set<Socket>();
   upstream = await startScripted((socket, received) => {
     if (answered.has(socket) || !received.includes("first")) return;
@@ -40,16 +62,16 @@ test("over HTTP/1.1", async () => {
   const target = `localhost:${upstream.port}`;
   guest.write(`POST http://${target}/ HTTP/1.1\r\nHost: ${target}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n`);
   await eventually(() => answered.size === 1, "the early answer");
-  // Until all that fits between the two is there, and the upstream is read no more.
-  await sleep(150);
-  guest.write("0\r\n\r\n");
+  await upload(
+    () => guest.write("1\r\nx\r\n"),
+    () => guest.write("0\r\n\r\n"),
+  );
   await eventually(() => joined.records.length === 1, "the end");
   expect(joined.records).toMatchObject([{ outcome: "guest_aborted", denial: null }]);
   await eventually(() => joined.open() === 0, "the end of the upstream connection");
 });
 
-test("over HTTP/2", async () => {
-  let hasAll = false;
+test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
   server = createServer();
   server.on("stream", (stream: ServerHttp2Stream) => {
     stream.on("error", () => undefined);
@@ -57,7 +79,6 @@ test("over HTTP/2", async () => {
       stream.respond({ ":status": 200 });
       stream.write(Buffer.alloc(30_000_000, 1));
     });
-    stream.on("end", () => (hasAll = true));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -73,8 +94,10 @@ test("over HTTP/2", async () => {
   stream.on("error", () => undefined).pause();
   stream.write("first");
   await once(stream, "response");
-  stream.end("last");
-  await eventually(() => hasAll, "the whole upload");
+  await upload(
+    () => stream.writable && stream.write("x"),
+    () => stream.end("last"),
+  );
   await eventually(() => joined.records.length === 2, "the end");
   expect(joined.records).toMatchObject([{ kind: "connect" }, { kind: "http", outcome: "guest_aborted" }]);
   session.destroy();
