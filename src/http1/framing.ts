@@ -177,13 +177,17 @@ const NO_OPTIONS: ConnectionOptions = { close: false, keepAlive: false, upgrade:
 const CLOSE_ONLY: ConnectionOptions = { close: true, keepAlive: false, upgrade: false, nominated: EMPTY };
 const KEEP_ALIVE_ONLY: ConnectionOptions = { close: false, keepAlive: true, upgrade: false, nominated: EMPTY };
 
-/** Fields that no hop may declare its own: taking them out would change what the message is or where it goes. */
+/**
+ * Fields that no hop may declare its own: taking them out would change what the message is or where it goes, or whether anybody
+ * says 100 to a guest that waits for it.
+ */
 const NEVER_NOMINATED: ReadonlySet<string> = new Set([
   "host",
   "content-length",
   "transfer-encoding",
   "content-type",
   "content-encoding",
+  "expect",
 ]);
 
 const MAX_NOMINATED = 32;

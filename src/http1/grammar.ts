@@ -19,7 +19,7 @@ export const RULES = {
   content_length: "RFC 9112 §6.3: Content-Length is one decimal number, once",
   transfer_coding: "RFC 9112 §6.1: the only transfer coding is chunked, once, on HTTP/1.1",
   length_and_coding: "RFC 9112 §6.3: never both Content-Length and Transfer-Encoding",
-  connection_option: "RFC 9110 §7.6.1: connection options are tokens and never name framing or routing fields",
+  connection_option: "RFC 9110 §7.6.1: connection options are tokens and never name framing, routing or Expect fields",
   upgrade: "RFC 9110 §7.8: Upgrade needs HTTP/1.1 and the upgrade connection option",
   expectation: "RFC 9110 §10.1.1: the only expectation is 100-continue",
   interim_count: "RFC 9110 §15.2: interim answers are bounded in number",

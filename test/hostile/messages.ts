@@ -82,6 +82,10 @@ export const SMUGGLES: readonly Smuggle[] = [
     `POST {T}/a HTTP/1.1\r\n{H}\r\nTransfer-Encoding: chunked\r\nConnection: close, transfer-encoding\r\n\r\n0\r\n\r\n`,
   ),
   malformed(
+    "Connection nominates Expect",
+    `POST {T}/a HTTP/1.1\r\n{H}\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close, expect\r\n\r\n`,
+  ),
+  malformed(
     "an upgrade with content",
     `GET {T}/a HTTP/1.1\r\n{H}\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\nhello`,
   ),

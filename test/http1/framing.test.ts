@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { requestControl, responseControl } from "../../src/http1/framing.ts";
 import type { Rule } from "../../src/http1/grammar.ts";
 import { scanRequestHead, scanResponseHead } from "../../src/http1/head.ts";
+import { referenceNominated } from "./reference-parser.ts";
 
 const LIMITS = { headBytes: 65_536, headFields: 256 };
 
@@ -58,6 +59,7 @@ describe("what a request says of itself", () => {
     ["transfer_coding", "POST / HTTP/1.0", HOST, "Transfer-Encoding: chunked"],
     ["connection_option", "GET / HTTP/1.1", HOST, "Connection: host"],
     ["connection_option", "GET / HTTP/1.1", HOST, "Connection: close, Content-Length"],
+    ["connection_option", POST, HOST, "Content-Length: 1", "Expect: 100-continue", "Connection: close, Expect"],
     ["connection_option", "GET / HTTP/1.1", HOST, "Connection: a b"],
     [
       "connection_option",
@@ -107,6 +109,29 @@ describe("what a request says of itself", () => {
     expect(control.nominated).toEqual(["x-a", "x-b"]);
     expect(control.close).toBe(true);
     expect(control.wantsTrailers).toBe(true);
+  });
+
+  test("what Connection may nominate is what the slow parser says", () => {
+    const names = [
+      "Host",
+      "content-length",
+      "Transfer-Encoding",
+      "Content-Type",
+      "content-encoding",
+      "Expect",
+      "expects",
+    ];
+    const option = fc.constantFrom(...names, "close", "keep-alive", "Upgrade", "x-a", "Cookie", "a b", "", "\xe9");
+    const blank = fc.constantFrom("", " ", "\t");
+    fc.assert(
+      fc.property(fc.array(fc.tuple(blank, option, blank), { minLength: 1, maxLength: 4 }), (options) => {
+        const value = options.map((parts) => parts.join("")).join(",");
+        const nominated = referenceNominated(value);
+        const read = (): readonly string[] => request("GET / HTTP/1.1", HOST, `Connection: ${value}`).nominated;
+        if (nominated === null) expect(read).toThrowError(expect.objectContaining({ rule: "connection_option" }));
+        else expect(read()).toEqual(nominated);
+      }),
+    );
   });
 });
 

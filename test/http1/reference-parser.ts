@@ -43,6 +43,18 @@ function referenceHead(bytes: Buffer, startLine: RegExp): Reference {
   return { kind: "head", start: start.slice(1).map((part) => part ?? ""), fields, bytes: end + 4 };
 }
 
+const OF_THE_MESSAGE = /^(host|content-length|transfer-encoding|content-type|content-encoding|expect)$/i;
+
+/** The fields that a request's `Connection` nominates, or `null` where it is refused. */
+export function referenceNominated(value: string): readonly string[] | null {
+  const options = value
+    .split(",")
+    .map((option) => option.replace(/^[\t ]+|[\t ]+$/g, ""))
+    .filter((option) => option !== "");
+  if (options.some((option) => !new RegExp(`^${TOKEN}$`).test(option) || OF_THE_MESSAGE.test(option))) return null;
+  return options.map((option) => option.toLowerCase()).filter((option) => !/^(close|keep-alive|upgrade)$/.test(option));
+}
+
 /** The body that a strict reader takes, or `null` when the framing is refused or not complete. */
 export function referenceChunked(
   bytes: Buffer,
