@@ -6,11 +6,18 @@ import { readRequest, type ReadRequest } from "./request.ts";
 /** Of requests that wait for others of their connection; one segment may come on top. */
 const ENOUGH_BYTES = 65_536;
 
-/** What has come on an HTTP/1.1 connection and was not taken yet: heads, and what follows them. */
+/**
+ * What has come on an HTTP/1.1 connection and was not taken yet: heads, and what follows them. A head may come in segments, or
+ * records of TLS, of one byte each: none of it is copied or looked at for each of them anew.
+ */
 export class RequestInput {
   readonly #limits: HeadLimits;
   readonly #place: ConnectionPlace;
   #bytes: Buffer | null = null;
+  /** Begins with `#bytes`, and has room for more; nobody else has seen any of it. */
+  #store: Buffer | null = null;
+  /** How many of `#bytes` were looked at, and are no whole head. */
+  #scanned = 0;
 
   constructor(limits: HeadLimits, place: ConnectionPlace) {
     this.#limits = limits;
@@ -27,13 +34,24 @@ export class RequestInput {
   }
 
   add(segment: Buffer): void {
-    this.#bytes = this.#bytes === null ? segment : Buffer.concat([this.#bytes, segment]);
+    const before = this.#bytes;
+    if (before === null) {
+      this.#bytes = segment;
+      return;
+    }
+    const length = before.length + segment.length;
+    if (this.#store === null || this.#store.length < length) {
+      this.#store = Buffer.allocUnsafe(Math.max(length, 2 * before.length));
+      this.#store.set(before);
+    }
+    this.#store.set(segment, before.length);
+    this.#bytes = this.#store.subarray(0, length);
   }
 
   /** @returns all of it, or `null` for nothing; it is empty then */
   takeAll(): Buffer | null {
     const bytes = this.#bytes;
-    this.#bytes = null;
+    this.#leave(null);
     return bytes;
   }
 
@@ -44,9 +62,19 @@ export class RequestInput {
    */
   next(): ReadRequest | null {
     const bytes = this.#bytes;
-    const head = bytes === null ? null : scanRequestHead(bytes, this.#limits);
-    if (bytes === null || head === null) return null;
-    this.#bytes = head.bytes === bytes.length ? null : bytes.subarray(head.bytes);
+    if (bytes === null) return null;
+    const head = scanRequestHead(bytes, this.#limits, this.#scanned);
+    if (head === null) {
+      this.#scanned = bytes.length;
+      return null;
+    }
+    this.#leave(head.bytes === bytes.length ? null : bytes.subarray(head.bytes));
     return readRequest(head, requestControl(head), this.#place);
+  }
+
+  #leave(rest: Buffer | null): void {
+    this.#bytes = rest;
+    this.#store = null;
+    this.#scanned = 0;
   }
 }

@@ -37,11 +37,12 @@ const COLON = 58;
 /**
  * Scans a request head at the start of `bytes`.
  * @param bytes what has arrived so far; only the head is looked at
+ * @param from how many of them were looked at before, when the head was not complete
  * @returns the head, or `null` when it is not complete yet
  * @throws Http1Error as soon as the bytes cannot become a head
  */
-export function scanRequestHead(bytes: Buffer, limits: HeadLimits): RequestHead | null {
-  const text = headText(bytes, limits);
+export function scanRequestHead(bytes: Buffer, limits: HeadLimits, from = 0): RequestHead | null {
+  const text = headText(bytes, limits, from);
   if (text === null) {
     // A TLS hello on the plain listener and other binary protocols are refused at once, not when their time is up.
     if (bytes.length > 0 && TOKEN[bytes[0] as number] !== 1) throw new Http1Error("method");
@@ -76,7 +77,7 @@ export function scanRequestHead(bytes: Buffer, limits: HeadLimits): RequestHead 
  * @throws Http1Error as soon as the bytes cannot become a head
  */
 export function scanResponseHead(bytes: Buffer, limits: HeadLimits): ResponseHead | null {
-  const text = headText(bytes, limits);
+  const text = headText(bytes, limits, 0);
   if (text === null) return null;
   const minor = versionAt(text, 0);
   if (text.charCodeAt(8) !== SP) throw new Http1Error("status_line");
@@ -132,11 +133,11 @@ export function scanFields(text: string, start: number, maxFields: number): Fiel
 }
 
 /** The head as one Latin-1 string, the empty line included; `null` while it is incomplete. */
-function headText(bytes: Buffer, limits: HeadLimits): string | null {
-  const end = bytes.indexOf(CRLF_CRLF);
+function headText(bytes: Buffer, limits: HeadLimits, from: number): string | null {
+  const end = bytes.indexOf(CRLF_CRLF, Math.max(0, from - (CRLF_CRLF.length - 1)));
   if (end < 0) {
     if (bytes.length >= limits.headBytes) throw new Http1Error("head_bytes");
-    refuseBareLf(bytes);
+    refuseBareLf(bytes, from);
     return null;
   }
   if (end + 4 > limits.headBytes) throw new Http1Error("head_bytes");
@@ -144,8 +145,8 @@ function headText(bytes: Buffer, limits: HeadLimits): string | null {
 }
 
 /** An incomplete head that can only ever be refused is refused now, not when its time is up. */
-function refuseBareLf(bytes: Buffer): void {
-  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) {
+function refuseBareLf(bytes: Buffer, from: number): void {
+  for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
     if (at === 0 || bytes[at - 1] !== CR) throw new Http1Error("bare_lf");
   }
 }
