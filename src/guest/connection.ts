@@ -27,6 +27,8 @@ import { watchSocket } from "./tunnel-watch.ts";
 export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner, TunnelGuest, LifeOwner, TurnOwner {
   readonly socket: Socket;
   readonly place: ConnectionPlace;
+  /** The edge ended it, with whatever ran on it. */
+  wasCut = false;
   readonly #environment: GuestEnvironment;
   readonly #life: ConnectionLife;
   readonly #account: ConnectionAccount;
@@ -37,7 +39,6 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   readonly #input: RequestInput;
   #exchange: Http1GuestExchange | null = null;
   #inputEnded = false;
-  #wasCut = false;
 
   /** @param openTunnel what to do with CONNECT; `null` where no tunnel may begin (inside a tunnel) */
   constructor(socket: Socket, place: ConnectionPlace, environment: GuestEnvironment, openTunnel: TunnelOpener | null) {
@@ -66,14 +67,9 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     if (this.#life.state === "fresh" || this.#life.state === "idle") this.#endUnused();
   }
 
-  /** The edge ended it, with whatever ran on it. */
-  get wasCut(): boolean {
-    return this.#wasCut;
-  }
-
   /** Ends the connection now, whatever runs on it. */
   cut(): void {
-    this.#wasCut = true;
+    this.wasCut = true;
     const exchange = this.#exchange;
     exchange?.abort("edge_aborted");
     if (exchange?.answered === true) this.destroyBroken();
@@ -288,10 +284,9 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
   }
 
   handOver(): RawStream {
-    const said = this.#pending;
-    if (said === null || !this.socket.readableEnded) return this.release(true);
-    this.#pending = null;
-    return new EndedGuest(said, this.release(true));
+    const said = this.socket.readableEnded ? this.#input.takeAll() : null;
+    const socket = this.release(true);
+    return said === null ? socket : new EndedGuest(said, socket);
   }
 
   bodyStarted(): void {
