@@ -179,6 +179,7 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     // Given away, cut or broken off: nothing follows.
     if (this.#exchange !== exchange || this.#life.state === "handed_over" || this.socket.destroyed) return;
     this.#exchange = null;
+    if (exchange.wasAnsweredUpstream) this.#share.renew();
     const isLast = this.#inputEnded && this.#input.isEmpty;
     if (exchange.closes || !exchange.body.done || this.#environment.isDraining() || isLast) {
       this.#linger();

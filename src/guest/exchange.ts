@@ -83,6 +83,11 @@ export class Http1GuestExchange implements GuestExchange {
     this.#owner = owner;
   }
 
+  /** Which takes a turn of the event loop at least; an answer of the edge's own may take none. */
+  get wasAnsweredUpstream(): boolean {
+    return this.record.upstream !== "" && this.record.firstByteMs !== 0;
+  }
+
   interim(head: AnswerHead): void {
     // RFC 9110 §15.2: no 1xx to an HTTP/1.0 client
     if (this.#minor === 0) return;

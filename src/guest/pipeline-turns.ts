@@ -16,7 +16,7 @@ export interface TurnOwner {
  * Whose turn it is among the HTTP/1.1 connections of a listener. A segment holds a thousand pipelined requests, and those that are
  * answered without waiting for anybody (every refusal) would run one after the other before anything else is read: one guest
  * with a hundred connections kept all others, and the health checks, waiting for many seconds. Nothing is scheduled for a
- * connection that asks once a turn, but every eighth time.
+ * connection whose requests an upstream answers: each has a turn of its own.
  */
 export class PipelineTurns {
   readonly #waiting: TurnOwner[] = [];
@@ -87,6 +87,7 @@ export class TurnShare {
     if (--this.#left === 0) this.#turns.spend(this);
   }
 
+  /** Another turn has come: it is told, or an upstream has answered since. */
   renew(): void {
     this.#left = BEGIN_A_TURN;
   }

@@ -65,20 +65,27 @@ async function forwardHeld(
   }
 }
 
-/** @param held the guest's body, where it is held whole */
-async function forward(
+/**
+ * No async function of its own: that would be one more turn for each exchange.
+ * @param held the guest's body, where it is held whole
+ */
+function forward(
   line: Line,
   guest: GuestExchange,
   permit: Permit,
   pinned: Pinned,
   held: WholeBody | null,
 ): Promise<void> {
-  const canKeep = held === null && guest.body.length !== "none";
-  const kept = canKeep ? new KeptBody(guest.body, line.heldBodies, sessionKey(permit.session)) : null;
+  if (held !== null || guest.body.length === "none") return attempts(line, guest, permit, pinned, held, null);
+  return forwardKept(line, guest, permit, pinned);
+}
+
+async function forwardKept(line: Line, guest: GuestExchange, permit: Permit, pinned: Pinned): Promise<void> {
+  const kept = new KeptBody(guest.body, line.heldBodies, sessionKey(permit.session));
   try {
-    await attempts(line, guest, permit, pinned, held, kept);
+    await attempts(line, guest, permit, pinned, null, kept);
   } finally {
-    kept?.release();
+    kept.release();
   }
 }
 

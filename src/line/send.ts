@@ -127,19 +127,21 @@ function sendOn(
   record: ExchangeRecord,
 ): boolean {
   const before = record.injected;
-  const undo = (): void => {
-    record.injected = before;
-    lease?.returnUse();
-  };
   record.injected ||= lease !== null;
   try {
-    const isSent = channel.send(head, request, relay);
-    if (!isSent) undo();
-    return isSent;
+    if (channel.send(head, request, relay)) return true;
   } catch (thrown) {
-    if (thrown instanceof Denial) undo();
+    // Anything else may have been thrown in the middle of it.
+    if (thrown instanceof Denial) takeBack(lease, record, before);
     throw thrown;
   }
+  takeBack(lease, record, before);
+  return false;
+}
+
+function takeBack(lease: Lease | null, record: ExchangeRecord, injected: boolean): void {
+  record.injected = injected;
+  lease?.returnUse();
 }
 
 /** Nothing was sent: one attempt more. */
