@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { resetStream } from "../../src/http2/reset.ts";
+import { type Asked2, type Http2Upstream, startHttp2 } from "../upstream/support/http2-server.ts";
 import { makeCa } from "./support/certificates.ts";
 import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
 import { type GrpcUpstream, startGrpc } from "./support/grpc-upstream.ts";
@@ -20,17 +22,38 @@ let directory = "";
 let edge: Edge;
 let secure: GrpcUpstream;
 let clear: GrpcUpstream;
+let aging: GrpcUpstream;
+let resetting: Http2Upstream;
+
+/** Ends a call with the code that its path names: `8` in place of a head, `8-begun` behind one. */
+function resetByPath({ stream, raw }: Asked2): void {
+  const [, code, begun] = /\/(\d+)(-begun)?$/.exec(raw[raw.indexOf(":path") + 1] ?? "") ?? [];
+  if (begun === undefined) stream.close(Number(code));
+  else {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" });
+    // Once the edge has the head. Node's own `close` would end the stream ahead of its reset.
+    stream.session?.ping(() => resetStream(stream, Number(code)));
+  }
+}
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "postern-grpc-"));
   const ca = await makeCa(join(directory, "ca"), "Upstream CA");
   secure = await startGrpc(await ca.issue(["grpc.test", "down.test", "narrow.test"]), `Bearer ${TOKEN}`);
   clear = await startGrpc(null, `Bearer ${TOKEN}`);
+  aging = await startGrpc(await ca.issue(["aging.test"]), `Bearer ${TOKEN}`, {
+    channel: { "grpc.max_connection_age_ms": 200, "grpc.max_concurrent_streams": 20 },
+    thinksMs: 10,
+  });
+  resetting = await startHttp2(resetByPath, { tls: await ca.issue(["resetting.test"]) });
   const attach = { attach: { as: "bearer" } };
   const allow = [{ methods: ["POST"], paths: ["/test.Echo/*"] }];
   edge = await startEdge({
     hosts: Object.fromEntries(
-      ["grpc.test", "down.test", "narrow.test", "clear.test"].map((name) => [name, ["127.0.0.1"]]),
+      ["grpc.test", "down.test", "narrow.test", "clear.test", "aging.test", "resetting.test"].map((name) => [
+        name,
+        ["127.0.0.1"],
+      ]),
     ),
     extraRoots: [ca.certificateFile],
     env: { GRPC_TOKEN: TOKEN },
@@ -44,7 +67,7 @@ beforeAll(async () => {
               source: { env: "GRPC_TOKEN" },
               hosts: ["grpc.test", "narrow.test"]
                 .map((name) => `${name}:${secure.port}`)
-                .concat(`clear.test:${clear.port}`),
+                .concat([`clear.test:${clear.port}`, `aging.test:${aging.port}`, `resetting.test:${resetting.port}`]),
             },
             { name: "gone", kind: "token", source: { env: "NOT_THERE" }, hosts: [`down.test:${secure.port}`] },
           ],
@@ -67,6 +90,12 @@ beforeAll(async () => {
         http: "h2c",
         plain_http_credential: "accept",
       }),
+      destinationFor(aging, "aging.test", { credential: "main/api", ...attach, allow }),
+      destinationFor({ address: "127.0.0.1", scheme: "https", port: resetting.port }, "resetting.test", {
+        credential: "main/api",
+        ...attach,
+        allow,
+      }),
     ],
   });
 });
@@ -75,6 +104,8 @@ afterAll(async () => {
   await edge?.stop();
   secure?.stop();
   clear?.stop();
+  aging?.stop();
+  await resetting?.close();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -127,6 +158,20 @@ describe("grpc-js", () => {
   test("and in cleartext, where the destination spells h2c", async () => {
     expect(await node(`clear.test:${clear.port}`, "clear")).toEqual(EVERY_KIND);
     expect(clear.calls.every(({ metadata }) => metadata["authorization"] === `Bearer ${TOKEN}`)).toBe(true);
+  });
+
+  test("a server that bounds the age of its connections: no call fails", async () => {
+    expect(await node(`aging.test:${aging.port}`, "tls", "load", "1000", "20")).toEqual({ 0: 1000 });
+    // Each was done once, whatever had to be sent again.
+    expect(aging.calls).toHaveLength(1000);
+  });
+
+  test("a reset ahead of the first message is the status that gRPC makes of it, and none of the edge's", async () => {
+    // CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR: CANCELLED, RESOURCE_EXHAUSTED, INTERNAL.
+    const expected = { "8": 1, "11": 8, "2": 13, "8-begun": 1, "11-begun": 8, "2-begun": 13 };
+    const target = `resetting.test:${resetting.port}`;
+    expect(await node(target, "tls", "codes", ...Object.keys(expected))).toEqual(expected);
+    expect(resetting.requests).toHaveLength(Object.keys(expected).length);
   });
 
   test.each([

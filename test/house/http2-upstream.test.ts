@@ -2,11 +2,13 @@ import { createHash } from "node:crypto";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import type { ServerHttp2Session } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ProxyAgent, request } from "undici";
 import { WebSocket } from "ws";
 import { answerOf, openHttp2 } from "../guest/support/h2-guest.ts";
 import { denialIn, openGuest, openTunnel } from "../hostile/raw-guest.ts";
@@ -24,11 +26,15 @@ const TOKEN = "http2-house-token-19c4";
 const MEGABYTE = 1_000_000;
 /** What buffers may add to an edge that has warmed up, `MB`. */
 const FLAT_MB = 80;
+const LEAVES_AFTER_MS = 300;
+const POSTS = 1500;
 
 let directory: string;
 let ca: TestCa;
 let upstream: Http2Upstream;
 let closed: Http2Upstream;
+/** Takes streams for a while, and then says goodbye. */
+let leaving: Http2Upstream;
 let edge: Edge;
 
 beforeAll(async () => {
@@ -37,9 +43,16 @@ beforeAll(async () => {
   const settings = { enableConnectProtocol: true, maxConcurrentStreams: 50 };
   upstream = await startHttp2(serve, { tls: await ca.issue(["api.test"]), settings });
   closed = await startHttp2(serve, { tls: await ca.issue(["closed.test"]) });
+  leaving = await startHttp2(serveSlowly, { tls: await ca.issue(["leaving.test"]) });
+  leaving.server.on("session", (session: ServerHttp2Session) => {
+    const timer = setTimeout(() => session.close(), LEAVES_AFTER_MS);
+    session.on("close", () => clearTimeout(timer));
+  });
   const there = { address: "127.0.0.1", scheme: "https" } as const;
   edge = await startEdge({
-    hosts: { "api.test": ["127.0.0.1"], "closed.test": ["127.0.0.1"], "other.test": ["127.0.0.1"] },
+    hosts: Object.fromEntries(
+      ["api.test", "closed.test", "other.test", "leaving.test"].map((name) => [name, ["127.0.0.1"]]),
+    ),
     extraRoots: [ca.certificateFile],
     env: { UPSTREAM_TOKEN: TOKEN },
     custody: {
@@ -72,6 +85,7 @@ beforeAll(async () => {
         attach: { as: "bearer" },
         http: "h2",
       }),
+      destinationFor({ ...there, port: leaving.port }, "leaving.test", { http: "h2" }),
     ],
     wait: "live",
   });
@@ -81,6 +95,7 @@ afterAll(async () => {
   await edge?.stop();
   await upstream?.close();
   await closed?.close();
+  await leaving?.close();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -119,6 +134,19 @@ function serve({ stream, raw }: Asked2): void {
     stream.respond({ ":status": 200, "content-type": "text/plain" });
     stream.end("hello");
   }
+}
+
+/** Says what came, a little later: whatever is on its way then is on its way when the goodbye is said. */
+function serveSlowly({ stream }: Asked2): void {
+  let body = "";
+  stream.on("data", (chunk: Buffer) => (body += chunk.toString()));
+  stream.on("end", () =>
+    setTimeout(() => {
+      if (stream.destroyed) return;
+      stream.respond({ ":status": 200 });
+      stream.end(body);
+    }, 10),
+  );
 }
 
 /** Short WebSocket frames (RFC 6455 §5.2), unmasked and sent back. */
@@ -187,6 +215,25 @@ describe("a guest of HTTP/1.1", () => {
     guest.destroy();
     await eventually(() => asked.resetCode !== null, "the reset");
     expect(asked.resetCode).toBe(8);
+  });
+
+  test("notices nothing of an upstream that says GOAWAY again and again: no POST fails, and each is done once", async () => {
+    const dispatcher = new ProxyAgent({ uri: edge.proxyUrl, requestTls: { ca: edge.ca.certificate } });
+    const ends = new Map<string, number>();
+    let begun = 0;
+    const post = async (): Promise<void> => {
+      while (begun++ < POSTS) {
+        const options = { method: "POST", body: "some words", dispatcher } as const;
+        const answer = await request(`https://leaving.test:${leaving.port}/`, options);
+        const end = `${answer.statusCode} ${await answer.body.text()}`;
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, post));
+    await dispatcher.close();
+    expect([...ends]).toEqual([["200 some words", POSTS]]);
+    expect(leaving.requests).toHaveLength(POSTS);
+    expect(leaving.connections).toBeGreaterThan(2);
   });
 
   test("shares sessions with others", async () => {

@@ -1,8 +1,9 @@
-// A grpc-js program: calls of every kind through the proxy of its environment. Arguments: target, mode (tls|clear), [refused].
+// A grpc-js program: calls of every kind through the proxy of its environment. Arguments: target, mode (tls|clear), and, in place of
+// every kind, one of: refused; load COUNT AT_ONCE (counts unary calls by status); codes NAME... (the status of a unary call to each)
 import { readFileSync } from "node:fs";
 import { Client, compressionAlgorithms, credentials, Metadata } from "@grpc/grpc-js";
 
-const [target, mode, only] = process.argv.slice(2);
+const [target, mode, only, ...more] = process.argv.slice(2);
 const roots = mode === "tls" ? readFileSync(process.env.GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) : null;
 const client = new Client(target, roots === null ? credentials.createInsecure() : credentials.createSsl(roots), {
   "grpc.max_receive_message_length": 8_000_000,
@@ -31,6 +32,19 @@ function unary(name, body, options = {}) {
 if (only === "refused") {
   const { code, error } = await unary("Unary", Buffer.from("x"), { deadline: Date.now() + 20_000 });
   told.refused = { code, reason: error?.["x-deny-reason"] };
+} else if (only === "load") {
+  const [count, atOnce] = more.map(Number);
+  let begun = 0;
+  const ask = async () => {
+    while (begun++ < count) {
+      const { code, details } = await unary("Unary", Buffer.from("x"), { deadline: Date.now() + 20_000 });
+      const end = code === 0 ? "0" : `${code} ${details}`;
+      told[end] = (told[end] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, ask));
+} else if (only === "codes") {
+  for (const name of more) told[name] = (await unary(name, Buffer.from("x"), { deadline: Date.now() + 20_000 })).code;
 } else {
   const plain = await unary("Unary", Buffer.from("hello"));
   told.unary = { code: plain.code, value: plain.value?.toString(), leading: plain.leading["x-leading"] };

@@ -8,6 +8,7 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
+  type ServerOptions,
   type ServiceDefinition,
   status,
 } from "@grpc/grpc-js";
@@ -51,13 +52,25 @@ export const ECHO = {
   Tick: method("Tick", false, true),
 } satisfies ServiceDefinition;
 
+export interface GrpcOptions {
+  /** Of grpc-js: ages of connections, bounds. */
+  readonly channel?: ServerOptions;
+  /** How long `Unary` thinks, `ms`; default: not at all. */
+  readonly thinksMs?: number;
+}
+
 /**
  * A gRPC server of grpc-js that demands the credential of every call.
  * @param tls certificate; `null` speaks in cleartext
  */
-export async function startGrpc(tls: TestLeaf | null, authorization: string): Promise<GrpcUpstream> {
+export async function startGrpc(
+  tls: TestLeaf | null,
+  authorization: string,
+  { channel = {}, thinksMs = 0 }: GrpcOptions = {},
+): Promise<GrpcUpstream> {
   const calls: GrpcCall[] = [];
   const server = new Server({
+    ...channel,
     "grpc.max_receive_message_length": 8_000_000,
     "grpc.max_send_message_length": 8_000_000,
   });
@@ -85,8 +98,12 @@ export async function startGrpc(tls: TestLeaf | null, authorization: string): Pr
     Unary(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) {
       if (!take("Unary", call.metadata, call)) return reply(unauthenticated);
       call.sendMetadata(trailing({ "x-leading": "first" }));
-      answered.add(call);
-      reply(null, call.request, trailing({ "x-late": "last", "odd_name-bin.1": "plain" }));
+      const answer = (): void => {
+        answered.add(call);
+        reply(null, call.request, trailing({ "x-late": "last", "odd_name-bin.1": "plain" }));
+      };
+      if (thinksMs === 0) answer();
+      else setTimeout(answer, thinksMs);
     },
     Collect(call: ServerReadableStream<Buffer, Buffer>, reply: sendUnaryData<Buffer>) {
       if (!take("Collect", call.metadata, call)) return reply(unauthenticated);
