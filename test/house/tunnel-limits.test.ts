@@ -5,7 +5,7 @@ import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import { helloFor } from "./support/client-hello.ts";
 import { type House, startHouse } from "./support/house.ts";
 import { startRawUpstream } from "./support/raw-upstream.ts";
-import { openedWs, WS_WAYS, wsClosed } from "./support/ws-guest.ts";
+import { openedWs, WS_WAYS, type WsWay, wsClosed } from "./support/ws-guest.ts";
 
 /**
  * How long a tunnel may be silent, and how long it may last. Nothing here measures time: a tunnel that talks outlives a silent
@@ -17,6 +17,7 @@ const IDLE_MS = 1000;
 
 function startWith(timeouts: Readonly<Record<string, number>>): Promise<House> {
   return startHouse({
+    webSocketsOverHttp2: true,
     others: async () => ({
       "echo.test": await startRawUpstream((socket, first) => {
         socket.write(`${first.length} bytes\n`);
@@ -68,20 +69,15 @@ describe("silence", () => {
   });
 
   test("of a WebSocket is cut; pings keep one open, whoever sends them", async () => {
-    const sockets = new Map<string, WebSocket>();
-    for (const way of WS_WAYS) sockets.set(`talking ${way}`, await openedWs(house, way));
-    const pings = setInterval(
-      () => sockets.forEach((socket, name) => name.startsWith("talking") && socket.ping()),
-      IDLE_MS / 20,
-    );
-    for (const way of WS_WAYS) sockets.set(`silent ${way}`, await openedWs(house, way));
-    const silent = [...sockets].filter(([name]) => name.startsWith("silent"));
-    const ends = await Promise.all(silent.map(([, socket]) => wsClosed(socket)));
+    const talking = new Map<WsWay, WebSocket>();
+    const pings = setInterval(() => talking.forEach((socket) => socket.ping()), IDLE_MS / 20);
+    await Promise.all(WS_WAYS.map(async (way) => talking.set(way, await openedWs(house, way))));
+    const ends = await Promise.all(WS_WAYS.map(async (way) => wsClosed(await openedWs(house, way))));
     // No close frame: the edge does not speak in the upstream's name.
     expect(ends).toEqual(WS_WAYS.map(() => [1006, ""]));
     clearInterval(pings);
     for (const way of WS_WAYS) {
-      const socket = sockets.get(`talking ${way}`) as WebSocket;
+      const socket = talking.get(way) as WebSocket;
       socket.send("still here");
       const [data] = (await once(socket, "message")) as [Buffer];
       expect(data.toString()).toBe("still here");
@@ -102,12 +98,18 @@ describe("a whole life", () => {
 
   test("ends tunnels that talk all the time", async () => {
     const guest = await passThrough(house);
-    const sockets = await Promise.all(WS_WAYS.map((way) => openedWs(house, way)));
+    const sockets: WebSocket[] = [];
     const pings = setInterval(() => {
       guest.send(".");
       for (const socket of sockets) if (socket.readyState === socket.OPEN) socket.ping();
     }, 20);
-    const ends = await Promise.all(sockets.map(wsClosed));
+    const ends = await Promise.all(
+      WS_WAYS.map(async (way) => {
+        const socket = await openedWs(house, way);
+        sockets.push(socket);
+        return wsClosed(socket);
+      }),
+    );
     await guest.ended();
     clearInterval(pings);
     expect(ends).toEqual(WS_WAYS.map(() => [1006, ""]));

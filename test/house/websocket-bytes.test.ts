@@ -17,6 +17,7 @@ const arrived: Socket[] = [];
 beforeAll(async () => {
   const respond = (socket: Socket): void => void arrived.push(socket);
   house = await startHouse({
+    webSocketsOverHttp2: true,
     others: async (ca) => ({
       "raw.test": await startRawUpstream(respond, { tls: await ca.issue(["raw.test"]) }),
       "plain-raw.test": await startRawUpstream(respond),

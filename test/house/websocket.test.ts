@@ -3,14 +3,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { patternBytes } from "./support/pattern.ts";
 import { valuesOf } from "./support/recording.ts";
-import { openWs, openedWs, WS_WAYS, wsClosed, wsMessage, wsUpstream } from "./support/ws-guest.ts";
+import { openWs, openedWs, WS_WAYS, wsClosed, wsMessage, wsMethod, wsUpstream } from "./support/ws-guest.ts";
 
 /** `ws`, as programs use it: after the handshake the edge is a pipe, and the handshake carries the credential. */
 
 let house: House;
 
 beforeAll(async () => {
-  house = await startHouse();
+  house = await startHouse({ webSocketsOverHttp2: true });
 });
 
 afterAll(() => house?.stop());
@@ -26,7 +26,7 @@ describe.each(WS_WAYS)("%s", (how) => {
     expect(await wsMessage(socket)).toEqual(Buffer.from([0, 255, 13, 10]));
     socket.terminate();
     const [seen] = wsUpstream(house, how).requests;
-    expect(seen).toMatchObject({ method: "GET", url: "/ws", credential: true });
+    expect(seen).toMatchObject({ method: wsMethod(how), url: "/ws", credential: true });
     expect(valuesOf(seen!, "authorization")).toEqual([`Bearer ${TOKEN}`]);
     expect(valuesOf(seen!, "sec-websocket-version")).toEqual(["13"]);
   });

@@ -7,6 +7,7 @@ import { type ConfigPart, destinationFor, type Edge, startEdge } from "./edge.ts
 import type { RawUpstream } from "./raw-upstream.ts";
 import { bareEnv, run, type RunResult } from "./run.ts";
 import { startUpstream, type Upstream, type UpstreamOptions } from "./upstream.ts";
+import { startWsUpstream, type WsUpstream } from "./ws-upstream.ts";
 
 /** The two ways of a guest: a tunnel with TLS inside, and a request in absolute-form. Nearly every story is told of both. */
 export const WAYS = ["through CONNECT and TLS", "in absolute-form"] as const;
@@ -32,6 +33,8 @@ export interface HouseOptions {
   readonly passThrough?: readonly string[];
   /** What may be called at one of the `others`, by name; default everything. */
   readonly allow?: Readonly<Record<string, readonly ConfigPart[]>>;
+  /** Whether `api.test` is there a third time, with WebSockets over HTTP/2. */
+  readonly webSocketsOverHttp2?: boolean;
   /** Beside the open one that speaks HTTP. */
   readonly listeners?: readonly ConfigPart[];
   /** Merged over the config. */
@@ -44,6 +47,7 @@ export interface House {
   /** The CA of the upstreams; guests that go through the edge never see it. */
   readonly upstreamCa: TestCa;
   readonly others: Readonly<Record<string, RawUpstream>>;
+  readonly overHttp2: WsUpstream | null;
   /** Empty at first; removed in the end. */
   readonly directory: string;
   upstream(way: Way): Upstream;
@@ -73,6 +77,11 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
   const serve = options.serve === undefined ? {} : { serve: options.serve };
   const secure = await startUpstream({ tls: await upstreamCa.issue([NAME]), demand, ...git, ...serve });
   const plain = await startUpstream({ demand, ...git, ...serve });
+  const overHttp2 =
+    options.webSocketsOverHttp2 === true
+      ? await startWsUpstream(await upstreamCa.issue([NAME]), `Bearer ${TOKEN}`)
+      : null;
+  const upstreams = [secure, plain, ...(overHttp2 === null ? [] : [overHttp2])];
   const others = (await options.others?.(upstreamCa)) ?? {};
   const names = Object.keys(others);
   const credential = { credential: "main/api", attach: { as: "bearer" } };
@@ -85,12 +94,15 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
         name: "api",
         kind: "token",
         source: { env: "UPSTREAM_TOKEN" },
-        hosts: [secure, plain].map(({ port }) => `${NAME}:${port}`),
+        hosts: upstreams.map(({ port }) => `${NAME}:${port}`),
       },
     ],
     destinations: [
       destinationFor(secure, NAME, { ...credential, name: "secure" }),
       destinationFor(plain, NAME, { ...credential, name: "plain", plain_http_credential: "accept" }),
+      ...(overHttp2 === null
+        ? []
+        : [destinationFor(overHttp2, NAME, { ...credential, name: "over-http2", http: "h2" })]),
       ...Object.entries(others).map(([name, other]) =>
         options.passThrough?.includes(name) === true
           ? destinationFor({ ...other, scheme: "https" }, name, { tls: "passthrough", allow: undefined })
@@ -106,6 +118,7 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
     edge,
     upstreamCa,
     others,
+    overHttp2,
     directory,
     upstream,
     url,
@@ -125,12 +138,11 @@ export async function startHouse(options: HouseOptions = {}): Promise<House> {
       return rawWay(edge.proxyPort, other.scheme === "https" ? WAYS[0] : WAYS[1], name, other.port);
     },
     reset() {
-      secure.reset();
-      plain.reset();
+      for (const one of upstreams) one.reset();
     },
     async stop() {
       await edge.stop();
-      await Promise.all([secure, plain, ...Object.values(others)].map((one) => one.close()));
+      await Promise.all([...upstreams, ...Object.values(others)].map((one) => one.close()));
       await rm(directory, { recursive: true, force: true });
     },
   };

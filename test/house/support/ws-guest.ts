@@ -2,16 +2,35 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type ClientOptions, WebSocket } from "ws";
+import { openHttp2 } from "../../guest/support/h2-guest.ts";
 import { openGuest, type RawGuest } from "../../hostile/raw-guest.ts";
 import { type House, WAYS } from "./house.ts";
 import type { Upstream } from "./upstream.ts";
+import { upgradable } from "./ws-over-http2.ts";
 
-/** The ways of a WebSocket to `api.test`. */
-export const WS_WAYS = ["wss in a tunnel", "ws in a tunnel", "ws in absolute-form"] as const;
-export type WsWay = (typeof WS_WAYS)[number];
+/** What each way of a WebSocket to `api.test` goes over, up to the edge and behind it. */
+const WAYS_OF = {
+  "wss in a tunnel": { guest: "HTTP/1.1", upstream: "secure" },
+  "ws in a tunnel": { guest: "HTTP/1.1", upstream: "plain" },
+  "ws in absolute-form": { guest: "HTTP/1.1", upstream: "plain" },
+  "wss over HTTP/2": { guest: "HTTP/2", upstream: "secure" },
+  "wss in a tunnel, behind it over HTTP/2": { guest: "HTTP/1.1", upstream: "HTTP/2" },
+  "wss over HTTP/2, behind it as well": { guest: "HTTP/2", upstream: "HTTP/2" },
+} as const;
+export type WsWay = keyof typeof WAYS_OF;
+export const WS_WAYS = Object.keys(WAYS_OF) as readonly WsWay[];
 
-export function wsUpstream(house: House, way: WsWay): Upstream {
-  return house.upstream(way === "wss in a tunnel" ? WAYS[0] : WAYS[1]);
+/** The upstream that a way leads to; those over HTTP/2 need a house with `webSocketsOverHttp2`. */
+export function wsUpstream(house: House, way: WsWay): Pick<Upstream, "port" | "scheme" | "requests"> {
+  const { upstream } = WAYS_OF[way];
+  if (upstream !== "HTTP/2") return house.upstream(upstream === "secure" ? WAYS[0] : WAYS[1]);
+  if (house.overHttp2 === null) throw new Error("nobody in this house speaks WebSocket over HTTP/2");
+  return house.overHttp2;
+}
+
+/** What the upstream sees of the handshake's method (RFC 8441 §5: over HTTP/2 it is CONNECT). */
+export function wsMethod(way: WsWay): "GET" | "CONNECT" {
+  return WAYS_OF[way].upstream === "HTTP/2" ? "CONNECT" : "GET";
 }
 
 /** Opens a WebSocket with `ws` the way a proxy agent does; not awaited, so that a refusal can be looked at. */
@@ -35,6 +54,10 @@ export async function openWs(
       },
     };
     return new WebSocket(url, protocols, options);
+  }
+  if (WAYS_OF[way].guest === "HTTP/2") {
+    const session = await openHttp2(house.edge.proxyPort, authority);
+    return new WebSocket(url, protocols, { ...more, createConnection: () => upgradable(session) });
   }
   const socket = await tunnel(house, authority);
   return new WebSocket(url, protocols, {
