@@ -10,6 +10,7 @@ import {
   type Joined,
   type JoinedOptions,
   type Scripted,
+  standstill,
   startJoined,
   startScripted,
   TOKEN,
@@ -326,17 +327,38 @@ describe("streams of one connection", () => {
     const stalled = guest.request({ ":path": "/large" });
     stalled.pause();
     await new Promise((resolve) => stalled.once("response", resolve));
-    let before = -1;
-    await eventually(() => {
-      const now = sent.get("0") ?? 0;
-      const isStill = now === before;
-      before = now;
-      return isStill && now > 0;
-    }, "a still upstream");
+    await standstill(() => sent.get("0") ?? 0, "a still upstream");
     // Socket buffers on the way hold some megabytes; the edge holds next to nothing.
     expect(sent.get("0") ?? 0).toBeLessThan(32 * 1024 * 1024);
     for (let i = 0; i < 5; i++) expect((await ask(guest, { ":path": "/small" })).body.toString()).toBe("ok");
     stalled.close();
+  });
+
+  test("uploads that the upstream does not read stall no other, and hold the guest back", async () => {
+    const guest = await start((socket, received) => {
+      if (received.startsWith("POST /stalled ")) socket.pause();
+      else if (received.endsWith("last")) socket.write("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    });
+    const most = 128 * 1024 * 1024;
+    let sent = 0;
+    const stalled = Array.from({ length: 10 }, () => {
+      const stream = guest.request({ ":method": "POST", ":path": "/stalled" });
+      stream.on("error", () => undefined);
+      const more = (): void => {
+        do sent += 65_536;
+        while (sent < most && stream.write(Buffer.alloc(65_536)));
+        if (sent < most) stream.once("drain", more);
+      };
+      more();
+      return stream;
+    });
+    await eventually(() => upstream.sockets.length === stalled.length, "all of them");
+    await standstill(() => sent, "a still guest");
+    expect(sent).toBeLessThan(most);
+    const body = `${"x".repeat(500_000)}last`;
+    const head = { ":method": "POST", ":path": "/taken", "content-length": body.length };
+    for (let i = 0; i < 3; i++) expect((await ask(guest, head, body)).status).toBe(204);
+    for (const stream of stalled) stream.close(constants.NGHTTP2_CANCEL);
   });
 
   test("60 at once are answered, each with its own", async () => {

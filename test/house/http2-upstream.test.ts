@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import type { ServerHttp2Session } from "node:http2";
+import type { ClientHttp2Stream, ServerHttp2Session } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -10,14 +10,14 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProxyAgent, request } from "undici";
 import { WebSocket } from "ws";
-import { answerOf, openHttp2 } from "../guest/support/h2-guest.ts";
+import { answerOf, ask, openHttp2 } from "../guest/support/h2-guest.ts";
 import { denialIn, openGuest, openTunnel } from "../hostile/raw-guest.ts";
-import { eventually } from "../line/support/joined.ts";
+import { eventually, standstill } from "../line/support/joined.ts";
 import { type Asked2, type Http2Upstream, startHttp2 } from "../upstream/support/http2-server.ts";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
 import { growthMb, tellsMemory } from "./support/memory.ts";
-import { patternSha256, patternStream } from "./support/pattern.ts";
+import { patternBytes, patternSha256, patternStream } from "./support/pattern.ts";
 import { run, type RunResult } from "./support/run.ts";
 
 /** Guests that speak HTTP/1.1, an upstream that speaks nothing but HTTP/2, and the whole edge in between. */
@@ -127,6 +127,8 @@ function serve({ stream, raw }: Asked2): void {
       stream.respond({ ":status": 201 });
       stream.end("taken");
     });
+  } else if (path === "/unread") {
+    // Nobody ever reads it.
   } else if (path === "/endless") {
     stream.respond({ ":status": 200 });
     stream.write("first");
@@ -243,6 +245,33 @@ describe("a guest of HTTP/1.1", () => {
     expect(upstream.connections - before).toBeLessThanOrEqual(2);
     expect(await edge.metrics()).toMatch(/^postern_upstream_connections_reused_total [1-9]/m);
   });
+});
+
+test("guests on one session: what one of them does not read, or sends to nobody, holds up no other, nor itself", async () => {
+  const [bytes, authority] = [2 * MEGABYTE, `api.test:${upstream.port}`];
+  const body = patternBytes(0, bytes);
+  const first = upstream.requests.length;
+  const idle = await openHttp2(edge.proxyPort, authority);
+  const unread = Array.from({ length: 40 }, () => idle.request({ ":path": `/download/${bytes}` }).pause());
+  const stuck = Array.from({ length: 3 }, () => idle.request({ ":method": "POST", ":path": "/unread" }));
+  for (const stream of stuck) stream.write(body);
+  for (const stream of [...unread, ...stuck]) stream.on("error", () => undefined);
+  await eventually(() => upstream.requests.length === first + 43, "all of the idle guest's requests");
+  const written = (): number => [...upstream.sockets].reduce((sum, socket) => sum + socket.bytesWritten, 0);
+  await standstill(written, "windows that are full");
+
+  const busy = await openHttp2(edge.proxyPort, authority);
+  for (const session of [busy, idle, busy]) {
+    const down = await ask(session, { ":path": `/download/${bytes}` });
+    expect(down.body.equals(body)).toBe(true);
+    expect((await ask(session, { ":method": "POST", ":path": "/upload" }, body)).status).toBe(201);
+    expect(uploaded).toEqual({ bytes, sha256: patternSha256(bytes) });
+  }
+  expect(new Set(upstream.requests.slice(first).map(({ session }) => session)).size).toBe(1);
+  // Nor is one of them lost: it goes on where it stopped.
+  expect((await answerOf((unread[7] as ClientHttp2Stream).resume())).body.equals(body)).toBe(true);
+  idle.destroy();
+  busy.destroy();
 });
 
 describe("large bodies", () => {

@@ -287,3 +287,14 @@ export async function eventually(isDone: () => boolean, what: string, timeoutMs 
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/** Looks again until `figure`, which is more than 0 by then, is what it was the last time. */
+export function standstill(figure: () => number, what: string): Promise<void> {
+  let before = 0;
+  return eventually(() => {
+    const now = figure();
+    const isStill = now === before && now > 0;
+    before = now;
+    return isStill;
+  }, what);
+}
