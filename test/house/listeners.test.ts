@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type House, startHouse, TOKEN, WAYS } from "./support/house.ts";
+import { type House, OVER_HTTP2, startHouse, TOKEN, WAYS } from "./support/house.ts";
 import { type Haproxy, startHaproxy } from "./support/haproxy.ts";
 import { type ListenerSet, listenerSet } from "./support/listener-set.ts";
 import { patternBytes, patternSha256 } from "./support/pattern.ts";
@@ -78,6 +78,7 @@ function curl(proxy: readonly string[], way: Way, path: string, ...args: string[
 }
 
 function curlTo(proxy: readonly string[], url: string, ...args: string[]): Promise<RunResult> {
+  // Of two versions the last one counts.
   return run("curl", ["-sS", "--http1.1", "--cacert", house.edge.ca.certificateFile, ...proxy, ...args, url]);
 }
 
@@ -92,6 +93,26 @@ const kinds = [
 
 for (const { name, proxy, there } of kinds) {
   describe.skipIf(!there)(name, () => {
+    test("HTTP/2 in the tunnel: GET carries the credential, 5 MB down, 3 MB up, many at once", async () => {
+      const ask = (path: string, ...args: string[]): Promise<RunResult> =>
+        curl(proxy(), OVER_HTTP2, path, "--http2", "-w", "\nHTTP/%{http_version}\n", ...args);
+      const hello = await ask("/hello?a=1");
+      expect(hello).toMatchObject({ code: 0, stderr: "" });
+      expect(hello.stdout).toBe('{"method":"GET","url":"/hello?a=1","credential":"seen"}\n\nHTTP/2\n');
+      expect(valuesOf(house.upstream(OVER_HTTP2).requests[0]!, "authorization")).toEqual([`Bearer ${TOKEN}`]);
+      const into = join(house.directory, "down.bin");
+      expect((await ask("/download?bytes=5000000", "-o", into)).stdout).toBe("\nHTTP/2\n");
+      expect((await readFile(into)).equals(patternBytes(0, 5_000_000))).toBe(true);
+      const up = await ask("/upload", "-T", file);
+      expect(up.stdout).toMatch(/\nHTTP\/2\n$/);
+      expect(JSON.parse(up.stdout.replace("HTTP/2", ""))).toMatchObject({ sha256: patternSha256(UPLOAD_BYTES) });
+      const urls = Array.from({ length: 20 }, (_, i) => house.url(OVER_HTTP2, `/hello?i=${i}`));
+      const many = await ask("/hello", "--parallel", ...urls);
+      expect(many.code).toBe(0);
+      expect(many.stdout.match(/^HTTP\/2$/gm)).toHaveLength(21);
+      expect(house.upstream(OVER_HTTP2).credentialless()).toBe(0);
+    });
+
     describe.each(WAYS)("%s", (way) => {
       test("GET carries the credential", async () => {
         const result = await curl(proxy(), way, "/hello?a=1");
