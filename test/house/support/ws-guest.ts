@@ -4,6 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { type ClientOptions, WebSocket } from "ws";
 import { openHttp2 } from "../../guest/support/h2-guest.ts";
 import { openGuest, type RawGuest } from "../../hostile/raw-guest.ts";
+import type { Edge } from "./edge.ts";
 import { type House, WAYS } from "./house.ts";
 import type { Upstream } from "./upstream.ts";
 import { upgradable } from "./ws-over-http2.ts";
@@ -44,31 +45,41 @@ export async function openWs(
   const { port, scheme } = wsUpstream(house, way);
   const authority = `api.test:${port}`;
   const url = `${scheme === "https" ? "wss" : "ws"}://${authority}${path}`;
-  if (way === "ws in absolute-form") {
-    const options: ClientOptions = {
-      ...more,
-      createConnection: () => connect(house.edge.proxyPort, "127.0.0.1"),
-      finishRequest(request) {
-        request.path = `http://${authority}${path}`;
-        request.end();
-      },
-    };
-    return new WebSocket(url, protocols, options);
-  }
-  if (WAYS_OF[way].guest === "HTTP/2") {
-    const session = await openHttp2(house.edge.proxyPort, authority);
+  if (way !== "ws in absolute-form") return openWsThrough(house.edge, WAYS_OF[way].guest, url, protocols, more);
+  const options: ClientOptions = {
+    ...more,
+    createConnection: () => connect(house.edge.proxyPort, "127.0.0.1"),
+    finishRequest(request) {
+      request.path = `http://${authority}${path}`;
+      request.end();
+    },
+  };
+  return new WebSocket(url, protocols, options);
+}
+
+/** The same to any URL, in a tunnel. @param version that the guest speaks in it, where there is TLS */
+export async function openWsThrough(
+  edge: Edge,
+  version: "HTTP/1.1" | "HTTP/2",
+  url: string,
+  protocols: string[] = [],
+  more: ClientOptions = {},
+): Promise<WebSocket> {
+  const { protocol, host, hostname } = new URL(url);
+  if (version === "HTTP/2") {
+    const session = await openHttp2(edge.proxyPort, host);
     return new WebSocket(url, protocols, { ...more, createConnection: () => upgradable(session) });
   }
-  const socket = await tunnel(house, authority);
+  const socket = await tunnel(edge, host);
   return new WebSocket(url, protocols, {
     ...more,
     createConnection: () =>
-      scheme === "https" ? connectTls({ socket, servername: "api.test", ca: house.edge.ca.certificate }) : socket,
+      protocol === "wss:" ? connectTls({ socket, servername: hostname, ca: edge.ca.certificate }) : socket,
   });
 }
 
-async function tunnel(house: House, authority: string): Promise<Socket> {
-  const guest: RawGuest = await openGuest(house.edge.proxyPort);
+async function tunnel(edge: Edge, authority: string): Promise<Socket> {
+  const guest: RawGuest = await openGuest(edge.proxyPort);
   guest.send(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
   const answer = await guest.until(/\r\n\r\n/);
   if (!answer.startsWith("HTTP/1.1 200 ")) throw new Error(`CONNECT was refused: ${answer}`);
