@@ -1,14 +1,14 @@
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { denialIn, openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { denialIn, guestOn, openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { destinationFor, type Edge, startEdge } from "./support/edge.ts";
 import { helloFor, inRecords, withExtension } from "./support/client-hello.ts";
 import { patternSha256 } from "./support/pattern.ts";
-import { type RawUpstream, startRawUpstream } from "./support/raw-upstream.ts";
+import { closed, type RawUpstream, startRawUpstream } from "./support/raw-upstream.ts";
 import { run } from "./support/run.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
 
@@ -17,6 +17,9 @@ import { startUpstream, type Upstream } from "./support/upstream.ts";
 let directory = "";
 let upstream: Upstream;
 let raw: RawUpstream;
+let half: RawUpstream;
+/** What `half` does with a connection once its hello is there. */
+let serveHalf: (socket: Socket) => void;
 let edge: Edge;
 let upstreamCa: TestCa;
 
@@ -25,29 +28,43 @@ beforeAll(async () => {
   upstreamCa = await makeCa(join(directory, "upstream-ca"), "Upstream CA");
   upstream = await startUpstream({ tls: await upstreamCa.issue(["through.test"]) });
   raw = await startRawUpstream((socket) => socket.write("\x00\xffanything\r\n\r\n", "latin1"));
+  half = await startRawUpstream((socket) => serveHalf(socket), { allowHalfOpen: true });
   const through = { tls: "passthrough", allow: undefined };
   edge = await startEdge({
-    hosts: { "through.test": ["127.0.0.1"], "raw.test": ["127.0.0.1"] },
+    hosts: { "through.test": ["127.0.0.1"], "raw.test": ["127.0.0.1"], "half.test": ["127.0.0.1"] },
     destinations: [
       destinationFor(upstream, "through.test", through),
       destinationFor({ ...raw, scheme: "https" }, "raw.test", through),
+      destinationFor({ ...half, scheme: "https" }, "half.test", through),
     ],
   });
 });
 
 afterAll(async () => {
   await edge?.stop();
-  await Promise.all([upstream?.close(), raw?.close()]);
+  await Promise.all([upstream?.close(), raw?.close(), half?.close()]);
   await rm(directory, { recursive: true, force: true });
 });
 
 beforeEach(() => upstream.reset());
 
-async function tunnelTo(name: string, port: number): Promise<RawGuest> {
-  const guest = await openGuest(edge.proxyPort);
+/** @param allowHalfOpen the guest ends its side when the test says so, and not because the other one did */
+async function tunnelTo(name: string, port: number, allowHalfOpen = false): Promise<RawGuest> {
+  const guest = guestOn(connect({ port: edge.proxyPort, host: "127.0.0.1", allowHalfOpen }));
   guest.send(`CONNECT ${name}:${port} HTTP/1.1\r\nHost: ${name}:${port}\r\n\r\n`);
   expect(await guest.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 200 /);
   return guest;
+}
+
+const PIECES = Array.from({ length: 1000 }, (_, i) => `piece ${i}\n`);
+
+/** Ends the side of a connection behind a thousand writes, each in a turn of its own. */
+async function saidInPieces(socket: Socket): Promise<void> {
+  for (const piece of PIECES) {
+    socket.write(piece);
+    await new Promise((done) => setImmediate(done));
+  }
+  socket.end();
 }
 
 async function bytesCounted(direction: string): Promise<number> {
@@ -133,12 +150,35 @@ describe("a pass-through destination", () => {
     guest.destroy();
   });
 
-  test("half-close passes through", async () => {
-    const guest = await tunnelTo("raw.test", raw.port);
-    guest.send(await helloFor("raw.test"));
-    await guest.until(/anything/);
-    guest.socket.end();
-    await once(guest.socket, "close");
+  describe("half-close passes through", () => {
+    test("the guest ends first, and hears all that the upstream says after it", async () => {
+      const hello = await helloFor("half.test");
+      serveHalf = (socket) => socket.once("end", () => void saidInPieces(socket));
+      const guest = await tunnelTo("half.test", half.port);
+      guest.socket.end(hello);
+      const text = await guest.ended();
+      expect(text.slice(text.indexOf("\r\n\r\n") + 4)).toBe(PIECES.join(""));
+      await closed(guest.socket);
+      await accounted(hello.length, PIECES.join("").length);
+    });
+
+    test("the upstream ends first, and hears all that the guest says after it", async () => {
+      const hello = await helloFor("half.test");
+      serveHalf = (socket) => socket.end("bye");
+      const guest = await tunnelTo("half.test", half.port, true);
+      guest.send(hello);
+      expect(await guest.ended()).toMatch(/\r\n\r\nbye$/);
+      await saidInPieces(guest.socket);
+      await expect.poll(() => half.received.at(-1)).toBe(hello.toString("latin1") + PIECES.join(""));
+      await closed(guest.socket);
+      await accounted(hello.length + PIECES.join("").length, "bye".length);
+    });
+
+    async function accounted(bytes_from_guest: number, bytes_to_guest: number): Promise<void> {
+      await expect
+        .poll(async () => (await edge.audit()).at(-1))
+        .toMatchObject({ destination: "half-test", outcome: "completed", bytes_from_guest, bytes_to_guest });
+    }
   });
 
   test.each([

@@ -26,12 +26,15 @@ export function closed(socket: Socket): Promise<void> {
   });
 }
 
-/** @param respond called once a connection with its first bytes (Latin-1) */
+/**
+ * @param respond called once a connection with its first bytes (Latin-1)
+ * @param options `allowHalfOpen`: it ends its side when `respond` says so, and not because the other one did
+ */
 export async function startRawUpstream(
   respond: (socket: Socket, firstBytes: string) => void,
-  options: { readonly tls?: TestLeaf } = {},
+  options: { readonly tls?: TestLeaf; readonly allowHalfOpen?: boolean } = {},
 ): Promise<RawUpstream> {
-  const { tls } = options;
+  const { tls, allowHalfOpen = false } = options;
   const received: string[] = [];
   const sockets = new Set<Socket>();
   const onSocket = (socket: Socket): void => {
@@ -48,8 +51,8 @@ export async function startRawUpstream(
   };
   const server =
     tls === undefined
-      ? createServer(onSocket)
-      : createTlsServer({ cert: tls.certificate, key: tls.key, ALPNProtocols: ["http/1.1"] }, onSocket);
+      ? createServer({ allowHalfOpen }, onSocket)
+      : createTlsServer({ allowHalfOpen, cert: tls.certificate, key: tls.key, ALPNProtocols: ["http/1.1"] }, onSocket);
   const transports = new Map<number | undefined, Socket>();
   server.on("connection", (socket: Socket) => transports.set(socket.remotePort, socket));
   await new Promise<void>((done, fail) => {
