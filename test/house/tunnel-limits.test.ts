@@ -1,11 +1,10 @@
-import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { WebSocket } from "ws";
-import { openGuest, type RawGuest } from "../hostile/raw-guest.ts";
+import { denialIn, openGuest, type RawGuest } from "../hostile/raw-guest.ts";
 import { helloFor } from "./support/client-hello.ts";
 import { type House, startHouse } from "./support/house.ts";
 import { startRawUpstream } from "./support/raw-upstream.ts";
-import { openedWs, WS_WAYS, type WsWay, wsClosed } from "./support/ws-guest.ts";
+import { openedWs, WS_WAYS, type WsWay, wsClosed, wsMessage } from "./support/ws-guest.ts";
 
 /**
  * How long a tunnel may be silent, and how long it may last. Nothing here measures time: a tunnel that talks outlives a silent
@@ -23,6 +22,7 @@ function startWith(timeouts: Readonly<Record<string, number>>): Promise<House> {
         socket.write(`${first.length} bytes\n`);
         socket.on("data", (text) => socket.write(String(text), "latin1"));
       }),
+      "mute.test": await startRawUpstream(() => undefined),
     }),
     passThrough: ["echo.test"],
     config: { timeouts },
@@ -79,8 +79,7 @@ describe("silence", () => {
     for (const way of WS_WAYS) {
       const socket = talking.get(way) as WebSocket;
       socket.send("still here");
-      const [data] = (await once(socket, "message")) as [Buffer];
-      expect(data.toString()).toBe("still here");
+      expect((await wsMessage(socket)).toString()).toBe("still here");
       socket.close(1000);
       expect(await wsClosed(socket)).toEqual([1000, ""]);
     }
@@ -114,5 +113,36 @@ describe("a whole life", () => {
     clearInterval(pings);
     expect(ends).toEqual(WS_WAYS.map(() => [1006, ""]));
     await expect.poll(() => outcomes(house, "connect")).toEqual(["edge_aborted"]);
+  });
+});
+
+describe("silence of everything but tunnels", () => {
+  let house: House;
+  beforeAll(async () => {
+    house = await startWith({
+      guest_idle_ms: IDLE_MS,
+      body_idle_ms: IDLE_MS,
+      upstream_head_ms: IDLE_MS,
+      upstream_keepalive_ms: IDLE_MS,
+    });
+  });
+  afterAll(() => house?.stop());
+
+  test("is cut; a WebSocket that has been silent for longer is as it was", async () => {
+    const sockets = await Promise.all(WS_WAYS.map((way) => openedWs(house, way)));
+    const [asking, sending] = await Promise.all([house.rawTo("mute.test"), house.rawTo("mute.test")]);
+    sending.request("POST", "/", ["Content-Length: 10"], "half");
+    asking.request("GET", "/");
+    expect(denialIn(await sending.ended())).toBe("request_timeout");
+    // Two times in a row: the upstream was silent, and then the guest.
+    expect(denialIn(await asking.ended())).toBe("upstream_timeout");
+    expect(sockets.map(({ readyState }) => readyState)).toEqual(sockets.map(({ OPEN }) => OPEN));
+    for (const socket of sockets) {
+      socket.send("still here");
+      expect((await wsMessage(socket)).toString()).toBe("still here");
+      socket.close(1000);
+      expect(await wsClosed(socket)).toEqual([1000, ""]);
+    }
+    await expect.poll(() => outcomes(house, "upgrade")).toEqual(WS_WAYS.map(() => "completed"));
   });
 });
