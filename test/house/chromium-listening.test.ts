@@ -78,4 +78,12 @@ describe.skipIf(!hasChromium)(`Chromium${hasChromium ? "" : " (skipped: Chromium
     expect(paths).toEqual(expect.arrayContaining(["/page", "/ws", "/events", "/heard-one", "/report"]));
     for (const seen of service.upstream.requests) expect(valuesOf(seen, "authorization")).toEqual([`Bearer ${TOKEN}`]);
   });
+
+  test("opens the WebSocket by extended CONNECT on the connection of its page (RFC 8441)", () => {
+    const [seen] = service.upstream.requestsFor("/ws");
+    const names = seen?.rawHeaders.filter((_, i) => i % 2 === 0) ?? [];
+    // As they came: Chromium writes capitals over HTTP/1.1, and over HTTP/2 leaves the key to the edge.
+    expect(names).toContain("sec-websocket-version");
+    expect(names.filter((name) => /key$/i.test(name))).toEqual(["Sec-WebSocket-Key"]);
+  });
 });
