@@ -288,13 +288,14 @@ export async function eventually(isDone: () => boolean, what: string, timeoutMs 
   }
 }
 
-/** Looks again until `figure`, which is more than 0 by then, is what it was the last time. */
+/** Looks again until `figure`, which is more than 0 by then, was the same ten times in a row. */
 export function standstill(figure: () => number, what: string): Promise<void> {
   let before = 0;
+  let same = 0;
   return eventually(() => {
     const now = figure();
-    const isStill = now === before && now > 0;
+    same = now === before && now > 0 ? same + 1 : 0;
     before = now;
-    return isStill;
+    return same === 10;
   }, what);
 }
