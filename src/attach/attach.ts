@@ -27,6 +27,8 @@ interface Plan {
   readonly attachments: readonly Attachment[];
   /** Folded names of the fields that never leave as the guest sent them. */
   readonly fieldNames: readonly string[];
+  /** Those in which a guest puts its stand-in: in trailers they have no place, and an upstream may merge those into the head. */
+  readonly spotNames: readonly string[];
   readonly cuts: readonly ((head: OutboundHead) => void)[];
   readonly home: Home;
   readonly demands: AttachDemands;
@@ -75,9 +77,11 @@ export function createAttachPort(tools: AttachTools, standIns: Iterable<string> 
     },
 
     cleanseTrailers(permit, trailers) {
-      cutFields(trailers, planOf(permit.destination).fieldNames);
-      if (known.isEmpty || !known.mayHold(trailers.text)) return;
-      if (strayInFields(known, NOWHERE, trailers)) throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+      const plan = planOf(permit.destination);
+      cutFields(trailers, plan.fieldNames);
+      if (!known.isEmpty && known.mayHold(trailers.text) && strayInFields(known, NOWHERE, trailers))
+        throw new Denial("placeholder_stray", { cause: strayCause(permit) });
+      cutFields(trailers, plan.spotNames);
     },
 
     demands: (permit) => (permit.needsCredential ? planOf(permit.destination).demands : NO_DEMANDS),
@@ -155,15 +159,24 @@ function injectedBy({ injected }: Rendered, took: boolean, once: readonly string
 function makePlan(destination: Destination, tools: AttachTools): Plan {
   const attachments = attachmentsOf(destination, tools);
   const injected = attachments.flatMap(({ fieldNames }) => fieldNames);
+  const fieldNames = [...new Set([...injected, ...destination.dropHeaders].map(foldName))];
   return {
     attachments,
-    fieldNames: [...new Set([...injected, ...destination.dropHeaders].map(foldName))],
+    fieldNames,
+    spotNames: spotNames(destination).map(foldName),
     cuts: attachments.flatMap(({ cut }) => (cut === null ? [] : [cut])),
     home: homeOf(destination),
     demands: demandsOf(attachments),
     learnedIn: -1,
     rendered: new WeakMap(),
   };
+}
+
+/** Fields in which a guest puts its stand-in. */
+function spotNames({ attachments }: Destination): string[] {
+  return attachments.flatMap((spec) =>
+    spec.as === "placeholder" ? spec.spots.flatMap((spot) => (spot.in === "header" ? [spot.name] : [])) : [],
+  );
 }
 
 function demandsOf(attachments: readonly Attachment[]): AttachDemands {

@@ -8,6 +8,7 @@ export class ByteBudget {
   readonly #mostBytesEach: number;
   readonly #held = new Map<string, number>();
   #heldBytes = 0;
+  #spareBytes = 0;
 
   /** @param mostBytes in all; one of them gets a quarter at most */
   constructor(mostBytes: number) {
@@ -16,7 +17,7 @@ export class ByteBudget {
   }
 
   /**
-   * @param isSpare it is nice to have, and nobody needs it: half of what there may be is left to what is needed
+   * @param isSpare it is nice to have, and nobody needs it: half of what there may be is left to what is needed, in all and each
    * @returns `false` when that is more than there may be: nothing was taken then
    */
   take(who: string, bytes: number, isSpare = false): boolean {
@@ -25,12 +26,18 @@ export class ByteBudget {
     const left = this.#mostBytes - (this.#heldBytes - before);
     const most = Math.min(this.#mostBytesEach, left / 3);
     if (held > (isSpare ? most / 2 : most)) return false;
+    if (isSpare) {
+      if (this.#spareBytes + bytes > this.#mostBytes / 2) return false;
+      this.#spareBytes += bytes;
+    }
     this.#held.set(who, held);
     this.#heldBytes += bytes;
     return true;
   }
 
-  give(who: string, bytes: number): void {
+  /** @param isSpare as it was taken */
+  give(who: string, bytes: number, isSpare = false): void {
+    if (isSpare) this.#spareBytes -= bytes;
     const held = (this.#held.get(who) ?? 0) - bytes;
     if (held > 0) this.#held.set(who, held);
     else this.#held.delete(who);

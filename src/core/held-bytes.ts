@@ -42,7 +42,7 @@ export class HeldBytes {
   }
 
   release(): void {
-    this.#budget.give(this.#owner, this.#bytes.length);
+    this.#budget.give(this.#owner, this.#bytes.length, this.#isSpare);
     this.#bytes = NOTHING;
     this.#length = 0;
   }

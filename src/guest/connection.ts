@@ -328,10 +328,11 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     else this.socket.destroy();
   }
 
-  /** Nothing runs and nothing more is waited for, but that the guest reads its last answer. */
+  /** Nothing more is waited for, but that the guest reads its last answer. */
   #endUnused(): void {
     if (this.#life.state === "delivering" && this.#closing.isRead()) this.#life.renew();
-    else if (this.#life.state === "idle" && this.socket.writableLength > 0) this.#linger();
+    // Closed with requests unread, as they are while it waits for its turn, the kernel resets it: its answers would be lost.
+    else if (this.#life.state === "idle" && (this.socket.writableLength > 0 || this.socket.isPaused())) this.#linger();
     else this.#closing.end();
   }
 
@@ -395,6 +396,5 @@ export class GuestConnection implements HeldConnection, ExchangeOwner, BodyOwner
     });
 }
 
-function awaitClose(): void {
-  // `close` follows every error; what there is to do is done there.
-}
+/** `close` follows every error; what there is to do is done there. */
+const awaitClose = (): void => undefined;

@@ -33,7 +33,13 @@ export async function passHellos(
   record.bytesFromGuest += first.length;
   upstream.write(first);
   if ((await serverAnswer(guest, upstream, record)) === "other") return;
-  await gather(guest, timeoutMs, (bytes) => readSecond(bytes, authority), cutShort);
+  // What asks for the second hello may come in pieces, and the guest says nothing before it has all of them.
+  const stop = handOn(guest, upstream, record);
+  try {
+    await gather(guest, timeoutMs, (bytes) => readSecond(bytes, authority), cutShort);
+  } finally {
+    stop();
+  }
 }
 
 /** @returns the hello, taken out of the stream, where a second one may follow it */
@@ -80,6 +86,29 @@ function helloIn(bytes: Buffer, authority: Authority): ClientHello | null {
 function cutShort(cut: Cut): never {
   if (cut === "late") throw new Denial("request_timeout", { cause: "no TLS hello in time" });
   throw new Denial("tunnel_unsupported", { cause: "closed before the TLS hello was whole" });
+}
+
+/** Hands the guest what the server says, its end included. @returns stops that */
+function handOn(guest: RawStream, upstream: RawStream, record: ExchangeRecord): () => void {
+  const onData = (segment: Buffer): void => {
+    record.bytesToGuest += segment.length;
+    if (!guest.write(segment)) upstream.pause();
+  };
+  const onDrain = (): void => void upstream.resume();
+  const onOver = (): void => void guest.end();
+  upstream.on("data", onData);
+  guest.on("drain", onDrain);
+  upstream.on("end", onOver);
+  upstream.on("close", onOver);
+  if (upstream.readableEnded || upstream.destroyed) onOver();
+  else upstream.resume();
+  return () => {
+    upstream.pause();
+    upstream.off("data", onData);
+    guest.off("drain", onDrain);
+    upstream.off("end", onOver);
+    upstream.off("close", onOver);
+  };
 }
 
 /**

@@ -4,6 +4,8 @@ export type ServerAnswer = "retry" | "other";
 const RECORD_HEADER_BYTES = 5;
 const CONTENT_ALERT = 21;
 const CONTENT_HANDSHAKE = 22;
+/** RFC 8446 §6 */
+const ALERT_FATAL = 2;
 const HANDSHAKE_SERVER_HELLO = 2;
 /** Type and length of the message, then legacy_version. */
 const RANDOM_AT = 4 + 2;
@@ -15,7 +17,7 @@ const LIMIT_BYTES = 16_384;
 
 /**
  * Reads a server's first bytes until they tell how it answers a hello. Versions and lengths are taken as they come, as clients
- * take them, and alerts ahead of the answer are skipped: before TLS 1.3 a warning could go on with the handshake. A server that
+ * take them, and warnings ahead of the answer are skipped: before TLS 1.3 the handshake could go on after one. A server that
  * is the guest's accomplice can hide its answer, and gains nothing: whatever the guest is allowed to send goes to it anyway.
  */
 export class ServerAnswerReader {
@@ -23,6 +25,8 @@ export class ServerAnswerReader {
   readonly #message: number[] = [];
   /** Of the record that is being read. */
   #left = 0;
+  /** Nothing of it has been read. */
+  #isNew = false;
   #bytes = 0;
 
   /** @param segment what came next, however it was cut. @returns `null` while nothing is told */
@@ -35,10 +39,14 @@ export class ServerAnswerReader {
         if (type !== CONTENT_HANDSHAKE && type !== CONTENT_ALERT) return "other";
         if (this.#header.length < RECORD_HEADER_BYTES) continue;
         this.#left = ((this.#header[3] as number) << 8) | (this.#header[4] as number);
+        this.#isNew = true;
         if (this.#left === 0) this.#header.length = 0;
         continue;
       }
       const fragment = segment.subarray(at, at + this.#left);
+      // Nothing follows it, and the guest's own end has to get through.
+      if (this.#header[0] === CONTENT_ALERT && this.#isNew && fragment[0] === ALERT_FATAL) return "other";
+      this.#isNew = false;
       if (this.#header[0] === CONTENT_HANDSHAKE) {
         this.#message.push(...fragment.subarray(0, TOLD_BYTES - this.#message.length));
         const answer = answerIn(this.#message);

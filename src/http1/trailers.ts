@@ -48,7 +48,8 @@ const FORBIDDEN = new Set([
  */
 export function filterTrailers(trailers: Fields): void {
   for (let i = 0; i < trailers.names.length; i++) {
-    const name = trailers.names[i] as string;
+    // Many servers read `_` as `-`.
+    const name = (trailers.names[i] as string).replaceAll("_", "-");
     if (FORBIDDEN.has(name) || name.startsWith("proxy-")) trailers.drop(i);
   }
 }

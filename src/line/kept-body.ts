@@ -40,6 +40,15 @@ export class KeptBody implements RequestBody, BodySink {
     return this.#isKept;
   }
 
+  /** Why it cannot be started anew, or `null`: then it can, or begins for the first time. */
+  get loss(): Denial | null {
+    if (!this.#hasBegun) return null;
+    if (this.#broken !== null) return this.#broken;
+    return this.#isKept
+      ? null
+      : new Denial("upstream_unreachable", { cause: "it was refused, and cannot be sent again" });
+  }
+
   start(sink: BodySink): void {
     this.#sink = sink;
     if (this.#hasBegun) {
@@ -93,14 +102,9 @@ export class KeptBody implements RequestBody, BodySink {
   }
 
   #deliverAgain(sink: BodySink): void {
-    if (this.#broken !== null) {
-      sink.bodyBroken(this.#broken);
-      return;
-    }
-    if (!this.#isKept) {
-      sink.bodyBroken(
-        new Denial("upstream_unreachable", { cause: "it was refused, and the body cannot be sent again" }),
-      );
+    const { loss } = this;
+    if (loss !== null) {
+      sink.bodyBroken(loss);
       return;
     }
     // Written is not sent, and what is kept may be given back before it is.

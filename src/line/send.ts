@@ -72,9 +72,11 @@ export async function send(
       injected = injecting instanceof Promise ? await unlessLost(line, lease, injecting) : injecting;
     }
     // From here to the write nothing is awaited: what was checked is what is sent, and to a guest that is there.
-    if (guest.aborted !== null) {
+    const lost = options.kept?.loss ?? null;
+    if (guest.aborted !== null || lost !== null) {
       lease?.returnUse();
       stopIfAborted(guest);
+      if (lost !== null) throw lost;
     }
     if (request.body !== body || options.held !== null) sayLength(head, request.body);
     relay = new Relay(line, guest, channel, permit, lease, injected, options, request, demands);
@@ -144,10 +146,12 @@ function takeBack(lease: Lease | null, record: ExchangeRecord, injected: boolean
   lease?.returnUse();
 }
 
-/** Nothing was sent: one attempt more. */
+/** Nothing was sent: one attempt more. @throws Denial; the connection is still to be given back then */
 function again(channel: UpstreamChannel, { mayRetryUntouched }: SendOptions): Verdict {
-  giveBack(channel);
-  if (mayRetryUntouched) return "untouched";
+  if (mayRetryUntouched) {
+    giveBack(channel);
+    return "untouched";
+  }
   throw new Denial("upstream_unreachable", { cause: "the connection closed before it was used" });
 }
 

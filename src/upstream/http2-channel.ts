@@ -101,7 +101,7 @@ export class Http2Channel implements UpstreamChannel, UploadEvents, Deadlined {
     // While it answers as well (full duplex): an upstream may listen for long before it goes on with its answer.
     if (this.#state !== "requesting" && this.#state !== "answering") return;
     this.#renewDeadline();
-    this.#owner.heard(this.#context.clock.monotonicMs());
+    this.#owner.wrote(this.#context.clock.monotonicMs());
   }
 
   ended(): void {

@@ -184,6 +184,11 @@ export class Http2Session implements StreamOwner, Deadlined {
     this.#pings = 0;
   }
 
+  /** The upstream is there; but what it counts its PINGs by is what it says itself. */
+  wrote(nowMs: number): void {
+    this.#heardMs = nowMs;
+  }
+
   suspect(): void {
     this.#retire();
   }
@@ -230,12 +235,12 @@ export class Http2Session implements StreamOwner, Deadlined {
 
   /** As long as nothing of an answer comes, PING tells a slow upstream from a dead connection. */
   #lookAlive(nowMs: number): void {
-    if (this.#isPinging) {
-      this.kill();
-      return;
-    }
     if (this.#isSeenAlive) {
       this.deadlineMs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    if (this.#isPinging) {
+      this.kill();
       return;
     }
     if (nowMs < this.#watchEndMs) {
@@ -265,7 +270,7 @@ export class Http2Session implements StreamOwner, Deadlined {
   #idle(): void {
     const { upstreamKeepaliveMs } = this.#context.timeouts;
     // Whoever waited has given up, and nobody knows whether it is alive.
-    if (this.#isPinging) this.#retired = true;
+    if (this.#isPinging && !this.#isSeenAlive) this.#retired = true;
     this.#isPinging = false;
     this.#watchedMs = 0;
     this.#socket.unref();

@@ -48,7 +48,7 @@ export function streamEnd(stream: ClientHttp2Stream): StreamEnd {
     loss(error, { isLost, lastStreamId }) {
       const code = stream.rstCode;
       const refused = code === ERROR_CODE.refusedStream || (stream.id ?? Number.POSITIVE_INFINITY) > lastStreamId;
-      if (isLost) return { denial: lostDenial(error), refused, code: null };
+      if (isLost) return { denial: lostDenial(error), refused, code: refused ? ERROR_CODE.refusedStream : null };
       const broken = PROTOCOL_CODES.has(code);
       return {
         denial: new Denial(broken ? "upstream_protocol" : "upstream_unreachable", {

@@ -72,6 +72,8 @@ export class UpstreamPool {
         return this.#handOut(connection, who);
       }
     }
+    // Full of idle ones, none of which is wanted: the oldest makes room.
+    if (this.#open >= this.#options.maxConnections) this.#idle[0]?.abort();
     if (this.#open < this.#options.maxConnections) return this.#dial(who);
     return this.#wait(who);
   }

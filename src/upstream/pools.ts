@@ -100,7 +100,7 @@ export class UpstreamPools implements UpstreamPort {
       return pool;
     }
     const own = identity === null ? null : this.#presenting(permit, identity);
-    pool = this.#newPool(permit, pinned, key, kept, own);
+    pool = this.#newPool(permit, pinned, key, kept, own, apart === "" && identity === null);
     kept.pools.set(key, pool);
     if (identity !== null) this.#presented.add(pool, identity, permit, forgetting(kept.pools, key, pool));
     return pool;
@@ -115,8 +115,18 @@ export class UpstreamPools implements UpstreamPort {
     return { identity, context: this.#trust.contextWith(destination, identity) };
   }
 
-  /** @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent */
-  #newPool(permit: Permit, pinned: Pinned, key: string, { pools, known }: Kept, own: Own | null): Pool {
+  /**
+   * @param permit of the exchange that the pool is made for; all that share it are of one session, where that matters to a parent
+   * @param isOfAll sessions share it
+   */
+  #newPool(
+    permit: Permit,
+    pinned: Pinned,
+    key: string,
+    { pools, known }: Kept,
+    own: Own | null,
+    isOfAll: boolean,
+  ): Pool {
     const { destination } = permit;
     const way = this.#wayTo(permit, pinned);
     const { upstreamConnectMs } = this.#options.timeouts;
@@ -127,6 +137,7 @@ export class UpstreamPools implements UpstreamPort {
         : new Dialler(pinned, this.#whileLive(own.identity, way), () => own.context.get(), upstreamConnectMs);
     const options: PoolOptions = {
       ...this.#options,
+      isShared: this.#options.isShared && isOfAll,
       onEmpty: () => {
         forgetting(pools, key, pool)();
         if (own === null) return;

@@ -14,8 +14,10 @@ export interface StreamOwner {
   /** Streams above were not looked at by the upstream (GOAWAY). */
   readonly lastStreamId: number;
   open(fields: FieldList, options: ClientSessionRequestOptions): ClientHttp2Stream;
-  /** Something of an answer came, or of a request was taken. */
+  /** Something of an answer came. */
   heard(nowMs: number): void;
+  /** Something of a request was taken. */
+  wrote(nowMs: number): void;
   /** Nothing came in time: perhaps the connection is dead. */
   suspect(): void;
   /** It is dead. */

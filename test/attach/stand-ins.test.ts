@@ -225,6 +225,14 @@ describe("astray", () => {
     };
     expect(codeOf(() => trailers([["authorization", OWN]]))).toBe("placeholder_stray");
     expect(trailers([["x-checksum", "1"]])).toBe("x-checksum: 1\r\n");
+    // The guest's own value of a field in which its stand-in is looked for.
+    expect(
+      trailers([
+        ["authorization", "mine"],
+        ["Authorization", "mine"],
+        ["x-checksum", "1"],
+      ]),
+    ).toBe("x-checksum: 1\r\n");
     const { fields } = headOf([
       ["Authorization", "evil"],
       ["x-checksum", "1"],

@@ -25,6 +25,15 @@ describe("one that takes all it can", () => {
   });
 });
 
+test("what is only nice to have leaves half to what is needed, however many have it", () => {
+  const budget = new ByteBudget(1_000_000);
+  let spare = 0;
+  for (let i = 0; i < 100; i++) while (budget.take(`nice ${i}`, 1000, true)) spare += 1000;
+  expect(spare).toBeGreaterThan(400_000);
+  expect(spare).toBeLessThanOrEqual(500_000);
+  expect(fill(budget, "needed", 1_000_000)).toBeGreaterThan(160_000);
+});
+
 test("whatever is taken and given back, no bound is passed, and in the end nothing is held", () => {
   const step = fc.record({ who: fc.constantFrom("a", "b", "c", "d", "e"), bytes: fc.nat(400), gives: fc.boolean() });
   fc.assert(

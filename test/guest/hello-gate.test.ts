@@ -111,7 +111,8 @@ describe("a server that asks for a second hello", () => {
       expect(heard.server).toBe(hex(first));
       await say(server, answer, segments[1]);
       if (!isEager) {
-        await turns(5);
+        // A client answers once all of the question is there.
+        await until(() => heard.guest === hex(answer));
         expect(heard.server).toBe(hex(first));
         await say(guest, second, segments[0]);
       }
@@ -125,6 +126,17 @@ describe("a server that asks for a second hello", () => {
       });
     });
     await fc.assert(run, { numRuns: 100 });
+  });
+
+  test("and leaves is told to the guest at once", async () => {
+    const tunnel = open();
+    await say(tunnel.guest, FIRST);
+    await until(() => tunnel.heard.server !== "");
+    await say(tunnel.server, helloRetryRequest());
+    tunnel.server.end();
+    await until(() => tunnel.ends.guest);
+    tunnel.guest.end();
+    expect((await tunnel.over)?.code).toBe("tunnel_unsupported");
   });
 
   const none = Buffer.alloc(0);

@@ -73,7 +73,14 @@ test.each([
   expect(answerTo(change(helloRetryRequest()))).toBe("retry");
 });
 
-test("a server that says nothing but alerts is waited for up to 16 KiB", () => {
+test.each([[7], [6, 1], [5, 2], [1, 6]])("a fatal alert is the end of it, in pieces of %j", (...sizes) => {
+  const fatal = Buffer.concat([WARNING, Buffer.of(21, 3, 3, 0, 2, 2, 40)]);
+  let at = WARNING.length;
+  const pieces = sizes.map((size) => fatal.subarray(at, (at += size)));
+  expect(answerTo(WARNING, ...pieces)).toBe("other");
+});
+
+test("a server that says nothing but warnings is waited for up to 16 KiB", () => {
   const alerts = Buffer.concat(Array.from({ length: 3000 }, () => WARNING));
   expect(answerTo(alerts.subarray(0, 16_384))).toBeNull();
   expect(answerTo(alerts.subarray(0, 16_384), alerts.subarray(16_384, 16_385))).toBe("other");

@@ -144,6 +144,40 @@ test("a drain ends a connection that waits for its turn", async () => {
   expect(guest.text.split("x-deny-reason").length - 1).toBe(joined.records.length);
 });
 
+test("a drain hands a guest that waits for its turn what was answered, however slowly it reads", async () => {
+  let decided = 0;
+  const draining = Promise.withResolvers<void>();
+  let isDraining = false;
+  joined = await startJoined({
+    timeouts: { drainMs: 10_000 },
+    ports: ({ policy }) => ({
+      policy: {
+        ...policy,
+        decide: () => {
+          if (++decided === 500) {
+            setImmediate(() => {
+              isDraining = true;
+              draining.resolve(joined.drain());
+            });
+          }
+          throw new Denial("path_not_allowed");
+        },
+      },
+    }),
+  });
+  const guest = await open(openGuest(joined.port));
+  guest.socket.pause();
+  // Most of it has not left the kernel by then.
+  guest.send(request("/pipelined").repeat(20_000));
+  await eventually(() => isDraining, "the drain");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  guest.socket.resume();
+  await guest.ended();
+  expect(guest.text.split("x-deny-reason").length - 1).toBe(joined.records.length);
+  guest.socket.end();
+  await draining.promise;
+});
+
 test("what a guest pipelines beyond what is answered stays outside", async () => {
   const WHOLE_BYTES = 100_000_000;
   joined = await startJoined({ ports: refusing(() => undefined) });

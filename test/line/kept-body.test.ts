@@ -151,7 +151,9 @@ describe("sent once more", () => {
     const body = kept(source);
     body.start(new Taker());
     body.detach();
+    expect(body.loss).toBeNull();
     source.break();
+    expect(body.loss?.code).toBe("request_malformed");
     const second = new Taker();
     body.start(second);
     expect(second.broken?.code).toBe("request_malformed");
@@ -171,6 +173,7 @@ describe("nothing is kept", () => {
     expect([body.isKept, budget.heldBytes]).toEqual([false, 0]);
     source.end(null);
     expect([first.text.length, first.ends]).toEqual([MOST + 1, 1]);
+    expect(body.loss?.code).toBe("upstream_unreachable");
     const second = new Taker();
     body.start(second);
     expect([second.broken?.code, second.text]).toEqual(["upstream_unreachable", ""]);

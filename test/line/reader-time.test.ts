@@ -102,3 +102,39 @@ test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
   expect(joined.records).toMatchObject([{ kind: "connect" }, { kind: "http", outcome: "guest_aborted" }]);
   session.destroy();
 });
+
+test("an answer over HTTP/2 that is over before the upload is read in the time that a reader has", async () => {
+  const BYTES = 200_000;
+  server = createServer();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => undefined);
+    stream.once("data", () => {
+      stream.respond({ ":status": 200 });
+      stream.end(Buffer.alloc(BYTES, 1));
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  joined = await startJoined({
+    timeouts: { bodyIdleMs: 10_000, requestHeadMs: 200 },
+    destination: { scheme: "http", http: "h2c" },
+  });
+  guest = connect(joined.port, "127.0.0.1");
+  guest.on("error", () => undefined);
+  guest.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
+  await once(guest, "data");
+  const session = connectHttp2(`http://localhost:${port}`, { createConnection: () => guest });
+  session.on("error", () => undefined);
+  const stream = session.request({ ":method": "POST", ":path": "/" });
+  stream.on("error", () => undefined).pause();
+  stream.write("first");
+  await eventually(() => joined.records.some(({ bytesToGuest }) => bytesToGuest === BYTES), "the answer");
+  // For longer than a guest may go on with what nobody wants any more.
+  await sleep(600);
+  let bytes = 0;
+  stream.on("data", (chunk: Buffer) => (bytes += chunk.length)).resume();
+  await once(stream, "close");
+  expect([bytes, stream.rstCode]).toEqual([BYTES, 0]);
+  session.destroy();
+});

@@ -250,6 +250,15 @@ describe("a guest of HTTP/2 is told by the upstream's own code, so that it can a
     expect(await record()).toMatchObject({ outcome: "upstream_aborted", denial: null });
   });
 
+  test("what cannot be sent again, where the upstream says goodbye with an error", async () => {
+    await start((peer, { stream }) => {
+      if (dataOf(peer, stream).length > 65_535) peer.send(frame(GOAWAY, 0, 0, u32(0, 11)));
+    });
+    const answer = await ask(await http2(), { ":method": "POST", ":path": "/" }, Buffer.alloc(100_000));
+    expect(answer).toMatchObject({ status: 0, resetCode: REFUSED_STREAM });
+    expect(begun()).toHaveLength(1);
+  });
+
   test("what was refused each time", async () => {
     await start((peer, got) => isBegun(got) && REFUSALS[0]?.[1](peer, got.stream), {}, 10);
     expect(await ask(await http2(), { ":path": "/" })).toMatchObject({ status: 0, resetCode: REFUSED_STREAM });

@@ -440,7 +440,7 @@ describe("goodbyes", () => {
     expect(second.failure).toMatchObject({
       denial: { code: "upstream_unreachable" },
       standing: "untouched",
-      resetCode: null,
+      resetCode: 7,
     });
   });
 

@@ -52,6 +52,8 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
   readonly #life: ConnectionLife;
   readonly #webSocketKey: HandshakeKey | null;
   readonly #writer: AnswerWriter;
+  /** Bytes of an answer that was said and waits to be read. */
+  #undelivered = 0;
   /** The answer was ended, broken off or given away: what the stream does now is nobody's abort. */
   #over = false;
 
@@ -188,8 +190,23 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
       this.#life.awaitReader();
       return;
     }
-    this.#life.enter("lingering");
     this.body.discard(() => this.#endLinger());
+    this.#undelivered = this.#stream.writableLength;
+    this.#life.enter("delivering");
+    if (this.#stream.writableFinished) this.#onDelivered();
+    else this.#stream.once("finish", this.#onDelivered);
+  }
+
+  readonly #onDelivered = (): void =>
+    this.guarded(() => {
+      if (this.#life.state === "delivering") this.#life.enter("lingering");
+    });
+
+  /** @returns whether the guest has read anything of its answer since this was last asked */
+  #isRead(): boolean {
+    const before = this.#undelivered;
+    this.#undelivered = this.#stream.writableLength;
+    return this.#undelivered < before;
   }
 
   // --- for the body ----------------------------------------------------------------------------------------------------
@@ -202,7 +219,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
 
   bodyMoved(): void {
     if (this.#life.state === "awaiting_continue") this.#life.enter("relaying_body");
-    else if (this.#life.state !== "lingering") this.#life.renew();
+    else if (this.#life.state !== "delivering" && this.#life.state !== "lingering") this.#life.renew();
   }
 
   bodyCompleted(): void {
@@ -241,7 +258,8 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
     if (isOld) this.cut();
-    else if (this.#life.state === "lingering") this.#endLinger();
+    else if (this.#life.state === "delivering" && this.#isRead()) this.#life.renew();
+    else if (this.#life.state === "delivering" || this.#life.state === "lingering") this.#endLinger();
     else if (onTimeout !== null) {
       // A guest that is not being read is not the one who is late.
       this.body.break(new Denial(this.#stream.isPaused() ? "upstream_timeout" : onTimeout));
