@@ -412,6 +412,23 @@ describe("a connection that is dead without a word", () => {
     expect(pings()).toBe(2);
   });
 
+  test("is asked no oftener for what is sent to it meanwhile", async () => {
+    await startFalling(true, { upstreamHeadMs: 60_000 });
+    const body = new Body("stream");
+    const upload = pooled.begin(await pooled.connect(), { method: "POST", body });
+    for (let i = 0; i < 4; i++) {
+      const silent = pooled.begin(await pooled.connect());
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      body.sink?.bodyData(Buffer.from("x"));
+      body.sink?.bodyFlush();
+      silent.channel.abort();
+    }
+    upload.channel.abort();
+    const asked = server.peers[0]?.frames.filter(({ type, flags }) => type === PING && (flags & ACK) === 0) ?? [];
+    expect(asked.length).toBeGreaterThan(0);
+    expect(asked.length).toBeLessThanOrEqual(2);
+  });
+
   test("is told from an upstream that is slow, which is asked once a silence", async () => {
     await startFalling(true);
     const slow = await Promise.all([pooled.ask(), pooled.ask()]);
