@@ -24,7 +24,7 @@ let target: Target;
 let answer: string;
 
 beforeAll(async () => {
-  target = await startTarget({ timeouts: { requestHeadMs: 300 } }, (socket, received) => {
+  target = await startTarget({ timeouts: { requestHeadMs: 300, bodyIdleMs: 1000 } }, (socket, received) => {
     if (!received.endsWith("\r\n\r\n")) return;
     socket.write(received.lastIndexOf("GET /marker-") > received.lastIndexOf(" / HTTP/1.1") ? OK : answer);
   });
