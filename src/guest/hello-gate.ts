@@ -34,11 +34,11 @@ export async function passHellos(
   upstream.write(first);
   if ((await serverAnswer(guest, upstream, record)) === "other") return;
   // What asks for the second hello may come in pieces, and the guest says nothing before it has all of them.
-  const stop = handOn(guest, upstream, record);
+  const stops = [handOn(guest, upstream, record), whenOver([upstream], () => guest.end())];
   try {
     await gather(guest, timeoutMs, (bytes) => readSecond(bytes, authority), cutShort);
   } finally {
-    stop();
+    for (const stop of stops) stop();
   }
 }
 
@@ -88,26 +88,42 @@ function cutShort(cut: Cut): never {
   throw new Denial("tunnel_unsupported", { cause: "closed before the TLS hello was whole" });
 }
 
-/** Hands the guest what the server says, its end included. @returns stops that */
-function handOn(guest: RawStream, upstream: RawStream, record: ExchangeRecord): () => void {
+/** Hands the guest what the server says. @param heard told of it as well @returns stops that */
+function handOn(
+  guest: RawStream,
+  upstream: RawStream,
+  record: ExchangeRecord,
+  heard: (segment: Buffer) => void = () => undefined,
+): () => void {
   const onData = (segment: Buffer): void => {
     record.bytesToGuest += segment.length;
     if (!guest.write(segment)) upstream.pause();
+    heard(segment);
   };
   const onDrain = (): void => void upstream.resume();
-  const onOver = (): void => void guest.end();
   upstream.on("data", onData);
   guest.on("drain", onDrain);
-  upstream.on("end", onOver);
-  upstream.on("close", onOver);
-  if (upstream.readableEnded || upstream.destroyed) onOver();
-  else upstream.resume();
+  upstream.resume();
   return () => {
     upstream.pause();
     upstream.off("data", onData);
     guest.off("drain", onDrain);
-    upstream.off("end", onOver);
-    upstream.off("close", onOver);
+  };
+}
+
+/** Tells when one of the sides has nothing more to say; at once where it has not. @returns stops that */
+function whenOver(sides: readonly RawStream[], onOver: () => void): () => void {
+  for (const side of sides) {
+    side.on("end", onOver);
+    side.on("close", onOver);
+  }
+  // What happened before is told by no event any more.
+  if (sides.some((side) => side.readableEnded || side.destroyed)) onOver();
+  return () => {
+    for (const side of sides) {
+      side.off("end", onOver);
+      side.off("close", onOver);
+    }
   };
 }
 
@@ -115,32 +131,20 @@ function handOn(guest: RawStream, upstream: RawStream, record: ExchangeRecord): 
  * Hands the guest what the server says until that tells how it answers. When either side has nothing more to say there is nothing
  * more to hold.
  */
-function serverAnswer(guest: RawStream, upstream: RawStream, record: ExchangeRecord): Promise<ServerAnswer> {
-  return new Promise((resolve) => {
-    const reader = new ServerAnswerReader();
-    const settle = (answer: ServerAnswer): void => {
-      upstream.pause();
-      upstream.off("data", onData);
-      for (const side of [guest, upstream]) {
-        side.off("end", onOver);
-        side.off("close", onOver);
-      }
-      resolve(answer);
-    };
-    const onOver = (): void => settle("other");
-    const onData = (segment: Buffer): void => {
-      record.bytesToGuest += segment.length;
-      guest.write(segment);
+async function serverAnswer(guest: RawStream, upstream: RawStream, record: ExchangeRecord): Promise<ServerAnswer> {
+  const reader = new ServerAnswerReader();
+  const { promise, resolve } = Promise.withResolvers<ServerAnswer>();
+  const stops = [
+    handOn(guest, upstream, record, (segment) => {
       const answer = reader.take(segment);
-      if (answer !== null) settle(answer);
-    };
-    upstream.on("data", onData);
-    for (const side of [guest, upstream]) {
-      side.on("end", onOver);
-      side.on("close", onOver);
-    }
-    // What happened before is told by no event any more.
-    if ([guest, upstream].some((side) => side.readableEnded || side.destroyed)) onOver();
-    else upstream.resume();
-  });
+      if (answer === null) return;
+      // Whoever comes next reads what follows.
+      upstream.pause();
+      resolve(answer);
+    }),
+    whenOver([guest, upstream], () => resolve("other")),
+  ];
+  const answer = await promise;
+  for (const stop of stops) stop();
+  return answer;
 }

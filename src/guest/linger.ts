@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { endAtOnce } from "./break-off.ts";
+import { Reading } from "./reading.ts";
 
 /**
  * Bytes that are thrown away from a guest that was answered and still sends; the state's timeout bounds it as well. Megabytes
@@ -15,9 +16,8 @@ export const LINGER_BYTES = 67_108_864;
 export class Linger {
   readonly #socket: Socket;
   readonly #transport: Socket;
+  #reading: Reading | null = null;
   #bytes = 0;
-  /** Bytes of the answer that waited when this was last looked at. */
-  #unread = 0;
 
   /** @param transport the TCP or unix socket below `socket`, or `socket` itself */
   constructor(socket: Socket, transport: Socket) {
@@ -27,7 +27,7 @@ export class Linger {
 
   /** @param inputEnded the guest sends no more: there is nothing to wait for */
   begin(inputEnded: boolean): void {
-    this.#unread = this.#socket.writableLength;
+    this.#reading = new Reading(this.#socket);
     // Node builds an error, stack and all, for a second end.
     if (!this.#socket.writableEnded) this.#socket.end();
     if (inputEnded) this.#socket.destroySoon();
@@ -42,9 +42,7 @@ export class Linger {
 
   /** @returns whether the guest has read anything since it was last asked, or since the begin */
   isRead(): boolean {
-    const before = this.#unread;
-    this.#unread = this.#socket.writableLength;
-    return this.#unread < before;
+    return this.#reading?.hasGoneOn() === true;
   }
 
   /** Enough of it. */

@@ -67,6 +67,13 @@ async function ended(): Promise<void> {
   await arrived();
 }
 
+function readSlowly(): void {
+  guest.socket.on("data", () => {
+    guest.socket.pause();
+    setTimeout(() => guest.socket.resume(), 3);
+  });
+}
+
 /** Dials only when told to. */
 function heldDial(): { readonly options: JoinedOptions; readonly go: () => void } {
   let go = (): void => undefined;
@@ -144,10 +151,7 @@ describe("a pass-through tunnel", () => {
       const head = guest.text.length;
       guest.send(hello);
       guest.socket.end();
-      guest.socket.on("data", () => {
-        guest.socket.pause();
-        setTimeout(() => guest.socket.resume(), 3);
-      });
+      readSlowly();
       await guest.ended();
       expect(guest.text.length - head).toBe(bytes);
       await record();
@@ -330,10 +334,7 @@ describe("a guest that has closed its sending side when its upgrade is answered"
     upstream.sockets[0]?.write(SWITCH);
     await guest.until(/\r\n\r\n/);
     const head = guest.text.indexOf("\r\n\r\n") + 4;
-    guest.socket.on("data", () => {
-      guest.socket.pause();
-      setTimeout(() => guest.socket.resume(), 3);
-    });
+    readSlowly();
     await guest.ended();
     expect(guest.text.length - head).toBe(bytes);
     await record();

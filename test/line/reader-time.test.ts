@@ -1,9 +1,22 @@
-import { connect as connectHttp2, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import {
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  createServer,
+  type Http2Server,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
-import { eventually, type Joined, type Scripted, startJoined, startScripted } from "./support/joined.ts";
+import {
+  eventually,
+  type Joined,
+  type JoinedOptions,
+  type Scripted,
+  startJoined,
+  startScripted,
+} from "./support/joined.ts";
 
 /**
  * A guest that reads nothing of its answer, and goes on with its upload meanwhile: the upstream is not read either, and no clock of
@@ -71,19 +84,23 @@ test.each(UPLOADS)("over HTTP/1.1, with an upload %s", async (_name, upload) => 
   await eventually(() => joined.open() === 0, "the end of the upstream connection");
 });
 
-test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
+/** An upload over HTTP/2 that has begun, of a guest that reads nothing. @param answer to what comes of it first, behind the head */
+async function uploadOverHttp2(
+  timeouts: NonNullable<JoinedOptions["timeouts"]>,
+  answer: (stream: ServerHttp2Stream) => void,
+): Promise<ClientHttp2Stream> {
   server = createServer();
   server.on("stream", (stream: ServerHttp2Stream) => {
     stream.on("error", () => undefined);
     stream.once("data", () => {
       stream.respond({ ":status": 200 });
-      stream.write(Buffer.alloc(30_000_000, 1));
+      answer(stream);
     });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  joined = await startJoined({ timeouts: TIMEOUTS, destination: { scheme: "http", http: "h2c" } });
+  joined = await startJoined({ timeouts, destination: { scheme: "http", http: "h2c" } });
   guest = connect(joined.port, "127.0.0.1");
   guest.on("error", () => undefined);
   guest.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
@@ -93,6 +110,11 @@ test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
   const stream = session.request({ ":method": "POST", ":path": "/" });
   stream.on("error", () => undefined).pause();
   stream.write("first");
+  return stream;
+}
+
+test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
+  const stream = await uploadOverHttp2(TIMEOUTS, (answer) => answer.write(Buffer.alloc(30_000_000, 1)));
   await once(stream, "response");
   await upload(
     () => stream.writable && stream.write("x"),
@@ -100,35 +122,13 @@ test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
   );
   await eventually(() => joined.records.length === 2, "the end");
   expect(joined.records).toMatchObject([{ kind: "connect" }, { kind: "http", outcome: "guest_aborted" }]);
-  session.destroy();
+  stream.session?.destroy();
 });
 
 test("an answer over HTTP/2 that is over before the upload is read in the time that a reader has", async () => {
   const BYTES = 200_000;
-  server = createServer();
-  server.on("stream", (stream: ServerHttp2Stream) => {
-    stream.on("error", () => undefined);
-    stream.once("data", () => {
-      stream.respond({ ":status": 200 });
-      stream.end(Buffer.alloc(BYTES, 1));
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  joined = await startJoined({
-    timeouts: { bodyIdleMs: 10_000, requestHeadMs: 200 },
-    destination: { scheme: "http", http: "h2c" },
-  });
-  guest = connect(joined.port, "127.0.0.1");
-  guest.on("error", () => undefined);
-  guest.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
-  await once(guest, "data");
-  const session = connectHttp2(`http://localhost:${port}`, { createConnection: () => guest });
-  session.on("error", () => undefined);
-  const stream = session.request({ ":method": "POST", ":path": "/" });
-  stream.on("error", () => undefined).pause();
-  stream.write("first");
+  const times = { bodyIdleMs: 10_000, requestHeadMs: 200 };
+  const stream = await uploadOverHttp2(times, (answer) => answer.end(Buffer.alloc(BYTES, 1)));
   await eventually(() => joined.records.some(({ bytesToGuest }) => bytesToGuest === BYTES), "the answer");
   // For longer than a guest may go on with what nobody wants any more.
   await sleep(600);
@@ -136,5 +136,5 @@ test("an answer over HTTP/2 that is over before the upload is read in the time t
   stream.on("data", (chunk: Buffer) => (bytes += chunk.length)).resume();
   await once(stream, "close");
   expect([bytes, stream.rstCode]).toEqual([BYTES, 0]);
-  session.destroy();
+  stream.session?.destroy();
 });

@@ -10,6 +10,7 @@ import { resetStream } from "../../http2/reset.ts";
 import { ConnectionLife, type LifeOwner } from "../connection-life.ts";
 import type { GuestEnvironment } from "../environment.ts";
 import type { TunnelPlace } from "../place.ts";
+import { Reading } from "../reading.ts";
 import { refusalMessage } from "../refusal.ts";
 import { watchTunnel } from "../tunnel-watch.ts";
 import { type AnswerOwner, AnswerWriter } from "./answer-writer.ts";
@@ -52,8 +53,8 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
   readonly #life: ConnectionLife;
   readonly #webSocketKey: HandshakeKey | null;
   readonly #writer: AnswerWriter;
-  /** Bytes of an answer that was said and waits to be read. */
-  #undelivered = 0;
+  /** Of an answer that was said, while the guest still sends. */
+  #reading: Reading | null = null;
   /** The answer was ended, broken off or given away: what the stream does now is nobody's abort. */
   #over = false;
 
@@ -191,7 +192,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
       return;
     }
     this.body.discard(() => this.#endLinger());
-    this.#undelivered = this.#stream.writableLength;
+    this.#reading = new Reading(this.#stream);
     this.#life.enter("delivering");
     if (this.#stream.writableFinished) this.#onDelivered();
     else this.#stream.once("finish", this.#onDelivered);
@@ -201,13 +202,6 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
     this.guarded(() => {
       if (this.#life.state === "delivering") this.#life.enter("lingering");
     });
-
-  /** @returns whether the guest has read anything of its answer since this was last asked */
-  #isRead(): boolean {
-    const before = this.#undelivered;
-    this.#undelivered = this.#stream.writableLength;
-    return this.#undelivered < before;
-  }
 
   // --- for the body ----------------------------------------------------------------------------------------------------
 
@@ -258,7 +252,7 @@ export class Http2GuestExchange implements GuestExchange, AnswerOwner, BodyOwner
 
   #timeUp(onTimeout: DenialCode | null, isOld: boolean): void {
     if (isOld) this.cut();
-    else if (this.#life.state === "delivering" && this.#isRead()) this.#life.renew();
+    else if (this.#life.state === "delivering" && this.#reading?.hasGoneOn() === true) this.#life.renew();
     else if (this.#life.state === "delivering" || this.#life.state === "lingering") this.#endLinger();
     else if (onTimeout !== null) {
       // A guest that is not being read is not the one who is late.
