@@ -88,6 +88,7 @@ test.each(UPLOADS)("over HTTP/1.1, with an upload %s", async (_name, upload) => 
 async function uploadOverHttp2(
   timeouts: NonNullable<JoinedOptions["timeouts"]>,
   answer: (stream: ServerHttp2Stream) => void,
+  initialWindowSize = 65_535,
 ): Promise<ClientHttp2Stream> {
   server = createServer();
   server.on("stream", (stream: ServerHttp2Stream) => {
@@ -105,7 +106,10 @@ async function uploadOverHttp2(
   guest.on("error", () => undefined);
   guest.write(`CONNECT localhost:${port} HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
   await once(guest, "data");
-  const session = connectHttp2(`http://localhost:${port}`, { createConnection: () => guest });
+  const session = connectHttp2(`http://localhost:${port}`, {
+    createConnection: () => guest,
+    settings: { initialWindowSize },
+  });
   session.on("error", () => undefined);
   const stream = session.request({ ":method": "POST", ":path": "/" });
   stream.on("error", () => undefined).pause();
@@ -126,9 +130,10 @@ test.each(UPLOADS)("over HTTP/2, with an upload %s", async (_name, upload) => {
 });
 
 test("an answer over HTTP/2 that is over before the upload is read in the time that a reader has", async () => {
-  const BYTES = 200_000;
+  // One frame, which is handed over whole, and waits for the window of its stream.
+  const BYTES = 10_000;
   const times = { bodyIdleMs: 10_000, requestHeadMs: 200 };
-  const stream = await uploadOverHttp2(times, (answer) => answer.end(Buffer.alloc(BYTES, 1)));
+  const stream = await uploadOverHttp2(times, (answer) => answer.end(Buffer.alloc(BYTES, 1)), 1000);
   await eventually(() => joined.records.some(({ bytesToGuest }) => bytesToGuest === BYTES), "the answer");
   // For longer than a guest may go on with what nobody wants any more.
   await sleep(600);
