@@ -337,6 +337,14 @@ describe("silence", () => {
 describe("a connection that is dead without a word", () => {
   const pings = (): number => server.framesOf(PING).filter(({ flags }) => (flags & ACK) === 0).length;
 
+  /** Resolves when the edge has read what was sent to it until now: it answers a PING of the server behind that. */
+  async function isRead(): Promise<void> {
+    const answers = (): number => server.framesOf(PING).filter(({ flags }) => (flags & ACK) !== 0).length;
+    const before = answers();
+    server.peers.at(-1)?.send(frame(PING, 0, 0, Buffer.from("have you")));
+    await eventually(() => answers() > before, "the answer to the server's PING");
+  }
+
   /** Takes a place and gives it back. @returns how many connections there have been */
   async function peersOfNext(): Promise<number> {
     (await pooled.connect()).release();
@@ -389,6 +397,7 @@ describe("a connection that is dead without a word", () => {
     expect((await pooled.ask()).ended).toBe(true);
     const impatient = pooled.begin(await pooled.connect());
     await eventually(() => pings() === 1, "the PING");
+    await isRead();
     isDead = true;
     const second = await pooled.connect();
     impatient.channel.abort();
@@ -403,7 +412,7 @@ describe("a connection that is dead without a word", () => {
     for (let i = 1; i <= 2; i++) {
       const answer = pooled.begin(await pooled.connect());
       await eventually(() => pings() === i, "a PING");
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await isRead();
       answer.channel.abort();
     }
     const waiting = pooled.begin(await pooled.connect());

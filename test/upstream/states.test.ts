@@ -1,7 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Authority } from "../../src/core/authority.ts";
-import { DeadlineSweep } from "../../src/core/deadline.ts";
 import { Denial } from "../../src/core/denial.ts";
 import { Permit, PinnedAddress, Session } from "../../src/core/exchange.ts";
 import { Fields } from "../../src/core/fields.ts";
@@ -9,6 +8,7 @@ import type { AnswerSink, BodySink, RequestBody, UpstreamChannel } from "../../s
 import { UpstreamPools } from "../../src/upstream/pools.ts";
 import { UPSTREAM_STATES, type UpstreamState } from "../../src/upstream/states.ts";
 import { UpstreamTrust } from "../../src/upstream/trust.ts";
+import { startFairSweep } from "../core/support/fair-sweep.ts";
 import { MOODS, type Mood, startMoodyUpstream } from "../guest/support/moody-upstream.ts";
 import { DESTINATION, eventually, LIMITS, TIMEOUTS } from "../line/support/joined.ts";
 
@@ -86,9 +86,8 @@ test("whatever upstreams and takers do, each taker is told one end, and no conne
 
 async function run(errands: readonly Errand[], maxConnections: number): Promise<string[]> {
   const upstream = await startMoodyUpstream();
-  const clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
-  const sweep = new DeadlineSweep();
-  const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), 5);
+  const time = startFairSweep();
+  const { clock, sweep } = time;
   const faults: unknown[] = [];
   const onFault = (thrown: unknown): void => void faults.push(thrown);
   process.on("uncaughtException", onFault);
@@ -126,7 +125,7 @@ async function run(errands: readonly Errand[], maxConnections: number): Promise<
     expect(upstream.strays).toEqual([]);
     for (const taker of takers) taker.look();
   } finally {
-    clearInterval(sweeper);
+    time.stop();
     process.off("uncaughtException", onFault);
     process.off("unhandledRejection", onFault);
     await upstream.close();

@@ -5,7 +5,7 @@ import { createSecureContext } from "node:tls";
 import { createAttachPort } from "../../../src/attach/attach.ts";
 import type { Clock } from "../../../src/core/clock.ts";
 import { ByteBudget } from "../../../src/core/byte-budget.ts";
-import { DeadlineSweep } from "../../../src/core/deadline.ts";
+import type { DeadlineSweep } from "../../../src/core/deadline.ts";
 import type { Destination } from "../../../src/core/destination.ts";
 import { Lease, Permit, PinnedAddress, Session } from "../../../src/core/exchange.ts";
 import type { ExchangeRecord } from "../../../src/core/record.ts";
@@ -20,11 +20,11 @@ import type { AnswerLimits } from "../../../src/upstream/answer-reader.ts";
 import { UpstreamPools } from "../../../src/upstream/pools.ts";
 import type { UpstreamTimeouts } from "../../../src/upstream/states.ts";
 import { UpstreamTrust } from "../../../src/upstream/trust.ts";
+import { startFairSweep } from "../../core/support/fair-sweep.ts";
 import type { TestLeaf } from "../../house/support/certificates.ts";
 
 /** What every exchange of these tests carries upstream. */
 export const TOKEN = "joined-token-51c8";
-const SWEEP_MS = 10;
 
 export interface JoinedOptions {
   readonly destination?: Partial<Destination>;
@@ -64,9 +64,8 @@ export interface Joined {
 }
 
 export async function startJoined(options: JoinedOptions = {}): Promise<Joined> {
-  const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
-  const sweep = new DeadlineSweep();
-  const sweeper = setInterval(() => sweep.sweep(clock.monotonicMs()), SWEEP_MS);
+  const time = startFairSweep();
+  const { clock, sweep } = time;
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const limits = { ...LIMITS, ...options.limits };
   const records: ExchangeRecord[] = [];
@@ -147,7 +146,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
     drain,
     async stop() {
       await drain();
-      clearInterval(sweeper);
+      time.stop();
       process.off("uncaughtException", onFault);
       process.off("unhandledRejection", onFault);
     },

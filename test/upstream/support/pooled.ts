@@ -1,5 +1,4 @@
 import { Authority } from "../../../src/core/authority.ts";
-import { DeadlineSweep } from "../../../src/core/deadline.ts";
 import type { Denial } from "../../../src/core/denial.ts";
 import type { Destination } from "../../../src/core/destination.ts";
 import { Permit, PinnedAddress, Session } from "../../../src/core/exchange.ts";
@@ -18,6 +17,7 @@ import type { AnswerLimits } from "../../../src/upstream/answer-reader.ts";
 import { UpstreamPools } from "../../../src/upstream/pools.ts";
 import type { UpstreamTimeouts } from "../../../src/upstream/states.ts";
 import { UpstreamTrust } from "../../../src/upstream/trust.ts";
+import { startFairSweep } from "../../core/support/fair-sweep.ts";
 import { DESTINATION, eventually, LIMITS, TIMEOUTS } from "../../line/support/joined.ts";
 
 export interface PooledOptions {
@@ -36,17 +36,16 @@ export class Pooled {
   reused = 0;
   closed = 0;
   readonly faults: unknown[] = [];
-  readonly sweep = new DeadlineSweep();
+  readonly #time = startFairSweep();
+  readonly sweep = this.#time.sweep;
   readonly #pools: UpstreamPools;
   readonly #authority: Authority;
   readonly #destination: Destination;
   readonly #pinned: PinnedAddress;
-  readonly #sweeper: NodeJS.Timeout;
   readonly #onFault = (thrown: unknown): void => void this.faults.push(thrown);
 
   constructor(port: number, options: PooledOptions = {}) {
-    const clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
-    this.#sweeper = setInterval(() => this.sweep.sweep(clock.monotonicMs()), 5);
+    const { clock } = this.#time;
     this.#pools = new UpstreamPools(new UpstreamTrust(options.roots ?? []), {
       clock,
       sweep: this.sweep,
@@ -108,7 +107,7 @@ export class Pooled {
     try {
       await eventually(() => this.opened === this.closed && this.sweep.size === 0, "the end of every connection");
     } finally {
-      clearInterval(this.#sweeper);
+      this.#time.stop();
       process.off("uncaughtException", this.#onFault);
       process.off("unhandledRejection", this.#onFault);
     }
