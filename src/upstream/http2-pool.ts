@@ -7,8 +7,9 @@ import type { PoolOptions } from "./pool.ts";
 
 interface Waiter {
   readonly wake: () => void;
-  readonly reject: (denial: Denial) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly reject: (thrown: unknown) => void;
+  /** `null`: it has joined the session that is being opened, and is told when that is open or has failed. */
+  readonly timer: NodeJS.Timeout | null;
 }
 
 /**
@@ -68,7 +69,7 @@ export class Http2Pool {
     this.#retired = true;
     for (const session of this.#sessions) session.finish();
     for (const waiter of this.#waiters.splice(0)) {
-      clearTimeout(waiter.timer);
+      if (waiter.timer !== null) clearTimeout(waiter.timer);
       waiter.reject(gone);
     }
   }
@@ -114,7 +115,8 @@ export class Http2Pool {
     const endMs = this.#options.clock.monotonicMs() + this.#options.timeouts.upstreamConnectMs;
     let channel: UpstreamChannel | null = null;
     while (channel === null) {
-      if (this.#opening !== null) await this.#opening;
+      // Whoever wants a fresh one waits for nothing else.
+      if (this.#opening !== null) await (isFresh ? this.#opening : this.#openedOrFreed());
       else if (this.#mayOpen) channel = await this.#openOne();
       else await this.#change(endMs);
       channel ??= this.#held(isFresh);
@@ -128,10 +130,17 @@ export class Http2Pool {
     this.#opening = this.#dial();
     try {
       const session = await this.#opening;
-      // Here before those who wait for it as well.
-      return this.#holdFirst(session);
-    } finally {
       this.#opening = null;
+      // Here before those who wait for it as well.
+      const channel = this.#holdFirst(session);
+      for (const { wake } of this.#takeJoined()) wake();
+      return channel;
+    } catch (thrown) {
+      this.#opening = null;
+      for (const { reject } of this.#takeJoined()) reject(thrown);
+      // Whoever waits for a place may try to open one now.
+      this.#wakeOne();
+      throw thrown;
     }
   }
 
@@ -163,6 +172,17 @@ export class Http2Pool {
     return session;
   }
 
+  /** A place that becomes free meanwhile is as good as one on the session that is being opened. @throws what that throws */
+  #openedOrFreed(): Promise<void> {
+    return new Promise((wake, reject) => void this.#waiters.push({ wake, reject, timer: null }));
+  }
+
+  #takeJoined(): Waiter[] {
+    const joined = this.#waiters.filter(({ timer }) => timer === null);
+    if (joined.length > 0) this.#waiters.splice(0, Infinity, ...this.#waiters.filter(({ timer }) => timer !== null));
+    return joined;
+  }
+
   #change(endMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
@@ -184,7 +204,7 @@ export class Http2Pool {
   #wakeOne(): void {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) return;
-    clearTimeout(waiter.timer);
+    if (waiter.timer !== null) clearTimeout(waiter.timer);
     waiter.wake();
   }
 

@@ -309,6 +309,38 @@ describe("silence", () => {
     expect(server.peers).toHaveLength(1);
   });
 
+  test("of a further connection keeps nobody from a place that becomes free meanwhile", async () => {
+    await start(
+      (peer, stream) => {
+        if (stream > 1) peer.send(headers(stream, END_STREAM, OK));
+      },
+      { timeouts: { upstreamConnectMs: 600 } },
+      { greeting: [settings([3, 1])], greeted: "first", acknowledges: false },
+    );
+    const first = pooled.begin(await pooled.connect());
+    const opening = expect(pooled.connect()).rejects.toMatchObject({ code: "upstream_timeout" });
+    const joined = [pooled.ask(), pooled.ask()];
+    await eventually(() => server.peers.length === 2, "the further connection");
+    first.channel.abort();
+    for (const each of await Promise.all(joined)) expect(each.ended).toBe(true);
+    await opening;
+    expect(server.peers).toHaveLength(2);
+  });
+
+  test("of a further connection fails whoever waits for that", async () => {
+    await start(
+      () => undefined,
+      { timeouts: { upstreamConnectMs: 300 } },
+      { greeting: [settings([3, 1])], greeted: "first", acknowledges: false },
+    );
+    const first = pooled.begin(await pooled.connect());
+    const waiting = Array.from({ length: 3 }, () => pooled.ask());
+    for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[])
+      expect(reason).toMatchObject({ code: "upstream_timeout" });
+    expect(server.peers).toHaveLength(2);
+    first.channel.abort();
+  });
+
   test("in the middle of an answer ends it in time", async () => {
     await start((peer, stream) => peer.send(headers(stream, 0, OK), frame(DATA, 0, stream, "part")), {
       timeouts: { bodyIdleMs: 100 },
