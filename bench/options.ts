@@ -36,14 +36,14 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 
 export const USAGE = `npm run bench -- [options]
-  --quick               about 6 minutes, two short rounds: for a look, not for a verdict
+  --quick               about 7 minutes, two short rounds: for a look, not for a verdict
   --only a,b            ${[...KNOWN, ...Object.keys(GROUPS)].join(", ")}
   --contenders a,b      ${contenders.map((each) => each.name).join(", ")}
   --baseline FOLDER     another checkout of Postern, packages installed, takes part as \`baseline\`
   --rounds N            rounds instead of the usual number
   --fresh N             start everybody anew before every Nth round: no process of one contender is the lucky one for long
   --json FILE           write every figure of every round
-  --limit-minutes N     end with what there is after N minutes (default 30)
+  --limit-minutes N     end with what there is after N minutes (default 40)
   --profile FOLDER      write a CPU profile of Postern's process (its figures suffer: look at shares, not at seconds)
   --keep                keep the temporary folder with configurations and logs
 `;
@@ -64,7 +64,7 @@ export function parseOptions(args: readonly string[]): Options | "help" {
     ),
     rounds: values.rounds === undefined ? null : whole("--rounds", values.rounds, 1, 40),
     freshEvery: values.fresh === undefined ? null : whole("--fresh", values.fresh, 1, 40),
-    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "30", 1, 240),
+    limitMinutes: whole("--limit-minutes", values["limit-minutes"] ?? "40", 1, 240),
     keepFiles: values.keep === true,
     profiles: values.profile === undefined ? null : resolve(values.profile),
     baseline: values.baseline === undefined ? null : resolve(values.baseline),

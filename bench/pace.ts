@@ -19,11 +19,13 @@ export interface Pace {
   readonly memoryBudgetMs: number;
   /** Sessions that hold leases in the survey of what those take. */
   readonly leaseSessions: number;
+  /** Of the other guest, ahead of a flood and again meanwhile. */
+  readonly floodQuestions: number;
   /** Pause before memory is read. */
   readonly settleMs: number;
 }
 
-/** About 25 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
+/** About 30 minutes. Many short rounds rather than few long ones: neighbours on the machine then hit all alike. */
 export const FULL: Pace = {
   rounds: 6,
   warmMs: 300,
@@ -37,10 +39,11 @@ export const FULL: Pace = {
   memoryRequests: 100_000,
   memoryBudgetMs: 75_000,
   leaseSessions: 10_000,
+  floodQuestions: 1000,
   settleMs: 1500,
 };
 
-/** About 6 minutes: for a look while changing something, not for a verdict. */
+/** About 7 minutes: for a look while changing something, not for a verdict. */
 export const QUICK: Pace = {
   ...FULL,
   rounds: 2,
@@ -55,5 +58,6 @@ export const QUICK: Pace = {
   memoryRequests: 30_000,
   memoryBudgetMs: 5_000,
   leaseSessions: 2_000,
+  floodQuestions: 300,
   settleMs: 500,
 };

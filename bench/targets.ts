@@ -1,3 +1,5 @@
+import { floodFigures } from "./surveys/floods.ts";
+
 /** What Postern is held to, as data: the report adds what was measured and a verdict. Ratios are those of one run. */
 export type Target = RatioTarget | ValueTarget;
 
@@ -61,6 +63,9 @@ export const targets: readonly Target[] = [
   value("leases-memory.custody.growth-resident", 8, "ledger filled again after expiry: RSS more", "MB", 1),
   value("leases-memory.edge.growth", 4, "keeper filled again after expiry: heap more", "MB", 1),
   value("leases-memory.edge.growth-resident", 8, "keeper filled again after expiry: RSS more", "MB", 1),
+  ...floodFigures.map(({ title, war, peace }) =>
+    own(war, peace, "at most", 2, `${title}: p99 of another guest, against peace`),
+  ),
   // With --baseline: what a change may cost what was there before it.
   against("baseline", "keepalive-1.cpu", "at most", 1.03, "keep-alive, 1 connection: CPU"),
   against("baseline", "keepalive-16.cpu", "at most", 1.03, "keep-alive, 16 connections: CPU"),

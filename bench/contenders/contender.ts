@@ -16,12 +16,14 @@ export interface Contender {
   start(stage: Stage, settings: StartSettings): Promise<Running>;
 }
 
-/** What it is to serve. The last two are for surveys that are taken of Postern alone; others know nothing of them. */
+/** What it is to serve. The last three are for surveys that are taken of Postern alone; others know nothing of them. */
 export interface Serving {
   /** Size of the allow-list. */
   readonly destinations: number;
   /** Life of a lease, `s`; left out: 900. */
   readonly leaseSeconds?: number;
+  /** Port of an upstream that is flooded, with short times for those who do it; left out: none. */
+  readonly floodedPort?: number;
   /** Serves a destination that is signed for as AWS wants it as well, and its twin with a bearer token. */
   readonly signs?: boolean;
 }

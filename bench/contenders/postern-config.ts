@@ -1,6 +1,14 @@
 import type { Stage } from "../stage/stage.ts";
 import { GRPC_PATH } from "../wire/grpc.ts";
-import { destinationHost, HTTP2_HOST, LIVE_HOST, OPAQUE_HOST, PLAIN_HOST, ZONE } from "../wire/fixtures.ts";
+import {
+  destinationHost,
+  FLOODED_HOST,
+  HTTP2_HOST,
+  LIVE_HOST,
+  OPAQUE_HOST,
+  PLAIN_HOST,
+  ZONE,
+} from "../wire/fixtures.ts";
 import { BEARER_HOST, SIGNED_HOST, SIGNING } from "../wire/sigv4.ts";
 import type { Serving } from "./contender.ts";
 
@@ -13,7 +21,7 @@ export type PosternStage = Pick<Stage, "upstream" | "certificates">;
 
 /** The text of Postern's config file. */
 export function posternConfig(stage: PosternStage, port: number, serving: PosternServing): string {
-  const { destinations, leaseSeconds = 900, signs = false, http2 } = serving;
+  const { destinations, leaseSeconds = 900, signs = false, floodedPort, http2 } = serving;
   const { tlsPort, plainPort, http2Port, opaquePort } = stage.upstream;
   const list = Array.from({ length: destinations }, (_, i) => inspected(i, tlsPort)).join("");
   return `
@@ -37,14 +45,14 @@ audit:
   file: ../audit.jsonl
   mode: durable_first
   fsync: interval
-custody:
+${floodedPort === undefined ? "" : SHORT_TIMES}custody:
   main:
     embedded:
       credentials:
         - name: bench
           kind: token
           source: { env: BENCH_CREDENTIAL }
-          hosts: ["*.${ZONE}:${tlsPort}", "*.${ZONE}:${plainPort}", "*.${ZONE}:${http2Port}"]
+          hosts: ["*.${ZONE}:${tlsPort}", "*.${ZONE}:${plainPort}", "*.${ZONE}:${http2Port}"${floodedPort === undefined ? "" : `, "${FLOODED_HOST}:${floodedPort}"`}]
           ttl_seconds: ${leaseSeconds}
 ${signs ? signingKey(tlsPort) : ""}destinations:
   - name: plain
@@ -81,7 +89,7 @@ ${signs ? signingKey(tlsPort) : ""}destinations:
     port: ${opaquePort}
     tls: passthrough
     addresses: [127.0.0.0/8]
-${signs ? signed(tlsPort) : ""}${list}`;
+${signs ? signed(tlsPort) : ""}${floodedPort === undefined ? "" : flooded(floodedPort)}${list}`;
 }
 
 function inspected(index: number, port: number): string {
@@ -93,6 +101,26 @@ function inspected(index: number, port: number): string {
     allow:
       - methods: [GET, POST]
         paths: ["/json", "/download", "/upload"]
+    credential: bench
+    attach: { as: bearer }
+    addresses: [127.0.0.0/8]
+`;
+}
+
+/** Whoever floods without a fault is cut when its time is up. */
+const SHORT_TIMES = `timeouts:
+  request_head_ms: 700
+  guest_idle_ms: 1500
+  body_idle_ms: 900
+`;
+
+function flooded(port: number): string {
+  return `  - name: flooded
+    host: ${FLOODED_HOST}
+    port: ${port}
+    allow:
+      - methods: [GET, POST]
+        paths: ["/**"]
     credential: bench
     attach: { as: bearer }
     addresses: [127.0.0.0/8]

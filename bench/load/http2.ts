@@ -26,22 +26,36 @@ const LAST_ANSWERS_MS = 2000;
 
 /** @returns `null` when the other side did not choose HTTP/2 */
 export async function http2Requests(job: Http2Job): Promise<Tally | null> {
-  const socket = await openHttp2Tunnel(job.route, job.host, job.port);
-  if (socket === null) return null;
-  const session = connect(`https://${job.host}:${job.port}`, { createConnection: () => socket });
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => undefined); // it is raced
-  session.on("error", broken.reject);
-  session.on("close", () => broken.reject(new Error("the HTTP/2 session was closed")));
+  const opened = await openSession(job.route, job.host, job.port);
+  if (opened === null) return null;
+  const { session, broken } = opened;
   const once = job.call === "json" ? getJson : callUnary;
-  const loops = new Loops(job.streams, () => once(session, job));
+  const loops = new Loops(job.streams, () => once(session, job.route));
   try {
-    return await Promise.race([tallyOnceOpen(job, loops), loops.failure, broken.promise]);
+    return await Promise.race([tallyOnceOpen(job, loops), loops.failure, broken]);
   } finally {
     // What is still to be answered gets its time, so that nobody is hung up on in the middle of it.
     await Promise.race([loops.stop(), sleep(LAST_ANSWERS_MS)]);
     session.destroy();
   }
+}
+
+export interface OpenSession {
+  readonly session: ClientHttp2Session;
+  /** Rejects when the session ends; to be raced. */
+  readonly broken: Promise<never>;
+}
+
+/** @returns `null` when the other side did not choose HTTP/2 */
+export async function openSession(route: Route, host: string, port: number): Promise<OpenSession | null> {
+  const socket = await openHttp2Tunnel(route, host, port);
+  if (socket === null) return null;
+  const session = connect(`https://${host}:${port}`, { createConnection: () => socket });
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => undefined); // it is raced
+  session.on("error", broken.reject);
+  session.on("close", () => broken.reject(new Error("the HTTP/2 session was closed")));
+  return { session, broken: broken.promise };
 }
 
 const LOOK_MS = 10;
@@ -57,8 +71,8 @@ async function tallyOnceOpen(job: Http2Job, loops: Loops): Promise<Tally> {
   return tallyWindow(job.route, job.upstreamPid, job, () => loops.count);
 }
 
-function getJson(session: ClientHttp2Session, { route }: Http2Job): Promise<void> {
-  return exchange(session, { ":path": "/json", authorization: route.authorization }, null, JSON_BODY, null);
+export function getJson(session: ClientHttp2Session, { authorization }: Route): Promise<void> {
+  return exchange(session, { ":path": "/json", authorization }, null, JSON_BODY, null);
 }
 
 const GRPC_HEAD = {
@@ -69,8 +83,8 @@ const GRPC_HEAD = {
   "user-agent": "grpc-bench/1",
 };
 
-function callUnary(session: ClientHttp2Session, { route }: Http2Job): Promise<void> {
-  return exchange(session, { ...GRPC_HEAD, authorization: route.authorization }, GRPC_MESSAGE, GRPC_MESSAGE, "0");
+function callUnary(session: ClientHttp2Session, { authorization }: Route): Promise<void> {
+  return exchange(session, { ...GRPC_HEAD, authorization }, GRPC_MESSAGE, GRPC_MESSAGE, "0");
 }
 
 /**

@@ -4,6 +4,7 @@ import type { EventsJob } from "./events.ts";
 import type { HoldJob, ReleaseJob } from "./held-tunnels.ts";
 import type { Http2Job } from "./http2.ts";
 import type { KeepAliveJob, RequestsJob } from "./keep-alive.ts";
+import type { Http2LatencyJob } from "./http2-latency.ts";
 import type { LatencyJob } from "./latency.ts";
 import type { LeasesJob } from "./leases.ts";
 import type { OpaqueJob } from "./opaque.ts";
@@ -22,6 +23,7 @@ export type LoadJob =
   | DenialsJob
   | LatencyJob
   | Http2Job
+  | Http2LatencyJob
   | MessagesJob
   | PingPongJob
   | EventsJob

@@ -6,6 +6,7 @@ import { holdTunnels, releaseTunnels } from "./held-tunnels.ts";
 import type { LoadJob } from "./jobs.ts";
 import { fixedRequests, keepAlive } from "./keep-alive.ts";
 import { http2Requests } from "./http2.ts";
+import { http2Latency } from "./http2-latency.ts";
 import { latency } from "./latency.ts";
 import { leases } from "./leases.ts";
 import { opaque } from "./opaque.ts";
@@ -33,6 +34,8 @@ serveJobs((job: LoadJob): Promise<unknown> => {
       return latency(job);
     case "http2":
       return http2Requests(job);
+    case "http2-latency":
+      return http2Latency(job);
     case "messages":
       return messages(job);
     case "ping-pong":

@@ -30,6 +30,8 @@ export const LIVE_HOST = `live.${ZONE}`;
 export const HTTP2_HOST = `h2.${ZONE}`;
 /** The destination that is not looked into. */
 export const OPAQUE_HOST = `opaque.${ZONE}`;
+/** The destination that is flooded; its upstream is a process of its own. */
+export const FLOODED_HOST = `flooded.${ZONE}`;
 /** Where custody is a process of its own. */
 export const CUSTODY_NAME = `custody.${ZONE}`;
 /** The edge that asks it. */

@@ -24,6 +24,7 @@ const upstream = { tlsPort: 1001, plainPort: 1002, http2Port: 1003, opaquePort: 
 test.each([
   ["as all contenders are", { destinations: 10 }],
   ["with short leases", { destinations: 10, leaseSeconds: 5 }],
+  ["with a destination that is flooded", { destinations: 1, floodedPort: 1005 }],
   ["with a destination that is signed for", { destinations: 1, signs: true }],
 ])("Postern's config is right %s", (_name, serving) => {
   const text = posternConfig({ upstream, certificates }, 3128, { ...serving, http2: true });
@@ -34,7 +35,9 @@ test.each([
   if (custody?.kind !== "embedded") throw new Error("custody is not embedded");
   expect(custody.credentials[0]?.ttlSeconds).toBe("leaseSeconds" in serving ? 5 : 900);
   expect(custody.credentials.map(({ kind }) => kind)).toEqual("signs" in serving ? ["token", "aws"] : ["token"]);
-  expect(destinations).toHaveLength(serving.destinations + ("signs" in serving ? 6 : 4));
+  expect(destinations).toHaveLength(
+    serving.destinations + (4 + ("signs" in serving ? 2 : 0) + ("floodedPort" in serving ? 1 : 0)),
+  );
   expect(audit).toMatchObject({ mode: EDGE_AUDIT.mode, fsync: EDGE_AUDIT.fsync });
 });
 
