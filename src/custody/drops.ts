@@ -63,10 +63,22 @@ export class Drops {
     this.#options.events.revoked?.(custody, dropped);
   }
 
-  /** Nobody can tell what was revoked meanwhile: nothing that is held of this custody is used any more. */
+  /**
+   * Nobody can tell what was revoked meanwhile: nothing that is held of this custody, or on its way from it, is used any more. Whoever
+   * waits for what is on its way asks again, once: a custody that resets again before it has leased anything is no better than down.
+   */
   all(custody: string): void {
-    const isIts = (slot: Slot): boolean => slot.custody === custody;
-    const dropped = this.where(isIts, "custody_unavailable", "custody cannot tell what it has revoked");
+    let ofVoided = 0;
+    const isOver = (slot: Slot): boolean => {
+      if (slot.custody !== custody) return false;
+      if (slot.flight === null || slot.voided !== null) return true;
+      slot.voided = slot.flight;
+      if (slot.lease !== null) ofVoided++;
+      slot.lease?.revoke();
+      slot.lease = null;
+      return false;
+    };
+    const dropped = this.where(isOver, "custody_unavailable", "custody cannot tell what it has revoked") + ofVoided;
     this.#options.retired.revokeWhere((_lease, of) => of === custody);
     this.#options.events.revoked?.(custody, dropped);
   }

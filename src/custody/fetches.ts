@@ -89,9 +89,10 @@ export class Fetches {
     try {
       const grant = await custody.ask(request, cancelled);
       const nowMs = clock.monotonicMs();
-      if (slot.gone !== null || isOutdated(slot, request.purpose, sentAtMs)) {
+      const isVoid = slot.voided !== null && slot.voided === slot.flight;
+      if (slot.gone !== null || isVoid || isOutdated(slot, request.purpose, sentAtMs)) {
         zeroMaterial(grant.material);
-        // Dropped in the very moment of the answer: refused. Outdated: whoever waits asks again.
+        // Dropped in the very moment of the answer: refused. Void or outdated: whoever waits asks again.
         if (slot.gone !== null) throw slot.gone;
         return;
       }
@@ -121,6 +122,7 @@ export class Fetches {
       if (slot.bound) shelf.learn(slot, false);
     } else this.#makeWay(shelf.bind(slot), nowMs);
     slot.lease = lease;
+    slot.voided = null;
     slot.handsLeft = maxUses ?? Number.POSITIVE_INFINITY;
     const spread = 0.7 + 0.2 * this.#options.random();
     const isOfNow = lease.grantedAtMs >= slot.askAnewAtMs;

@@ -35,6 +35,8 @@ export class Slot {
   /** Exchanges that may still be handed this lease; infinite when it has no bound. */
   handsLeft = 0;
   flight: Flight | null = null;
+  /** The flight whose answer is thrown away, because it was asked for ahead of a reset; stays until a lease has landed. */
+  voided: Flight | null = null;
   /** Why the next fetch is made. */
   purpose: LeasePurpose = "request";
   /** Monotonic ms at which the upstream last refused a lease of this slot, or `null`. */

@@ -12,6 +12,8 @@ import { send } from "./send.ts";
 
 /** Each of them was undone by nobody but the upstream, or never sent; the last one goes out on a connection of its own. */
 const MOST_UNTOUCHED = 2;
+/** A custody that is started anew ends a lease, which it does not know, and then the next one, when it says that its feed begins anew. */
+const MOST_GONE = 2;
 
 /**
  * One exchange, top to bottom. Each stage hands its proof to the next; whatever is thrown on the way becomes a refusal, and
@@ -100,6 +102,7 @@ async function attempts(
 ): Promise<void> {
   let untouched = 0;
   let staleRetried = false;
+  let gone = 0;
   let leaseRetried = false;
   let challengeMet = false;
   for (;;) {
@@ -110,9 +113,10 @@ async function attempts(
       return;
     }
     const verdict: Verdict = await send(line, guest, permit, pinned, proof, {
-      freshConnection: staleRetried || untouched === MOST_UNTOUCHED,
+      freshConnection: staleRetried || gone > 0 || untouched === MOST_UNTOUCHED,
       mayRetryUntouched: untouched < MOST_UNTOUCHED,
       mayRetryStale: !staleRetried,
+      mayRetryGone: gone < MOST_GONE,
       mayRetryLease: !leaseRetried,
       mayMeetChallenge: !challengeMet,
       held,
@@ -122,6 +126,7 @@ async function attempts(
     guest.record.retried = true;
     if (verdict === "untouched") untouched++;
     else if (verdict === "stale") staleRetried = true;
+    else if (verdict === "gone") gone++;
     else if (verdict === "challenged") challengeMet = true;
     else leaseRetried = true;
   }

@@ -19,12 +19,13 @@ import type { Line } from "./line.ts";
 import { joinStreams } from "./join-streams.ts";
 
 /** How an attempt ended: `settled` = the guest has its answer or is gone; the others ask for one more attempt. */
-export type Verdict = "settled" | "untouched" | "stale" | "unauthorized" | "challenged";
+export type Verdict = "settled" | "untouched" | "stale" | "gone" | "unauthorized" | "challenged";
 
 /** Which attempts are left. */
 export interface AttemptsLeft {
   readonly mayRetryUntouched: boolean;
   readonly mayRetryStale: boolean;
+  readonly mayRetryGone: boolean;
   readonly mayRetryLease: boolean;
   readonly mayMeetChallenge: boolean;
   /** The guest's body, where it is held whole. */

@@ -85,7 +85,7 @@ export async function send(
   } catch (thrown) {
     giveBack(channel);
     request.body.abandon?.();
-    if (thrown instanceof LeaseGone && options.mayRetryStale) return "stale";
+    if (thrown instanceof LeaseGone && options.mayRetryGone) return "gone";
     throw thrown;
   }
   try {
@@ -156,8 +156,8 @@ function again(channel: UpstreamChannel, { mayRetryUntouched }: SendOptions): Ve
 }
 
 /** No connection was to be had with a certificate. What the upstream refuses is leased anew for the next exchange. */
-function unconnected(line: Line, proof: Lease | NoLease, { mayRetryStale }: SendOptions, thrown: unknown): Verdict {
-  if (thrown instanceof LeaseGone && mayRetryStale) return "stale";
+function unconnected(line: Line, proof: Lease | NoLease, { mayRetryGone }: SendOptions, thrown: unknown): Verdict {
+  if (thrown instanceof LeaseGone && mayRetryGone) return "gone";
   if (thrown instanceof CertificateRefused && proof instanceof Lease) line.leases.reject(proof);
   throw thrown;
 }

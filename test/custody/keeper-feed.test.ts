@@ -154,6 +154,45 @@ describe("the feed", () => {
     expect((await keeper.lease(permitOf())).isRevoked).toBe(false);
   });
 
+  test("that cannot tell while a lease is on its way: that one is thrown away, and another one is asked for", async () => {
+    const custody = new FakeCustody();
+    const { revoked } = start(custody);
+    await following();
+    const door = gate();
+    custody.behave = async (request) => {
+      await door.opened;
+      return grantOf(request, { leaseId: `lease-${custody.requests.length}` });
+    };
+    const asked = Promise.all([1, 2].map(async () => await keeper.lease(permitOf())));
+    await expect.poll(() => custody.requests.length).toBe(1);
+    custody.answer({ reset: true, changes: [] });
+    await expect.poll(() => revoked).toEqual([0]);
+    door.open();
+    expect((await asked).map(({ id }) => id)).toEqual(["lease-2", "lease-2"]);
+    expect(custody.requests).toHaveLength(2);
+    expect([isZeroed(materialOf(custody, 0)), isZeroed(materialOf(custody, 1))]).toEqual([true, false]);
+  });
+
+  test("that cannot tell again before anything was leased: whoever waits is refused", async () => {
+    const custody = new FakeCustody();
+    const { revoked } = start(custody);
+    await following();
+    const doors = [gate(), gate()];
+    custody.behave = async (request) => {
+      await doors[custody.requests.length - 1]?.opened;
+      return grantOf(request);
+    };
+    const asked = denialOf(() => keeper.lease(permitOf()));
+    for (const round of [1, 2]) {
+      await expect.poll(() => [custody.requests.length, custody.asked.length]).toEqual([round, round + 1]);
+      custody.answer({ reset: true, changes: [] });
+      await expect.poll(() => revoked.length).toBe(round);
+      doors[round - 1]?.open();
+    }
+    expect(await asked).toMatchObject({ code: "custody_unavailable" });
+    await expect.poll(() => isZeroed(materialOf(custody, 1))).toBe(true);
+  });
+
   test("is taken up where it stopped", async () => {
     const custody = new FakeCustody();
     start(custody);

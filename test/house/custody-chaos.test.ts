@@ -24,7 +24,7 @@ const TELLS_TIME: ReadonlySet<string> = new Set(["dpop.test", "aws.test"]);
 /** Pages that were looked at on the way. */
 const pages: string[] = [];
 
-const patience = { timeout: 20_000, interval: 200 };
+const patience = { timeout: 30_000, interval: 200 };
 const FAR_HOSTS = HOSTS.filter((host) => credentialOf(host).startsWith("far/"));
 const DENIALS = new Set(["custody_unavailable", "lease_denied", "lease_unusable", "audit_unavailable"]);
 

@@ -239,7 +239,7 @@ describe("custody that keeps the key", () => {
     custody = await startFar();
     // The breaker of the edge finds it again.
     await expect
-      .poll(async () => statusOf(await curl("remote.test", "/v1")), { timeout: 20_000, interval: 200 })
+      .poll(async () => statusOf(await curl("remote.test", "/v1")), { timeout: 30_000, interval: 200 })
       .toBe("200");
   });
 
@@ -265,7 +265,7 @@ describe("custody that keeps the key", () => {
     await rm(join(directory, "custody.sock"), { force: true });
     custody = await startFar();
     await expect
-      .poll(async () => statusOf(await curl("remote.test", "/v1")), { timeout: 20_000, interval: 200 })
+      .poll(async () => statusOf(await curl("remote.test", "/v1")), { timeout: 30_000, interval: 200 })
       .toBe("200");
   });
 

@@ -11,7 +11,7 @@ import { bareEnv, run, type RunResult } from "./support/run.ts";
 
 /** SIGTERM: what runs may end, nothing new begins, and the record is closed with its chain whole. */
 
-const patience = { timeout: 20_000, interval: 10 };
+const patience = { timeout: 30_000, interval: 10 };
 let upstream: RawUpstream;
 let edge: Edge;
 let arrived: Socket[] = [];

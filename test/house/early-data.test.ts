@@ -42,7 +42,7 @@ beforeAll(async () => {
     "-alpn",
     "http/1.1",
   ]);
-  serverPort = Number((await server.until(/ACCEPT 127\.0\.0\.1:(\d+)/))[1]);
+  serverPort = Number((await server.until(/ACCEPT 127\.0\.0\.1:(\d+)\s/))[1]);
   raw = await startRawUpstream((socket) => socket.destroy());
   const demand = { in: "header", name: "authorization", value: "Bearer early-token-1f2e3d" } as const;
   inspected = await startUpstream({ tls: await upstreamCa.issue(["api.test"]), demand });
@@ -88,7 +88,7 @@ async function session(name: string, args: readonly string[]): Promise<{ file: s
   const file = join(directory, name);
   const client = startProgram("openssl", [...args, "-sess_out", file]);
   // It says what came when it ends, and writes the file at once.
-  await expect.poll(() => existsSync(file), { timeout: 20_000, interval: 5 }).toBe(true);
+  await expect.poll(() => existsSync(file), { interval: 5 }).toBe(true);
   client.write("Q\n");
   await client.ended();
   const [, bytes] = await client.until(/Session Ticket arrived:[^]*Max Early Data: (\d+)/);

@@ -36,7 +36,7 @@ describe("SIGTERM while the config is read", () => {
     const reader = await expectReader(edge.pid ?? 0);
     edge.kill("SIGTERM");
     expect(await ended).toEqual([0, null]);
-    await expect.poll(() => existsSync(`/proc/${reader}`), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${reader}`)).toBe(false);
     await rm(directory, { recursive: true, force: true });
   });
 });
@@ -44,7 +44,7 @@ describe("SIGTERM while the config is read", () => {
 /** The pid of the reading process, once there is one. */
 async function expectReader(edge: number): Promise<string> {
   const children = async (): Promise<string> => (await readFile(`/proc/${edge}/task/${edge}/children`, "utf8")).trim();
-  await expect.poll(children, { timeout: 20_000, interval: 5 }).not.toBe("");
+  await expect.poll(children, { timeout: 30_000, interval: 5 }).not.toBe("");
   return children();
 }
 
@@ -71,11 +71,11 @@ describe("SIGHUP while the edge starts", () => {
       stdio: ["ignore", "pipe", "ignore"],
     });
     // The audit file is opened first of all, long before anything listens.
-    await expect.poll(() => existsSync(auditFile), { timeout: 20_000, interval: 1 }).toBe(true);
+    await expect.poll(() => existsSync(auditFile), { timeout: 30_000, interval: 1 }).toBe(true);
     again.kill("SIGHUP");
     let output = "";
     again.stdout.on("data", (chunk: Buffer) => (output += chunk.toString("utf8")));
-    await expect.poll(() => output, { timeout: 20_000, interval: 5 }).toContain("reading the config anew");
+    await expect.poll(() => output, { timeout: 30_000, interval: 5 }).toContain("reading the config anew");
     again.kill("SIGTERM");
     await once(again, "close");
     await edge.stop();
@@ -89,7 +89,7 @@ describe("SIGINT", () => {
     const temporary = await mkdtemp(join(tmpdir(), "postern-early-"));
     const env = { ...bareEnv(temporary), TMPDIR: temporary };
     const demo = spawn(process.execPath, [join(root, "src/main.ts"), "dev", "--port", "0"], { env, stdio: "ignore" });
-    await expect.poll(() => readdir(temporary), { timeout: 20_000, interval: 1 }).not.toEqual([]);
+    await expect.poll(() => readdir(temporary), { timeout: 30_000, interval: 1 }).not.toEqual([]);
     demo.kill("SIGINT");
     await once(demo, "close");
     expect(await readdir(temporary)).toEqual([]);

@@ -13,7 +13,7 @@ import { startUpstream, type Upstream } from "./support/upstream.ts";
 /** An edge, a custody of its own process and an operator with the command line: revoking, approving, and a custody that dies. */
 
 const TOKEN = "lease-api-token-19";
-const patience = { timeout: 20_000, interval: 50 };
+const patience = { timeout: 30_000, interval: 50 };
 
 let directory = "";
 let upstream: Upstream;

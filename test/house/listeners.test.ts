@@ -61,7 +61,7 @@ const BEHIND: Readonly<Record<string, () => string[]>> = {
 
 /** Records of exchanges, once there are as many as `count` that fit. */
 async function records(count: number, fits: (record: Record<string, unknown>) => boolean): Promise<unknown[]> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 30_000;
   for (;;) {
     const found = (await house.edge.audit()).filter((record) => record["type"] === "exchange" && fits(record));
     if (found.length >= count || performance.now() > deadline) return found;
@@ -243,7 +243,7 @@ describe("HTTP over TLS", () => {
   });
 
   async function said(text: string): Promise<void> {
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 30_000;
     while (!house.edge.process.output().includes(text)) {
       if (performance.now() > deadline)
         throw new Error(`${text}: not said\n${house.edge.process.output().slice(-2000)}`);

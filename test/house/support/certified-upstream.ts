@@ -105,6 +105,7 @@ export async function startCertified(options: CertifiedOptions): Promise<Certifi
       rejectUnauthorized: true,
       maxVersion,
       allowHTTP1: true,
+      http1Options: { keepAliveTimeout: 60_000 },
       ALPNProtocols: [...speaks],
       ...(options.maxStreams !== undefined && { settings: { maxConcurrentStreams: options.maxStreams } }),
     },

@@ -125,7 +125,13 @@ export async function startDpop({ tls, tokens, speaks = ["h2", "http/1.1"] }: Dp
   };
 
   const server = createSecureServer(
-    { cert: tls.certificate, key: tls.key, allowHTTP1: true, ALPNProtocols: [...speaks] },
+    {
+      cert: tls.certificate,
+      key: tls.key,
+      allowHTTP1: true,
+      http1Options: { keepAliveTimeout: 60_000 },
+      ALPNProtocols: [...speaks],
+    },
     (request, response) => {
       // A guest that leaves in the middle of its body is no fault of this side.
       serve(request, response).catch(() => response.destroy());

@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,7 +80,11 @@ async function startOnce(directory: string, ca: TestCa, options: EdgeOptions): P
   const adminUrl = `http://127.0.0.1:${adminPort}`;
   let config = merge(baseConfig(directory, ca, proxyPort, adminPort, options), options.config ?? {});
   // JSON is YAML.
-  const write = (): Promise<void> => writeFile(configFile, JSON.stringify(config, null, 2));
+  const write = async (): Promise<void> => {
+    // Renamed over the old one: a half of it is never there to be read.
+    await writeFile(`${configFile}.next`, JSON.stringify(config, null, 2));
+    await rename(`${configFile}.next`, configFile);
+  };
   await write();
   const probe = `${adminUrl}${options.wait === "live" ? "/healthz" : "/readyz"}`;
   const process = await startPostern(["serve", "--config", configFile], {
@@ -195,7 +199,7 @@ async function statusOf(url: string): Promise<number> {
 /** `node:http` by hand: fetch would take a proxy from the environment of whoever runs the tests. */
 function bodyOf(url: string): Promise<{ status: number; body: string }> {
   return new Promise((done, fail) => {
-    const request = get(url, { agent: false, timeout: 5000 }, (response) => {
+    const request = get(url, { agent: false, timeout: 20_000 }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("end", () =>

@@ -28,7 +28,7 @@ export async function startEventSource(): Promise<EventSource> {
   return {
     ...service,
     async tell(program) {
-      await expect.poll(() => arrived.length, { timeout: 20_000, interval: 5 }).toBe(1);
+      await expect.poll(() => arrived.length, { interval: 5 }).toBe(1);
       const response = arrived[0] as ServerResponse;
       const closed = once(response, "close");
       response.writeHead(200, { "content-type": "text/event-stream" });

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { freePorts } from "./postern-process.ts";
 
 /** A way to a server that can be cut off, held up and opened again on the same port, as what is behind it dies, hangs and comes back. */
 export class Gate {
@@ -9,18 +10,20 @@ export class Gate {
   #server: Server | null;
   #isHeld = false;
 
-  private constructor(server: Server, target: number) {
+  private constructor(server: Server, port: number, target: number) {
     this.#server = server;
-    this.port = (server.address() as AddressInfo).port;
+    this.port = port;
     this.#target = target;
   }
 
   /** @param target port on loopback */
   static async to(target: number): Promise<Gate> {
+    // One that nobody else is given while it is shut.
+    const [port = 0] = await freePorts(1);
     const server = createServer();
-    server.listen(0, "127.0.0.1");
+    server.listen(port, "127.0.0.1");
     await once(server, "listening");
-    const gate = new Gate(server, target);
+    const gate = new Gate(server, port, target);
     server.on("connection", (socket) => gate.#pass(socket));
     return gate;
   }

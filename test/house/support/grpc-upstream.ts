@@ -48,6 +48,8 @@ export const ECHO = {
   Chat: method("Chat", true, true),
   Fail: method("Fail", false, false),
   Hang: method("Hang", false, false),
+  /** How many calls of `Hang` have come, as decimal text. */
+  Hung: method("Hung", false, false),
   /** One message, and no end. */
   Tick: method("Tick", false, true),
 } satisfies ServiceDefinition;
@@ -145,6 +147,11 @@ export async function startGrpc(
     },
     Hang(call: ServerUnaryCall<Buffer, Buffer>) {
       take("Hang", call.metadata, call);
+    },
+    Hung(call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) {
+      if (!take("Hung", call.metadata, call)) return reply(unauthenticated);
+      answered.add(call);
+      reply(null, Buffer.from(String(calls.filter(({ method: called }) => called === "Hang").length)));
     },
   });
   const credentials =

@@ -19,7 +19,7 @@ export async function startHaproxy({ ports: edge, sockets }: ListenerSet): Promi
   const ports = { http1, http2, checked, unix, tls, socks };
   const servers: Readonly<Record<keyof typeof ports, string>> = {
     http1: `127.0.0.1:${edge.announced} send-proxy`,
-    // Checks announce nobody (LOCAL) and end at once.
+    // Checks announce nobody (LOCAL) and end at once; how long they take an edge that does not get to run is no failure.
     http2: `127.0.0.1:${edge.announced} send-proxy-v2 check inter 100 check-send-proxy`,
     checked: `127.0.0.1:${edge.announced} send-proxy-v2 proxy-v2-options crc32c,unique-id`,
     unix: `unix@${sockets.announced} send-proxy-v2`,
@@ -40,9 +40,10 @@ export async function startHaproxy({ ports: edge, sockets }: ListenerSet): Promi
   maxconn 500
 defaults
   mode tcp
-  timeout connect 5s
+  timeout connect 60s
   timeout client 60s
   timeout server 60s
+  timeout check 60s
 ${proxies.join("")}`,
   );
   const child = spawn("haproxy", ["-db", "-f", file], { env: bareEnv(directory), stdio: "pipe" });
@@ -61,7 +62,7 @@ ${proxies.join("")}`,
 }
 
 async function reachable(port: number, output: () => string): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 30_000;
   for (;;) {
     const isUp = await new Promise<boolean>((resolve) => {
       const socket = connect(port, "127.0.0.1", () => resolve(true));

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type { TestLeaf } from "./certificates.ts";
+import { freePorts } from "./postern-process.ts";
 
 export interface ParentProxyOptions {
   /** Spoken to over TLS with this certificate. */
@@ -12,6 +13,7 @@ export interface ParentProxyOptions {
   readonly names?: readonly string[];
   /** Answers in place of the proxy, with what came so far; `true` = it did. */
   readonly answer?: (socket: Socket, asked: Asked) => boolean;
+  /** Default: one that nobody else is given when it is dead. */
   readonly port?: number;
 }
 
@@ -68,10 +70,11 @@ export async function startParentProxy(options: ParentProxyOptions = {}): Promis
         );
   // Both layers of a TLS connection are to go when the proxy is killed.
   server.on("connection", (socket: Socket) => keep(sockets, socket));
-  server.listen(options.port ?? 0, "127.0.0.1");
+  const [port = 0] = options.port === undefined ? await freePorts(1) : [options.port];
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     asked,
     get connections() {
       return connections;

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bareEnv } from "./run.ts";
@@ -65,13 +65,13 @@ export async function startPostern(args: readonly string[], options: StartOption
       return exit;
     },
     signal: (signal) => void child.kill(signal),
-    async stop(stopMs = 10_000) {
+    async stop(stopMs = 30_000) {
       child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), stopMs);
       await gone;
       clearTimeout(timer);
     },
-    async exited(exitMs = 10_000) {
+    async exited(exitMs = 30_000) {
       await within(exitMs, gone, () => `still running after ${exitMs} ms\n${chunks.join("")}`);
       return exit?.code ?? null;
     },
@@ -111,26 +111,29 @@ async function within(ms: number, work: Promise<void>, say: () => string): Promi
   }
 }
 
-/** Ports that were free a moment ago, all different. */
+/** Where `freePorts` looks: below what the system gives to connections and to whoever asks for any port (from 32768 on). */
+const FIRST_PORT = 10_000;
+/** Each of the processes that run tests at the same time has ports of its own. */
+const SLOTS = 8;
+const SLOT_PORTS = 2_800;
+const slot = Number(process.env["VITEST_POOL_ID"] ?? 0) % SLOTS;
+let looked = Math.floor(Math.random() * SLOT_PORTS);
+
+/** Ports that are free, all different, and never the same twice: nobody gets one by chance before whoever asked listens there. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((done, fail) => {
-          const server = createServer();
-          server.once("error", fail);
-          server.listen(0, "127.0.0.1", () => done(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  // The system may give one again that was named before and is not in use yet.
-  const fresh = ports.filter((port) => !named.has(port));
-  for (const port of fresh) named.add(port);
-  return fresh.length === count ? fresh : [...fresh, ...(await freePorts(count - fresh.length))];
+  const ports: number[] = [];
+  for (let tries = 0; ports.length < count; tries++) {
+    if (tries === SLOT_PORTS) throw new Error(`no ${count} free ports from ${FIRST_PORT + slot * SLOT_PORTS} on`);
+    const port = FIRST_PORT + slot * SLOT_PORTS + (looked++ % SLOT_PORTS);
+    if (await isFree(port)) ports.push(port);
+  }
+  return ports;
 }
 
-/** Ports that this process has named: one config never gets the same twice. */
-const named = new Set<number>();
+function isFree(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+  });
+}

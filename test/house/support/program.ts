@@ -5,16 +5,16 @@ import { bareEnv } from "./run.ts";
 export interface Program {
   /** Everything it wrote so far, standard output and standard error as they came (UTF-8). */
   readonly text: string;
-  /** Resolves with the match once it is there. @throws Error when the program has ended without it, or after 20 s */
+  /** Resolves with the match once it is there. @throws Error when the program has ended without it, or after 30 s */
   until(pattern: RegExp): Promise<RegExpExecArray>;
   write(text: string): void;
-  /** Resolves with the exit code (`null` after a signal). @throws Error after 20 s */
+  /** Resolves with the exit code (`null` after a signal). @throws Error after 30 s */
   ended(): Promise<number | null>;
   /** Resolves once it is gone. */
   stop(): Promise<void>;
 }
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 30_000;
 const running = new Set<{ kill(signal: NodeJS.Signals): boolean }>();
 // A test run that is broken off must not leave clients behind.
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));

@@ -133,7 +133,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       counted = 0;
       context.refusedOnce.clear();
     },
-    async waitFor(count, timeoutMs = 10_000) {
+    async waitFor(count, timeoutMs = 30_000) {
       const deadline = performance.now() + timeoutMs;
       while (log.length < count) {
         if (performance.now() > deadline)
