@@ -103,7 +103,7 @@ const begun = (): number =>
 describe("an MCP client", () => {
   test("gets a session, and each part of an answer before the next one is sent", async () => {
     program = await start(service.url("/mcp"));
-    const [, session] = await program.until(/^session (\S+)$/m);
+    const [, session] = await program.until(/^session (\S+)\n/m);
     await program.until(/^tools steps$/m);
     program.write("call\n");
     for (const [i, step] of steps.entries()) {
