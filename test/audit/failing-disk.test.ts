@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { verifyFiles } from "../../src/audit/verify.ts";
-import { auditFiles, enospc, eventually, FaultyDisk, openTrail, records, scratch, types } from "./fixture.ts";
+import {
+  auditFiles,
+  enospc,
+  eventually,
+  FaultyDisk,
+  openTrail,
+  records,
+  scratch,
+  testClock,
+  types,
+} from "./fixture.ts";
 
 const members = (n: number): string => `"time":"2027-01-15T08:00:00.000Z","id":"e${n}"`;
 
@@ -114,12 +124,18 @@ describe("audit on a disk that fails", () => {
 
   test("a disk that hangs: who waits is refused once it has been silent for too long, the rest gathers and is written", async () => {
     const disk = new FaultyDisk();
-    const { trail, file, alarms } = await openTrail(scratch(), { disk, mode: "strict", stallMs: 30 });
+    let nowMs = 0;
+    const clock = { ...testClock, monotonicMs: () => nowMs };
+    const { trail, file, alarms } = await openTrail(scratch(), { disk, clock, mode: "strict", stallMs: 30 });
     let release = (): void => undefined;
     disk.hang = new Promise((resolve) => {
       release = resolve;
     });
-    await expect(trail.intent(() => members(1))).rejects.toMatchObject({ code: "audit_unavailable" });
+    const appends = disk.appends;
+    const refused = expect(trail.intent(() => members(1))).rejects.toMatchObject({ code: "audit_unavailable" });
+    await eventually("write", () => disk.appends > appends);
+    nowMs += 30;
+    await refused;
     expect(alarms).toMatchObject([{ kind: "failed", detail: "the disk has not answered for 30 ms" }]);
     trail.outcome(members(2));
     disk.hang = null;
@@ -135,6 +151,7 @@ describe("audit on a disk that fails", () => {
     const { trail } = await openTrail(scratch(), { disk, closeMs: 50 });
     disk.fault = enospc();
     for (let n = 0; n < 3; n++) trail.outcome(members(n));
+    await eventually("failure", () => trail.stats.failing);
     await expect(trail.close()).rejects.toThrow("4 audit records could not be written: ENOSPC");
   });
 

@@ -96,10 +96,14 @@ async function start(url: string): Promise<Program> {
 
 const seen = (method: string): Recorded[] => service.upstream.requests.filter((one) => one.method === method);
 
+/** Streams that the client listens to and the server has begun: what is said from here on goes there. */
+const begun = (): number =>
+  open.filter(({ recorded, response }) => recorded.method === "GET" && response.headersSent).length;
+
 describe("an MCP client", () => {
   test("gets a session, and each part of an answer before the next one is sent", async () => {
     program = await start(service.url("/mcp"));
-    const [, session] = await program.until(/^session (\S+)$/m);
+    const [, session] = await program.until(/^session (\S+)\n/m);
     await program.until(/^tools steps$/m);
     program.write("call\n");
     for (const [i, step] of steps.entries()) {
@@ -107,6 +111,8 @@ describe("an MCP client", () => {
       await program.until(new RegExp(`^progress ${i + 1}$`, "m"));
     }
     await program.until(/^result all three$/m);
+    // It listens for more in any case, when it gets to it.
+    await expect.poll(begun).toBe(1);
     // All but the first request name the session, and none has any other credential than the edge's.
     const [first, ...others] = service.upstream.requests;
     expect(valuesOf(first!, "mcp-session-id")).toEqual([]);
@@ -117,7 +123,7 @@ describe("an MCP client", () => {
   test("hears what the server says by itself, for as long as it listens", async () => {
     program = await start(service.url("/mcp"));
     await program.until(/^tools steps$/m);
-    await expect.poll(() => seen("GET").length).toBe(1);
+    await expect.poll(begun).toBe(1);
     for (const data of ["first", "second"]) {
       await server.sendLoggingMessage({ level: "info", data });
       await program.until(new RegExp(`^notified ${data}$`, "m"));
@@ -132,13 +138,13 @@ describe("an MCP client", () => {
   test("resumes a call whose answer broke off, from the last event that it had", async () => {
     program = await start(service.url("/mcp"));
     await program.until(/^tools steps$/m);
-    await expect.poll(() => seen("GET").length).toBe(1);
+    await expect.poll(begun).toBe(1);
     program.write("call\n");
     steps[0]?.go();
     await program.until(/^progress 1$/m);
     const call = open.findLast(({ recorded }) => recorded.method === "POST");
     call?.response.destroy();
-    await expect.poll(() => seen("GET").length).toBe(2);
+    await expect.poll(begun).toBe(2);
     expect(valuesOf(seen("GET")[1]!, "last-event-id")).toHaveLength(1);
     steps[1]?.go();
     await program.until(/^progress 2$/m);

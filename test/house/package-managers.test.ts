@@ -65,7 +65,11 @@ describe.skipIf(!isPresent("npm"))(`npm${isPresent("npm") ? "" : " (skipped: npm
     await writeFile(join(cwd, ".npmrc"), npmrc);
     const quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0", "--ignore-scripts"];
     const where = [`--registry=${from}`, `--cache=${join(cwd, "cache")}`];
-    return run("npm", ["install", ...quiet, ...where, "plain-sample"], { cwd, env: await registry.guestEnv() });
+    return run("npm", ["install", ...quiet, ...where, "plain-sample"], {
+      cwd,
+      env: await registry.guestEnv(),
+      timeoutMs: 50_000,
+    });
   }
 
   test.each([
@@ -130,7 +134,8 @@ describe.skipIf(!hasPip)(`pip${hasPip ? "" : " (skipped: pip is absent)"}`, () =
   async function install(target: string, from: string): Promise<RunResult> {
     const quiet = ["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--retries", "0", "--no-deps"];
     const args = ["install", ...quiet, "--target", target, "--index-url", from, "postern-sample"];
-    return run("python3", ["-m", "pip", ...args], { env: await index.guestEnv({ PIP_CONFIG_FILE: "/dev/null" }) });
+    const env = await index.guestEnv({ PIP_CONFIG_FILE: "/dev/null" });
+    return run("python3", ["-m", "pip", ...args], { env, timeoutMs: 50_000 });
   }
 
   test("installs a wheel", async () => {

@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { grantHonestly, hostileCustody, type HostileCustody } from "../custody/support/hostile-custody.ts";
 import { denialIn, openTunnel } from "../hostile/raw-guest.ts";
 import { makeCa, type TestCa } from "./support/certificates.ts";
 import { type ConfigPart, destinationFor, type Edge, startEdge } from "./support/edge.ts";
 import { type ParentProxy, startParentProxy } from "./support/parent-proxy.ts";
-import { freePorts } from "./support/postern-process.ts";
 import { run, type RunResult } from "./support/run.ts";
 import { hasSquid, type Squid, startSquid } from "./support/squid.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
@@ -59,10 +58,9 @@ interface Behind {
 
 /** @param custody the section in place of the embedded one */
 async function startBehind(ports: Ports, password = CORP_PASSWORD, custody?: ConfigPart): Promise<Behind> {
-  const [one = 0, two = 0] = await freePorts(2);
-  const listener = (id: string, port: number): ConfigPart => ({
+  const listener = (id: string): ConfigPart => ({
     name: id,
-    address: `127.0.0.1:${port}`,
+    address: "127.0.0.1:0",
     session: { mode: "listener", tenant: "acme", id },
   });
   const known = { credential: "corp", attach: { as: "basic" } };
@@ -105,9 +103,9 @@ async function startBehind(ports: Ports, password = CORP_PASSWORD, custody?: Con
       },
     },
     config: {
-      listeners: [listener("one", one), listener("two", two)],
+      listeners: [listener("one"), listener("two")],
       upstream: { parents, parent: "https" },
-      timeouts: { upstream_connect_ms: 3000 },
+      timeouts: { upstream_connect_ms: 20_000 },
       audit: { mode: "strict" },
     },
     destinations: [
@@ -119,7 +117,7 @@ async function startBehind(ports: Ports, password = CORP_PASSWORD, custody?: Con
     ],
     wait: "live",
   });
-  const listening = [one, two];
+  const listening = await portsOf(edge, ["one", "two"]);
   return {
     edge,
     ports: listening,
@@ -129,6 +127,18 @@ async function startBehind(ports: Ports, password = CORP_PASSWORD, custody?: Con
       return run("curl", ["-sS", "--max-time", "20", ...args, url], { env });
     },
   };
+}
+
+/** What the system chose for listeners, by their names. */
+async function portsOf(edge: Edge, names: readonly string[]): Promise<number[]> {
+  const ready = await vi.waitFor(
+    () => {
+      const [line] = /^.*"msg":"ready".*\}$/m.exec(edge.process.output()) ?? [];
+      return JSON.parse(line ?? "no such line yet") as { listeners: Record<string, string> };
+    },
+    { timeout: 30_000 },
+  );
+  return names.map((name) => Number(new URL(`http://${ready.listeners[name]}`).port));
 }
 
 function at(port: number): ConfigPart {
@@ -292,8 +302,6 @@ describe("a reload", () => {
     const two = await startParentProxy({ demand: BASIC, tls: await ca.issue([PARENT_NAME]) });
     const behind = await startBehind({ http: one.port, https: two.port, named: two.port });
     try {
-      // From here on it watches its file.
-      await expect.poll(() => behind.edge.process.output(), { timeout: 20_000 }).toContain('"msg":"ready"');
       await behind.curl(1, plain.urlFor("over.test", "/hello"));
       expect([one.asked.length, two.asked.length]).toEqual([0, 1]);
       await behind.edge.rewrite({ upstream: { parent: "http" } });
@@ -335,7 +343,7 @@ describe("a parent that does not know the edge", () => {
       detail: "parent https: answered CONNECT with 407",
       via: "https",
     });
-    expect(await behind.edge.metrics()).toMatch(/postern_lease_rejections_total\{custody="main"\} [1-9]/);
+    await expect.poll(() => behind.edge.metrics()).toMatch(/postern_lease_rejections_total\{custody="main"\} [1-9]/);
     expect(behind.edge.process.output()).not.toContain("wrong-corp-password");
   });
 });

@@ -59,7 +59,7 @@ printf '{"token":"exec-token-%s","expires_in_s":600}' "$(wc -l < "${directory}/r
       kind: "token",
       source,
       hosts: [`${name}.test:${upstream.port}`],
-      ...(name === "brief" ? { ttl_seconds: 1 } : {}),
+      ...(name === "brief" ? { ttl_seconds: 3 } : {}),
     })),
     destinations: names.map((name) =>
       destinationFor(upstream, `${name}.test`, {

@@ -135,6 +135,7 @@ describe.each(["raw.test", "plain-raw.test"])("an answer of %s", (name) => {
     const guest = await house.rawTo(name);
     guest.request("POST", "/", ["Content-Length: 10"], "hello");
     const upstream = await upstreamSocket();
+    await expect.poll(() => house.others[name]?.received.at(-1)).toMatch(/hello$/);
     guest.destroy();
     await closed(upstream);
     expect(house.others[name]?.received.at(-1)).toMatch(/hello$/);

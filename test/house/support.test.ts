@@ -257,7 +257,8 @@ describe("the routes", () => {
   });
 
   test("expectation accepted and refused", async () => {
-    const args = ["-H", "expect: 100-continue", "-D", "-", "-d", "body"];
+    // Without an answer curl sends the body after a second.
+    const args = ["-H", "expect: 100-continue", "--expect100-timeout", "20", "-D", "-", "-d", "body"];
     const accepted = await curl(...args, `${plain.url}/expect/accept`);
     expect(accepted.stdout).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 /);
     const refused = await curl(...args, `${plain.url}/expect/refuse`);

@@ -12,7 +12,8 @@ import { openedWs, WS_WAYS, type WsWay, wsClosed, wsMessage } from "./support/ws
  */
 
 /** Far below what a test waits, far above what a busy machine is late by between two pings. */
-const IDLE_MS = 1000;
+const IDLE_MS = 3000;
+const PING_MS = 50;
 
 function startWith(timeouts: Readonly<Record<string, number>>): Promise<House> {
   return startHouse({
@@ -56,7 +57,7 @@ describe("silence", () => {
 
   test("of a pass-through tunnel is cut, a little traffic keeps one open", async () => {
     const talking = await passThrough(house);
-    const pings = setInterval(() => talking.send("."), IDLE_MS / 20);
+    const pings = setInterval(() => talking.send("."), PING_MS);
     const silent = await passThrough(house);
     await silent.ended();
     await expect.poll(() => outcomes(house, "connect")).toEqual(["edge_aborted"]);
@@ -70,7 +71,7 @@ describe("silence", () => {
 
   test("of a WebSocket is cut; pings keep one open, whoever sends them", async () => {
     const talking = new Map<WsWay, WebSocket>();
-    const pings = setInterval(() => talking.forEach((socket) => socket.ping()), IDLE_MS / 20);
+    const pings = setInterval(() => talking.forEach((socket) => socket.ping()), PING_MS);
     await Promise.all(WS_WAYS.map(async (way) => talking.set(way, await openedWs(house, way))));
     const ends = await Promise.all(WS_WAYS.map(async (way) => wsClosed(await openedWs(house, way))));
     // No close frame: the edge does not speak in the upstream's name.
@@ -91,7 +92,7 @@ describe("silence", () => {
 describe("a whole life", () => {
   let house: House;
   beforeAll(async () => {
-    house = await startWith({ tunnel_life_ms: 1000 });
+    house = await startWith({ tunnel_life_ms: 3000 });
   });
   afterAll(() => house?.stop());
 

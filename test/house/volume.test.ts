@@ -17,6 +17,9 @@ const BODIES = { [WAYS[0]]: 1000 * MEGABYTE, [WAYS[1]]: 300 * MEGABYTE, [OVER_HT
 /** What buffers may add to an edge that has warmed up, `MB`. */
 const FLAT_MB = 80;
 
+/** Of a busy machine, `ms`. */
+const patience = { timeout: 300_000 };
+
 let house: House;
 const arrived: Socket[] = [];
 
@@ -52,14 +55,14 @@ describe.each(CLIENT_WAYS)("%s", (way) => {
   const bytes = BODIES[way];
   const sha256 = patternSha256(bytes);
 
-  test(`${bytes / MEGABYTE} MB down, ${title}`, async () => {
+  test(`${bytes / MEGABYTE} MB down, ${title}`, patience, async () => {
     const growth = await grown(async () =>
       expect(await download(version, house.url(way, `/download?bytes=${bytes}`))).toEqual({ code: 0, sha256 }),
     );
     expect(growth).toBeLessThan(FLAT_MB);
   });
 
-  test(`${bytes / MEGABYTE} MB up, ${title}`, async () => {
+  test(`${bytes / MEGABYTE} MB up, ${title}`, patience, async () => {
     const growth = await grown(async () => {
       const curl = spawn("curl", ["-sS", version, "-T", "-", "-H", "Expect:", house.url(way, "/upload")], {
         env: house.edge.guestEnv(),

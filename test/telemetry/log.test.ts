@@ -59,9 +59,7 @@ describe("log", () => {
   test("lines of exchanges reach the reader without anybody closing the log", async () => {
     const { log, lines } = open("info");
     log.exchange(recordMembers(exchangeRecord(), ""), false);
-    for (let tries = 0; tries < 500 && lines().length === 0; tries++)
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(lines()).toHaveLength(1);
+    await expect.poll(lines).toHaveLength(1);
     await log.close();
   });
 
