@@ -47,7 +47,8 @@ export async function quiet(fake: FakeVault): Promise<void> {
   for (let turns = 0, seen = -1; turns < 40; turns++) {
     if (seen !== fake.asked.length || fake.running > 0) turns = 0;
     seen = fake.asked.length;
-    await new Promise(setImmediate);
+    // Not a turn alone: what one has said to the other may take the kernel a moment.
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 
