@@ -44,7 +44,7 @@ export const READER = { "kv/*": ["read"], "old/*": ["read"], "database/*": ["rea
 
 /** Until a server has been asked nothing for some turns of the loop, and has answered everything. */
 export async function quiet(fake: FakeVault): Promise<void> {
-  for (let turns = 0, seen = -1; turns < 40; turns++) {
+  for (let turns = 0, seen = -1; turns < 8; turns++) {
     if (seen !== fake.asked.length || fake.running > 0) turns = 0;
     seen = fake.asked.length;
     // Not a turn alone: what one has said to the other may take the kernel a moment.
