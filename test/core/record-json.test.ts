@@ -176,9 +176,7 @@ describe("members of a record", () => {
       for (let j = 0; j < 3; j++) pools.push(Buffer.allocUnsafe(30_000));
       pools.length = 0;
     }
-    await expect
-      .poll(() => usedBytes("arrayBuffers") - before, { timeout: 20_000, interval: 50 })
-      .toBeLessThan(16_000_000);
+    await expect.poll(() => usedBytes("arrayBuffers") - before).toBeLessThan(16_000_000);
   });
 
   test("a guest cannot put a member of its own into a line", () => {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type IssueEvent, LeaseRefusal } from "../../src/core/custody.ts";
 import { RemoteCustody } from "../../src/custody/remote.ts";
 import { secretOf } from "./support/secret-of.ts";
-import { freePorts, type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
+import { type PosternProcess, root, startPostern } from "../house/support/postern-process.ts";
 import { run } from "../house/support/run.ts";
 import { makeCustodyTls } from "./support/custody-tls.ts";
 import { denialOf } from "./support/denials.ts";
@@ -15,7 +15,6 @@ import { requestOf } from "./support/permits.ts";
 /** `postern custody` as a real process. */
 
 const ROOT = "root-of-the-command-41cc";
-const patience = { timeout: 20_000, interval: 20 };
 const calm = () => new AbortController().signal;
 
 let directory = "";
@@ -44,6 +43,14 @@ async function start(path: string, target: NetConnectOpts): Promise<PosternProce
   return process;
 }
 
+/** The same where the system chooses the port. */
+async function startOnPort(path: string): Promise<{ readonly port: number }> {
+  const running = await startPostern(["custody", "--config", path], { env: { ROOT }, ready: async () => true });
+  process = running;
+  await expect.poll(() => running.output()).toContain('"msg":"ready"');
+  return { port: Number(/"address":"127\.0\.0\.1:(\d+)"/.exec(running.output())?.[1]) };
+}
+
 async function accepts(target: NetConnectOpts): Promise<boolean> {
   const socket = connect(target);
   return new Promise((done) => {
@@ -63,8 +70,9 @@ function edge(options: ConstructorParameters<typeof RemoteCustody>[0]): RemoteCu
 
 async function records(): Promise<Record<string, unknown>[]> {
   const text = await readFile(join(directory, "audit.jsonl"), "utf8");
+  // Read in the middle of a write, its end is a part of a line.
   return text
-    .trimEnd()
+    .slice(0, text.lastIndexOf("\n"))
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
@@ -129,16 +137,13 @@ describe("over mutual TLS", () => {
   test("leases to a known edge and refuses another", async () => {
     const tls = await makeCustodyTls();
     closers.push(() => tls.remove());
-    const [port = 0] = await freePorts(1);
     const listen = {
-      address: `127.0.0.1:${port}`,
+      address: "127.0.0.1:0",
       tls: { certificate: tls.server.certificateFile, key: tls.server.keyFile, client_ca: tls.ca.certificateFile },
     };
     await chmod(tls.server.keyFile, 0o600);
-    await start(await config(listen, { clients: [{ name: "edge-1.internal", tenants: ["acme"] }] }), {
-      port,
-      host: "127.0.0.1",
-    });
+    const clients = [{ name: "edge-1.internal", tenants: ["acme"] }];
+    const { port } = await startOnPort(await config(listen, { clients }));
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;
     const known = edge({ address, tls: tls.client, timeoutMs: 20_000 });
     expect((await known.lease(requestOf(), calm())).credential).toBe("key");
@@ -178,31 +183,31 @@ describe("reads its config anew", () => {
       return answer instanceof LeaseRefusal ? answer.reason : "granted";
     };
     // From here on it watches its file.
-    await expect.poll(() => running.output(), patience).toContain('"msg":"ready"');
+    await expect.poll(() => running.output()).toContain('"msg":"ready"');
     const version = (await custody.health(calm())).catalogue;
     expect([await ask("key"), await ask("other")]).toEqual(["granted", "credential_unknown"]);
 
     await config(listen, { credentials: [other] });
-    await expect.poll(() => ask("other"), patience).toBe("granted");
+    await expect.poll(() => ask("other")).toBe("granted");
     expect(await ask("key")).toBe("credential_unknown");
     expect((await custody.health(calm())).catalogue).not.toBe(version);
 
     await config(listen, { credentials: [key, { ...other, hosts: [] }] });
-    await expect.poll(() => health(custody), patience).toMatch(/rejected: .*credentials\[1\]\.hosts/);
+    await expect.poll(() => health(custody)).toMatch(/rejected: .*credentials\[1\]\.hosts/);
     expect([await ask("key"), await ask("other")]).toEqual(["credential_unknown", "granted"]);
-    await expect.poll(() => running.output(), patience).toContain("the old catalogue stays in force");
+    await expect.poll(() => running.output()).toContain("the old catalogue stays in force");
 
     // Put back to what is in force: nothing is wrong any more.
     await config(listen, { credentials: [other] });
-    await expect.poll(() => health(custody), patience).toBeNull();
+    await expect.poll(() => health(custody)).toBeNull();
 
     await config(listen, { credentials: [key], log: { level: "info" } });
     running.signal("SIGHUP");
-    await expect.poll(() => ask("key"), patience).toBe("granted");
-    await expect.poll(() => running.output(), patience).toContain('"why":"SIGHUP"');
+    await expect.poll(() => ask("key")).toBe("granted");
+    await expect.poll(() => running.output()).toContain('"why":"SIGHUP"');
     running.signal("SIGHUP");
-    await expect.poll(() => running.output(), patience).toContain("the catalogue is in force already");
-    await expect.poll(() => running.output(), patience).toContain('"sections":["log"]');
+    await expect.poll(() => running.output()).toContain("the catalogue is in force already");
+    await expect.poll(() => running.output()).toContain('"sections":["log"]');
     const types = (await records()).map(({ type }) => type);
     expect(types.filter((type) => type === "catalogue_loaded").length).toBeGreaterThanOrEqual(3);
     expect(types).toContain("catalogue_rejected");
@@ -211,7 +216,6 @@ describe("reads its config anew", () => {
   test("takes over certificates that were renewed in place", async () => {
     const tls = await makeCustodyTls();
     closers.push(() => tls.remove());
-    const [port = 0] = await freePorts(1);
     const files = { certificate: "s.crt", key: "s.key", client_ca: "clients.crt" };
     const put = async (certificate: string, keyPem: string, clientCa: string): Promise<void> => {
       await writeFile(join(directory, files.certificate), certificate);
@@ -219,21 +223,20 @@ describe("reads its config anew", () => {
       await writeFile(join(directory, files.client_ca), clientCa);
     };
     await put(tls.server.certificate, tls.server.key, tls.ca.certificate);
-    const path = await config({ address: `127.0.0.1:${port}`, tls: files }, { clients: [{ name: "edge-1.internal" }] });
-    const running = await start(path, { port, host: "127.0.0.1" });
-    await expect.poll(() => running.output(), patience).toContain('"msg":"ready"');
+    const path = await config({ address: "127.0.0.1:0", tls: files }, { clients: [{ name: "edge-1.internal" }] });
+    const { port } = await startOnPort(path);
     const address = { kind: "tcp", host: "127.0.0.1", port } as const;
     const before = edge({ address, tls: tls.client, timeoutMs: 20_000 });
     expect(await health(before)).toBeNull();
 
     await put(tls.forgedServer.certificate, tls.server.key, tls.otherCa.certificate);
-    await expect.poll(() => health(before), patience).toContain("rejected");
+    await expect.poll(() => health(before)).toContain("rejected");
 
     await put(tls.forgedServer.certificate, tls.forgedServer.key, tls.otherCa.certificate);
     const { certificate, key: keyPem } = tls.forgedEdge;
     const renewed = { ...tls.client, ca: tls.otherCa.certificate, certificate, key: keyPem };
     await expect
-      .poll(() => health(edge({ address, tls: renewed, timeoutMs: 20_000 })).catch(() => "refused"), patience)
+      .poll(() => health(edge({ address, tls: renewed, timeoutMs: 20_000 })).catch(() => "refused"))
       .toBeNull();
     expect(await denialOf(() => before.health(calm()))).toMatchObject({ code: "custody_unavailable" });
   });

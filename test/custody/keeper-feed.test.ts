@@ -200,14 +200,16 @@ describe("the feed", () => {
     custody.revoke({ scope: "session", value: "s9", tenant: null });
     await expect.poll(() => custody.asked).toEqual([null, "e.0", "e.1"]);
     const honest = custody.tell;
-    let failures = 0;
-    custody.tell = (after, signal) => {
-      if (failures++ < 2) throw new Error("gone");
-      return honest(after, signal);
+    custody.tell = () => {
+      throw new Error("gone");
     };
     custody.revoke({ scope: "session", value: "s9", tenant: null });
     await expect.poll(() => keeper.state()[0]?.feed).toBe("lost");
-    await expect.poll(() => custody.asked.slice(-3), { timeout: 10_000 }).toEqual(["e.2", "e.2", "e.2"]);
+    await expect.poll(() => custody.asked.length).toBeGreaterThanOrEqual(5);
+    custody.tell = honest;
+    const failed = custody.asked.length;
+    await expect.poll(() => custody.asked.length).toBeGreaterThan(failed);
+    expect(custody.asked.slice(3).every((cursor) => cursor === "e.2")).toBe(true);
   });
 
   test("that is lost ends no lease, lengthens none, and does not stop leasing", async () => {

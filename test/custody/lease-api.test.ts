@@ -382,13 +382,19 @@ describe("what becomes of a lease", () => {
       }
       await record(event);
     };
+    let isGone = (): boolean => false;
+    const issue = issuer.issue.bind(issuer);
+    issuer.issue = (caller, request, signal) => {
+      isGone = () => signal.aborted;
+      return issue(caller, request, signal);
+    };
     const leaving = new AbortController();
     const asked = custody.lease(requestOf(), leaving.signal);
     await entered.opened;
     leaving.abort();
     await expect(asked).rejects.toThrow();
     // The server hears of it on its own time.
-    await new Promise((done) => setTimeout(done, 50));
+    await expect.poll(() => isGone()).toBe(true);
     door.open();
     await expect.poll(() => audit.events.map(({ type }) => type)).toEqual(["lease_issued", "lease_released"]);
     expect(issuer.ledger.size).toBe(0);
@@ -526,10 +532,10 @@ describe("a revocation", () => {
   });
 
   test("a drain answers who waits at the feed", async () => {
-    const { custody } = await bench();
+    const { custody, issuer } = await bench();
     const { cursor } = await custody.revocations(null, 0, calm());
     const waiting = custody.revocations(cursor, 20_000, calm());
-    await new Promise((done) => setTimeout(done, 20));
+    await expect.poll(() => issuer.revocations.feed.waiting).toBe(1);
     for (const close of closers.splice(0, 2)) await close();
     // An empty page, or a connection that was refused in that very moment; but never a wait.
     await waiting.then(

@@ -217,7 +217,6 @@ test("two at a time lose nothing of each other", async () => {
 });
 
 describe("beside a running custody", () => {
-  const patience = { timeout: 30_000, interval: 50 };
   const calm = () => new AbortController().signal;
 
   async function running(): Promise<RemoteCustody> {
@@ -257,7 +256,7 @@ describe("beside a running custody", () => {
       const first = await version();
       expect(await codeOf("rotate acme/openai", `${VALUE}-2`)).toBe(0);
       expect(await leased(edge)).toBe(`${VALUE}-2`);
-      await expect.poll(version, patience).not.toBe(first);
+      await expect.poll(version).not.toBe(first);
       expect(await codeOf("rm acme/openai --yes")).toBe(0);
       expect(await leased(edge)).toBe("source_unavailable");
       expect(await codeOf("set acme/openai", `${VALUE}-3`)).toBe(0);
@@ -274,7 +273,7 @@ describe("beside a running custody", () => {
     expect(await leased(edge)).toBe("source_unavailable");
     await rename(at("new.key"), at("store.key"));
     // A passphrase takes its time to stretch; who asks meanwhile may have to ask again.
-    await expect.poll(() => leased(edge), patience).toBe(VALUE);
+    await expect.poll(() => leased(edge)).toBe(VALUE);
     expect((await secret("list")).stdout).toContain("acme/openai");
   });
 
@@ -286,7 +285,7 @@ describe("beside a running custody", () => {
     expect(await leased(edge)).toBe(`${VALUE}-new`);
     await writeFile(at("secrets.store"), old);
     expect(await leased(edge)).toBe("source_unavailable");
-    await expect.poll(() => custody?.output(), patience).toContain("older one, or another one, than was read before");
+    await expect.poll(() => custody?.output()).toContain("older one, or another one, than was read before");
   });
 
   test(
@@ -308,9 +307,7 @@ describe("beside a running custody", () => {
       const edge = await running();
       expect(await leased(edge)).toBe("source_unavailable");
       // Its log comes by a pipe, and may come after the lease.
-      await expect
-        .poll(() => custody?.output(), { timeout: 30_000 })
-        .toContain("postern custody secret set acme/openai");
+      await expect.poll(() => custody?.output()).toContain("postern custody secret set acme/openai");
     },
   );
 
@@ -324,7 +321,7 @@ describe("beside a running custody", () => {
       expect(await leased(edge)).toBe("mount_not_allowed");
       expect(await readFile(at("audit.jsonl"), "utf8")).toContain('"reason":"mount_not_allowed"');
       await config({ tenants: { acme: { mounts: ["store://acme"] } } });
-      await expect.poll(() => leased(edge), patience).toBe(VALUE);
+      await expect.poll(() => leased(edge)).toBe(VALUE);
     },
   );
 });

@@ -267,7 +267,7 @@ describe("an answer", () => {
     const entries = [entryOf({ name: "slow", source: { from: "exec", command, timeoutMs: 30_000 } }), entryOf()];
     const served = await serve({ on: path, entries, environment: { ...process.env, ROOT } });
     closers.push(() => served.issuer.close());
-    const custody = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 2_000 });
+    const custody = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 4_000 });
     closers.push(() => custody.close());
     const slow = await denialOf(() => custody.lease(requestOf({ credential: "slow" }), calm()));
     expect(slow).toMatchObject({ code: "custody_unavailable", reason: "source_unavailable" });

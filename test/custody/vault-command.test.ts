@@ -15,7 +15,6 @@ import { appRoleOf, ROLE_ID } from "./support/vault-bench.ts";
 /** `postern custody` over a Vault, as a real process. */
 
 const SECRET = "sk-of-the-command-0f3a9c";
-const patience = { timeout: 20_000, interval: 20 };
 const calm = () => new AbortController().signal;
 
 let directory = "";
@@ -70,7 +69,7 @@ async function start(secretId: string): Promise<PosternProcess> {
 test("logs in at the start, leases, tells that the server is sealed, and logs out when it ends", async () => {
   const { secretId } = appRoleOf(fake);
   const running = await start(secretId);
-  await expect.poll(() => fake.count(/login/), patience).toBe(1);
+  await expect.poll(() => fake.count(/login/)).toBe(1);
   expect(secretOf((await custody.lease(requestOf(), calm())).material).reveal()).toBe(SECRET);
   fake.sealed = true;
   const denial = await denialOf(() => custody.lease(requestOf({ purpose: "rejected" }), calm()));
@@ -90,6 +89,6 @@ test("logs in at the start, leases, tells that the server is sealed, and logs ou
 test("that is given a token which may be used a few times only says so at its start", async () => {
   const { secretId } = appRoleOf(fake, { uses: 5 });
   const running = await start(secretId);
-  await expect.poll(() => running.output(), patience).toMatch(/may be used 5 times only/);
+  await expect.poll(() => running.output()).toMatch(/may be used 5 times only/);
   expect((await custody.health(calm())).problem).toMatch(/set token_num_uses to 0/);
 });

@@ -9,6 +9,7 @@ import {
   type Joined,
   type JoinedOptions,
   type Scripted,
+  standstill,
   startJoined,
   startScripted,
 } from "../line/support/joined.ts";
@@ -71,7 +72,7 @@ describe("a guest that closes its sending side", () => {
     });
     guest.send(request("POST", "/hung", "Content-Length: 4\r\n", "body"));
     guest.socket.end();
-    await guest.ended(3000);
+    await guest.ended();
     await eventually(() => joined.records.length === 1, "the record");
     expect(joined.records[0]).toMatchObject({ outcome: "guest_aborted" });
     await eventually(() => joined.open() === 0, "the upstream's end");
@@ -117,10 +118,7 @@ describe("a drain", () => {
     guest.socket.pause();
     guest.send(Array.from({ length: 3000 }, (_, i) => request("GET", `/${i}`)).join(""));
     // The edge answers until nothing more goes into the sockets' buffers, then waits for the reader between two requests.
-    for (let before = -1; before !== joined.records.length;) {
-      before = joined.records.length;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    await standstill(() => joined.records.length, "a full connection");
     expect(joined.records.length).toBeLessThan(3000);
     const drained = joined.drain();
     guest.socket.resume();
@@ -188,10 +186,7 @@ describe("an answer that has been written, and that its guest has yet to read,",
     const path = through === "tls" ? "" : `http://api.test:${upstream.port}`;
     guest.send(`GET ${path}/ HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`.repeat(3000));
     // The edge answers until nothing more goes into the sockets' buffers, then waits for the reader between two requests.
-    for (let before = -1; before !== joined.records.length;) {
-      before = joined.records.length;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    await standstill(() => joined.records.length, "a full connection");
     expect(joined.records.length).toBeLessThan(3000);
   }
 
@@ -203,7 +198,7 @@ describe("an answer that has been written, and that its guest has yet to read,",
       await fill(through, { requestHeadMs: 200, tunnelIdleMs: 60_000 });
       const drained = joined.drain();
       // Several times as long as what follows an answer that is read.
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await joined.passed(1000);
       guest.socket.resume();
       const text = await guest.ended();
       expect(text.length).toBe(answered() * ANSWER.length);

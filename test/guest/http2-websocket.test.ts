@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { constants, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import { describe, expect, test } from "vitest";
 import { Denial } from "../../src/core/denial.ts";
-import { eventually, TOKEN } from "../line/support/joined.ts";
+import { eventually, standstill, TOKEN } from "../line/support/joined.ts";
 import { answerOf, ask } from "./support/h2-guest.ts";
 import { http2House } from "./support/http2-house.ts";
 
@@ -235,12 +235,7 @@ describe("the ends of a WebSocket over HTTP/2", () => {
     const stream = open(session);
     stream.pause();
     await status(stream);
-    let before = -1;
-    await eventually(() => {
-      const isStill = before === sent;
-      before = sent;
-      return isStill;
-    }, "a still upstream");
+    await standstill(() => sent, "a still upstream");
     expect(sent).toBeLessThan(32 * 1024 * 1024);
     expect((await ask(session, { ":path": "/" })).status).toBe(204);
     stream.close(constants.NGHTTP2_CANCEL);

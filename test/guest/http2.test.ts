@@ -470,14 +470,14 @@ describe("the end of a connection", () => {
 
   test("idle: GOAWAY, and then the end", async () => {
     const guest = await start(answering("HTTP/1.1 204 OK\r\n\r\n"), {
-      timeouts: { guestIdleMs: 50, requestHeadMs: 50 },
+      timeouts: { guestIdleMs: 300, requestHeadMs: 300 },
     });
     await ask(guest, { ":path": "/" });
     await new Promise((resolve) => guest.once("close", resolve));
   });
 
   test("total life: what runs is cut, and the record says by whom", async () => {
-    const guest = await start(() => undefined, { timeouts: { tunnelLifeMs: 100 } });
+    const guest = await start(() => undefined, { timeouts: { tunnelLifeMs: 500 } });
     await ask(guest, { ":path": "/" });
     await eventually(() => joined.records.length === 2, "the record");
     expect(joined.records[1]).toMatchObject({ outcome: "edge_aborted" });

@@ -162,12 +162,16 @@ describe("a guest that leaves", () => {
     await guest.when(() => guest.text === "\x05\0");
     leave(guest.socket);
     await eventually(() => joined.opened() === 1, "the request");
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Whoever came later has been heard: so was the end of this one.
+    const later = await openGuest(joined.port);
+    later.send(greeting(0));
+    await later.when(() => later.text === "\x05\0");
     dial();
     await record();
     expect(joined.records).toMatchObject([{ outcome: "guest_aborted", denial: null }]);
-    await eventually(() => joined.listener.openConnections === 0, "its end");
+    await eventually(() => joined.listener.openConnections === 1, "its end");
     await eventually(() => upstream.sockets.every((socket) => socket.destroyed), "the upstream's end");
+    later.destroy();
   });
 
   test("is closed by a drain while it says nothing, and was refused by nobody", async () => {

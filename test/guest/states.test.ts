@@ -201,10 +201,10 @@ async function live(told: Story): Promise<string[]> {
     }
     await lived;
     await joined.drain();
-    await eventually(() => joined.open() === 0 && joined.sweep.size === 0, "the end of every connection", 5000);
-    await eventually(() => joined.listener.openConnections === 0, "the end of every guest's connection", 5000);
-    await eventually(() => guests.every(({ closed }) => closed), "the end of every guest", 5000);
-    await eventually(() => upstream.open() === 0, "the upstream's end of every connection", 5000);
+    await eventually(() => joined.open() === 0 && joined.sweep.size === 0, "the end of every connection");
+    await eventually(() => joined.listener.openConnections === 0, "the end of every guest's connection");
+    await eventually(() => guests.every(({ closed }) => closed), "the end of every guest");
+    await eventually(() => upstream.open() === 0, "the upstream's end of every connection");
     look(joined, upstream, guests);
   } finally {
     for (const guest of guests) guest.destroy();

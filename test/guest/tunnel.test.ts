@@ -126,9 +126,9 @@ describe("a pass-through tunnel", () => {
     await connect();
     await eventually(() => upstream.sockets.length === 1, "the dial");
     leave(upstream.sockets[0] as Socket);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await arrived();
     guest.send(clientHello("api.test"));
-    await guest.ended(3000);
+    await guest.ended();
     guest.socket.end();
     await record();
     expect(joined.records[0]).toMatchObject({ kind: "connect", status: 200 });
@@ -181,7 +181,7 @@ describe("a pass-through tunnel", () => {
     await connect();
     guest.send(clientHello("api.test"));
     const ticking = setInterval(() => guest.send("tick"), 20);
-    await guest.ended(5000);
+    await guest.ended();
     clearInterval(ticking);
     await record();
     expect(guest.text).toContain("tock");
@@ -261,7 +261,7 @@ describe("an upgraded stream", () => {
     guest.send(ask());
     await guest.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
     const ticking = setInterval(() => guest.send("tick"), 20);
-    await guest.ended(5000);
+    await guest.ended();
     clearInterval(ticking);
     await record();
     expect(guest.text).toContain("tock");
@@ -454,6 +454,6 @@ describe("an opened tunnel", () => {
     secured.write(`GET /one HTTP/1.1\r\nHost: api.test:${upstream.port}\r\n\r\n`);
     await once(secured, "data");
     guest.send("\x17\x03\x03\x00\x20" + "x".repeat(32));
-    await eventually(() => joined.listener.openConnections === 0, "the end", 5000);
+    await eventually(() => joined.listener.openConnections === 0, "the end");
   });
 });

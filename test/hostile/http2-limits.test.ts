@@ -164,7 +164,7 @@ describe("heads beyond every limit", () => {
     const guest = await target.attack();
     const last = 1 + 4 * 150;
     for (let stream = 1; stream <= last; stream += 4) {
-      if (stream === last) await sleep(500);
+      if (stream === last) await target.joined.passed(500);
       guest.send(headers(stream, target.request()));
       await guest.answered(stream);
     }

@@ -170,7 +170,7 @@ test("a drain hands a guest that waits for its turn what was answered, however s
   // Most of it has not left the kernel by then.
   guest.send(request("/pipelined").repeat(20_000));
   await eventually(() => isDraining, "the drain");
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await joined.passed(200);
   guest.socket.resume();
   await guest.ended();
   expect(guest.text.split("x-deny-reason").length - 1).toBe(joined.records.length);

@@ -17,7 +17,7 @@ export interface RawGuest {
   destroy(): void;
 }
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 30_000;
 
 /** @param localAddress which guest it is, to an edge that tells them apart by address */
 export function openGuest(port: number, localAddress = "127.0.0.1"): Promise<RawGuest> {

@@ -7,7 +7,6 @@ import {
 } from "node:http2";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import {
   eventually,
@@ -49,7 +48,7 @@ const UPLOADS: [string, Upload][] = [
     "that ends",
     async (_send, end) => {
       // Until all that fits between the two is there, and the upstream is read no more.
-      await sleep(150);
+      await joined.passed(150);
       end();
     },
   ],
@@ -136,7 +135,7 @@ test("an answer over HTTP/2 that is over before the upload is read in the time t
   const stream = await uploadOverHttp2(times, (answer) => answer.end(Buffer.alloc(BYTES, 1)), 1000);
   await eventually(() => joined.records.some(({ bytesToGuest }) => bytesToGuest === BYTES), "the answer");
   // For longer than a guest may go on with what nobody wants any more.
-  await sleep(600);
+  await joined.passed(600);
   let bytes = 0;
   stream.on("data", (chunk: Buffer) => (bytes += chunk.length)).resume();
   await once(stream, "close");

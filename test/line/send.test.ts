@@ -130,7 +130,7 @@ describe("a response guard that fails", () => {
       { ports: failing("trailers") },
     );
     guest.send(request("GET", "/"));
-    expect(await guest.ended(3000)).not.toMatch(/\r\n0\r\n/);
+    expect(await guest.ended()).not.toMatch(/\r\n0\r\n/);
     await eventually(() => joined.open() === 0, "the upstream's end");
     expect(joined.records).toMatchObject([{ outcome: "upstream_aborted" }]);
   });
@@ -141,7 +141,7 @@ describe("a response guard that fails", () => {
       { ports: failing("head") },
     );
     guest.send(request("GET", "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
-    expect(denialIn(await guest.until(/\}\n$/, 3000))).toBe("internal");
+    expect(denialIn(await guest.until(/\}\n$/))).toBe("internal");
     await eventually(() => joined.open() === 0, "the upstream's end");
     await eventually(() => upstream.sockets[0]?.destroyed === true, "the upstream's end");
     expect(joined.records).toMatchObject([{ denial: "internal" }]);

@@ -208,7 +208,7 @@ describe("between two attempts", () => {
     await eventually(() => upstream.peers.length === 2, "the second connection");
     guest.send(body.slice(3));
     // A guest that is not waited for has sent it by then.
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await joined.passed(200);
     upstream.peers[1]?.send(...WIDE);
     await guest.until(/^HTTP\/1\.1 204 [^]*\r\n\r\n$/);
     expect(await record()).toMatchObject({ retried: true, outcome: "completed", bytesFromGuest: body.length });

@@ -1,7 +1,6 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { once } from "node:events";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -12,7 +11,6 @@ import { Secret } from "../../src/core/secret.ts";
 import type { ClientIdentity, UpstreamChannel } from "../../src/core/wire.ts";
 import { makeCa, type TestCa, type TestLeaf } from "../house/support/certificates.ts";
 import { type CertifiedOptions, type CertifiedUpstream, startCertified } from "../house/support/certified-upstream.ts";
-import { freePorts } from "../house/support/postern-process.ts";
 import { UpstreamTrust } from "../../src/upstream/trust.ts";
 import { DESTINATION, eventually } from "../line/support/joined.ts";
 import { makeCertificate } from "../tls/make-certificate.ts";
@@ -177,14 +175,12 @@ describe.each(["-tls1_2", "-tls1_3"])("OpenSSL's server with %s", (version) => {
     "refuses a certificate of nobody's over %s: no attempt without",
     async (alpn) => {
       await start();
-      const [port = 0] = await freePorts(1);
       const certificate = ["-cert", server.certificateFile, "-key", server.keyFile, "-CAfile", ca.certificateFile];
-      const demand = ["-Verify", "2", "-verify_return_error", "-alpn", alpn, version, "-quiet"];
-      const openssl = spawn("openssl", ["s_server", "-accept", `127.0.0.1:${port}`, ...certificate, ...demand], {
-        stdio: ["pipe", "pipe", "pipe"],
-      });
+      const demand = ["-Verify", "2", "-verify_return_error", "-alpn", alpn, version];
+      const openssl = spawn("openssl", ["s_server", "-accept", "127.0.0.1:0", ...certificate, ...demand]);
+      openssl.stderr.resume();
       try {
-        await untilListening(port);
+        const port = await portOf(openssl);
         const to = new Pooled(port, {
           roots: [ca.certificate],
           destination: { scheme: "https", http: alpn === "h2" ? "h2" : "h1" },
@@ -204,20 +200,13 @@ describe.each(["-tls1_2", "-tls1_3"])("OpenSSL's server with %s", (version) => {
   );
 });
 
-async function untilListening(port: number): Promise<void> {
-  for (let left = 500; ; left--) {
-    const isThere = await new Promise<boolean>((done) => {
-      const socket = connect({ port, host: "127.0.0.1" });
-      socket.on("connect", () => {
-        socket.destroy();
-        done(true);
-      });
-      socket.on("error", () => done(false));
-    });
-    if (isThere) return;
-    if (left === 0) throw new Error("openssl does not listen");
-    await new Promise((done) => setTimeout(done, 20));
-  }
+/** @returns the port that it was given, once it listens */
+async function portOf({ stdout }: ChildProcessWithoutNullStreams): Promise<number> {
+  let text = "";
+  stdout.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+  const port = (): string | undefined => /^ACCEPT 127\.0\.0\.1:(\d+)$/m.exec(text)?.[1];
+  await expect.poll(port).toBeDefined();
+  return Number(port());
 }
 
 describe("a full pool", () => {

@@ -448,7 +448,7 @@ describe("a connection that is dead without a word", () => {
       answer.channel.abort();
     }
     const waiting = pooled.begin(await pooled.connect());
-    await expect.poll(peersOfNext, { timeout: 15_000 }).toBe(2);
+    await expect.poll(peersOfNext).toBe(2);
     waiting.channel.abort();
     expect(pings()).toBe(2);
   });
@@ -459,7 +459,7 @@ describe("a connection that is dead without a word", () => {
     const upload = pooled.begin(await pooled.connect(), { method: "POST", body });
     for (let i = 0; i < 4; i++) {
       const silent = pooled.begin(await pooled.connect());
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await pooled.passed(250);
       body.sink?.bodyData(Buffer.from("x"));
       body.sink?.bodyFlush();
       silent.channel.abort();

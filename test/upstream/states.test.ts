@@ -119,8 +119,8 @@ async function run(errands: readonly Errand[], maxConnections: number): Promise<
         ),
       ),
     );
-    await eventually(() => open === 0 && sweep.size === 0, "the end of every connection", 5000);
-    await eventually(() => upstream.open() === 0, "the upstream's end of every connection", 5000);
+    await eventually(() => open === 0 && sweep.size === 0, "the end of every connection");
+    await eventually(() => upstream.open() === 0, "the upstream's end of every connection");
     expect(faults).toEqual([]);
     expect(upstream.strays).toEqual([]);
     for (const taker of takers) taker.look();

@@ -11,6 +11,8 @@ const MOST_A_SWEEP_MS = 2 * SWEEP_MS;
 export interface FairSweep {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
+  /** Resolves once `ms` have passed by this clock. */
+  passed(ms: number): Promise<void>;
   stop(): void;
 }
 
@@ -27,6 +29,10 @@ export function startFairSweep(): FairSweep {
   return {
     clock: { monotonicMs, wallMs: () => Date.now() },
     sweep,
+    async passed(ms) {
+      const endMs = monotonicMs() + ms;
+      while (monotonicMs() < endMs) await new Promise((resolve) => setTimeout(resolve, SWEEP_MS));
+    },
     stop: () => clearInterval(sweeper),
   };
 }

@@ -63,8 +63,8 @@ async function serve(rotation: "strict" | "grace"): Promise<void> {
   await writeFile(join(folder, "custody.yaml"), JSON.stringify(config));
 }
 
-/** @returns a call for one lease, which rejects when custody dies */
-async function start(timeoutMs = 20_000): Promise<() => Promise<string>> {
+/** @returns a call for one lease, which rejects when custody dies, or when nobody waits for it any more */
+async function start(): Promise<(leaving?: AbortSignal) => Promise<string>> {
   const path = join(folder, "c.sock");
   const accepts = (): Promise<boolean> =>
     new Promise((done) => {
@@ -76,10 +76,10 @@ async function start(timeoutMs = 20_000): Promise<() => Promise<string>> {
       socket.on("error", () => done(false));
     });
   custody = await startPostern(["custody", "--config", join(folder, "custody.yaml")], { ready: accepts });
-  return async () => {
-    const remote = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs });
+  return async (leaving = new AbortController().signal) => {
+    const remote = new RemoteCustody({ address: { kind: "unix", path }, tls: null, timeoutMs: 20_000 });
     try {
-      const { material } = await remote.lease(requestOf(), new AbortController().signal);
+      const { material } = await remote.lease(requestOf(), leaving);
       return secretOf(material).reveal();
     } finally {
       await remote.close();
@@ -122,13 +122,15 @@ describe.each(PLACES)("a custody with its root in the %s that is stopped", (plac
 
   test("in the middle of an exchange that nobody waits for any more lets it finish", { timeout: 120_000 }, async () => {
     await serve("strict");
-    const lease = await start(300);
+    const lease = await start();
+    const leaving = new AbortController();
     let answer = (): void => undefined;
     server.mood = (request, response) => {
       server.mood = "well";
       answer = () => server.again(request, response);
+      leaving.abort();
     };
-    expect(await lease().catch(() => "left")).toBe("left");
+    expect(await lease(leaving.signal).catch(() => "left")).toBe("left");
     custody?.signal("SIGTERM");
     while (custody?.output().includes('"msg":"stopped"') === false) await sleep(5);
     expect(custody?.exit).toBeNull();

@@ -18,6 +18,8 @@ export interface HostileCustody {
   readonly asked: Asked[];
   /** Connections that were accepted. */
   readonly connections: () => number;
+  /** Whether one of them is from this port. */
+  readonly hasAccepted: (port: number | undefined) => boolean;
   behave: Behaviour;
   /** The process is gone: nothing listens, every connection is reset. */
   readonly kill: () => Promise<void>;
@@ -36,7 +38,7 @@ export interface HostilePlace {
 export async function hostileCustody({ leaf, path }: HostilePlace): Promise<HostileCustody> {
   const sockets = new Set<Socket>();
   const asked: Asked[] = [];
-  let accepted = 0;
+  const accepted: (number | undefined)[] = [];
   let server: Server | null = null;
   let port = 0;
   const custody: HostileCustody = {
@@ -44,7 +46,8 @@ export async function hostileCustody({ leaf, path }: HostilePlace): Promise<Host
       return port;
     },
     asked,
-    connections: () => accepted,
+    connections: () => accepted.length,
+    hasAccepted: (from) => accepted.includes(from),
     behave: grantHonestly(),
     kill: async () => {
       const closing = server;
@@ -61,7 +64,7 @@ export async function hostileCustody({ leaf, path }: HostilePlace): Promise<Host
         leaf === null ? createTcpServer(serve) : createTlsServer({ cert: leaf.certificate, key: leaf.key }, serve);
       // Below TLS, so that a connection that never shakes hands is closed as well.
       next.on("connection", (socket: Socket) => {
-        accepted++;
+        accepted.push(socket.remotePort);
         sockets.add(socket);
         socket.on("close", () => sockets.delete(socket));
         socket.on("error", () => socket.destroy());

@@ -37,7 +37,11 @@ export class Attacker {
 
   /** Writes it again and again until the edge has ended the connection. */
   async flood(batch: Uint8Array): Promise<void> {
-    while (!this.reader.closed) await new Promise((resolve) => this.socket.write(batch, resolve));
+    // What is written to a socket that is destroyed fails within the turn, and its end would have none.
+    while (!this.reader.closed && !this.socket.destroyed) {
+      await new Promise((resolve) => this.socket.write(batch, resolve));
+    }
+    await this.ended();
   }
 
   /** Resolves when the edge has said something final about `stream`, or ended the connection. */

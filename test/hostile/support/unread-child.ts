@@ -85,11 +85,12 @@ for (let i = 0; i < ROUNDS; i++) {
 }
 await target.heard();
 // What ends with the last one is gone some turns later; collectors take more than one look.
-for (let i = 0; i < 10; i++) {
+let left = sessions.length;
+for (let i = 0; i < 400 && left > 1; i++) {
   await sleep(50);
   globalThis.gc?.();
+  left = sessions.filter((session) => session.deref() !== undefined).length;
 }
-const left = sessions.filter((session) => session.deref() !== undefined).length;
 process.stdout.write(
   `served; of ${sessions.length > ROUNDS ? "all" : "too few"} sessions ${left <= 1 ? "none" : left} left`,
 );

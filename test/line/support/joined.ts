@@ -59,6 +59,8 @@ export interface Joined {
   readonly open: () => number;
   /** Faults that reached the process. */
   readonly faults: readonly unknown[];
+  /** Resolves once `ms` have passed by the edge's clock. */
+  passed(ms: number): Promise<void>;
   drain(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -143,6 +145,7 @@ export async function startJoined(options: JoinedOptions = {}): Promise<Joined> 
     leases,
     open: () => open,
     faults,
+    passed: (ms) => time.passed(ms),
     drain,
     async stop() {
       await drain();
@@ -279,7 +282,7 @@ export async function startScripted(
 }
 
 /** Looks again until `isDone`; @throws Error after `timeoutMs` */
-export async function eventually(isDone: () => boolean, what: string, timeoutMs = 15_000): Promise<void> {
+export async function eventually(isDone: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!isDone()) {
     if (performance.now() > endMs) throw new Error(`${what} did not happen`);

@@ -95,12 +95,12 @@ async function dismissed(): Promise<Answer[]> {
     { greeting: [settings([4, WINDOW])] },
   );
   const pooled = open(server);
-  answers.push(
-    pooled.begin(await pooled.connect(), { method: "POST", body: whole() }),
-    pooled.begin(await pooled.connect(), { method: "POST", body: part(10 * WINDOW) }),
-  );
-  const channel = await pooled.connect();
+  const [first, second, channel] = [await pooled.connect(), await pooled.connect(), await pooled.connect()];
   const other = await beside(() => pooled.begin(channel));
+  answers.push(
+    pooled.begin(first, { method: "POST", body: whole() }),
+    pooled.begin(second, { method: "POST", body: part(10 * WINDOW) }),
+  );
   await Promise.all(answers.map(({ over }) => over));
   other.close();
   await server.close();

@@ -102,6 +102,16 @@ export class Pooled {
     return answer;
   }
 
+  /** Resolves once `ms` have passed by the edge's clock. */
+  passed(ms: number): Promise<void> {
+    return this.#time.passed(ms);
+  }
+
+  /** `ms` of the edge's clock. */
+  nowMs(): number {
+    return this.#time.clock.monotonicMs();
+  }
+
   /** Everything must have ended by then, and nothing may have gone unnoticed. */
   async stop(): Promise<void> {
     try {
