@@ -116,7 +116,8 @@ const CUT: readonly (readonly [name: FloodName, denial: string | null, codes: re
   ["1000 heads that unfold to megabytes", "http2_violation", [11]],
 ];
 
-test.each(CUT)("%s", async (name, denial, codes) => {
+// Each holds as long as a busy machine takes for its thousands of questions.
+test.each(CUT)("%s", { timeout: 180_000 }, async (name, denial, codes) => {
   // Long as they are by now: an edge does not wait for a guest that reads them between two requests.
   const recordsBefore = (await edge.audit()).length;
   const session = await openHttp2(edge.proxyPort, `free.test:${upstream.port}`, "127.0.0.2");
