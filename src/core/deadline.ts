@@ -10,8 +10,13 @@ export interface Deadlined {
   onDeadline(nowMs: number): void;
 }
 
+/** Of those whose deadline has passed: each may end an exchange, with its connections, and everybody else waits meanwhile. */
+const MOST_A_TURN = 8;
+
 export class DeadlineSweep {
   readonly #members = new Roster<Deadlined>();
+  /** More are due, and their turn comes. */
+  #isGoingOn = false;
 
   /** @returns to be given back by whoever has no deadline any more */
   add(member: Deadlined): Seat {
@@ -26,10 +31,24 @@ export class DeadlineSweep {
     return this.#members.size;
   }
 
-  /** Calls every member whose deadline has passed; its deadline is cleared first, so that it fires once. */
+  /**
+   * Calls every member whose deadline has passed, so many in this turn of the event loop and so many in each that follows; its deadline
+   * is cleared first, so that it fires once.
+   */
   sweep(nowMs: number): void {
+    if (!this.#isGoingOn) this.#sweepSome(nowMs);
+  }
+
+  #sweepSome(nowMs: number): void {
+    this.#isGoingOn = false;
+    let left = MOST_A_TURN;
     for (const member of this.#members) {
       if (member.deadlineMs > nowMs) continue;
+      if (left-- === 0) {
+        this.#isGoingOn = true;
+        setImmediate(() => this.#sweepSome(nowMs));
+        return;
+      }
       member.deadlineMs = Number.POSITIVE_INFINITY;
       member.onDeadline(nowMs);
     }
