@@ -17,6 +17,8 @@ const ASK_MS = 250;
 const READY_MS = 20_000;
 const FLOOD_MS = 60_000;
 
+const ENDED = "the flooder has ended; see flooder.log";
+
 const NAMES = Object.keys(FLOODS) as FloodName[];
 
 /** What a guest that floods over HTTP/2 costs another one, a flood at a time. One that is not cut fails the survey. */
@@ -124,6 +126,7 @@ class Flooder {
     // An address for each flood: the edge holds off whoever has flooded.
     const localAddress = `127.0.1.${1 + NAMES.indexOf(name)}`;
     const authority = `${FLOODED_HOST}:${this.upstreamPort}`;
+    if (!this.#child.connected) throw new Error(ENDED);
     this.#child.send({ edgePort, authority, name, localAddress } satisfies FloodOrder);
     const end = (await told(this.#child, FLOOD_MS)) as FloodEnd;
     if (!end.closed) throw new Error(`${name}: whoever floods is not cut`);
@@ -143,7 +146,7 @@ function told(child: ChildProcess, withinMs: number): Promise<FlooderMessage> {
       child.off("message", onMessage);
       then();
     };
-    const onExit = (): void => settle(() => reject(new Error("the flooder has ended; see flooder.log")));
+    const onExit = (): void => settle(() => reject(new Error(ENDED)));
     const onMessage = (message: unknown): void => settle(() => resolve(message as FlooderMessage));
     const onTime = (): void => settle(() => reject(new Error(`the flooder said nothing for ${withinMs} ms`)));
     const timer = setTimeout(onTime, withinMs);

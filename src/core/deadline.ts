@@ -36,21 +36,22 @@ export class DeadlineSweep {
    * is cleared first, so that it fires once.
    */
   sweep(nowMs: number): void {
-    if (!this.#isGoingOn) this.#sweepSome(nowMs);
+    if (!this.#isGoingOn) this.#goOn(this.#members[Symbol.iterator](), nowMs);
   }
 
-  #sweepSome(nowMs: number): void {
+  /** Where it stopped: whoever is due again at once waits for the next sweep, and keeps nobody from being called. */
+  #goOn(members: Iterator<Deadlined>, nowMs: number): void {
     this.#isGoingOn = false;
     let left = MOST_A_TURN;
-    for (const member of this.#members) {
+    for (let next = members.next(); next.done !== true; next = members.next()) {
+      const member = next.value;
       if (member.deadlineMs > nowMs) continue;
-      if (left-- === 0) {
-        this.#isGoingOn = true;
-        setImmediate(() => this.#sweepSome(nowMs));
-        return;
-      }
       member.deadlineMs = Number.POSITIVE_INFINITY;
       member.onDeadline(nowMs);
+      if (--left > 0) continue;
+      this.#isGoingOn = true;
+      setImmediate(() => this.#goOn(members, nowMs));
+      return;
     }
   }
 }

@@ -73,6 +73,7 @@ export class Drops {
       if (slot.custody !== custody) return false;
       if (slot.flight === null || slot.voided !== null) return true;
       slot.voided = slot.flight;
+      slot.flight.controller.abort();
       if (slot.lease !== null) ofVoided++;
       slot.lease?.revoke();
       slot.lease = null;

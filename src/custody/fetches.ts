@@ -104,6 +104,8 @@ export class Fetches {
       this.#land(slot, lease, grant.maxUses, nowMs);
       events.granted?.(custody.name, nowMs - sentAtMs);
     } catch (thrown) {
+      // Cancelled by a reset: whoever waits asks again.
+      if (slot.gone === null && slot.voided !== null && slot.voided === slot.flight) return;
       const denial = slot.gone ?? Denial.from(thrown);
       this.#fail(slot, denial);
       events.failed?.(custody.name, denial, background);

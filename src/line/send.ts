@@ -62,7 +62,10 @@ export async function send(
       record.lease = lease.id;
       record.resourceRef = lease.resourceRef;
       const admitted = line.account.admit(record);
-      if (admitted instanceof Promise) await admitted;
+      if (admitted instanceof Promise) {
+        await admitted;
+        if (!lease.isLive(line.clock.monotonicMs())) throw new LeaseGone("the lease died while it was written down");
+      }
     }
     const head: OutboundHead = { method: guest.method, target: guest.target, fields: guest.fields.clone() };
     line.attach.cleanse(permit, head);

@@ -108,7 +108,7 @@ export class ExchangeMetrics {
     });
     counterFamily(registry, {
       name: "postern_exchange_retries_total",
-      help: "Exchanges that were sent a second time (after 401 with a fresh lease, or after a stale connection).",
+      help: "Exchanges that were tried again (after 401, a stale connection, a lease that ended ahead of it, or where the upstream did not look at it).",
       read: () => only(this.#retried),
     });
   }

@@ -40,7 +40,10 @@ export class Http2Pool {
       timeouts: options.timeouts,
       limits: options.limits,
       scheme,
-      onChange: () => this.#wakeOne(),
+      // Nobody else is told of one that its opener does not hold yet.
+      onChange: (session) => {
+        if (this.#waiters.length > 0 && this.#sessions.includes(session)) this.#wakeOne();
+      },
       onClosed: (session) => this.#onClosed(session),
     };
   }

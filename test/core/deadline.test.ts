@@ -24,6 +24,24 @@ test("of many whose time is up at once few are told in one turn, each of them on
   expect(told.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i));
 });
 
+test("whoever is due again at once keeps nobody else from being told", async () => {
+  const sweep = new DeadlineSweep();
+  let told = 0;
+  sweep.add({ deadlineMs: 1, onDeadline: () => void told++ });
+  for (let i = 0; i < 20; i++) {
+    const member: Deadlined = {
+      deadlineMs: 1,
+      onDeadline: () => {
+        member.deadlineMs = 1;
+      },
+    };
+    sweep.add(member);
+  }
+  sweep.sweep(1);
+  for (let i = 0; i < 10; i++) await turn();
+  expect(told).toBe(1);
+});
+
 test("whoever leaves while others wait for their turn is not told", async () => {
   const sweep = new DeadlineSweep();
   const told = new Set<number>();

@@ -173,6 +173,23 @@ describe("the feed", () => {
     expect([isZeroed(materialOf(custody, 0)), isZeroed(materialOf(custody, 1))]).toEqual([true, false]);
   });
 
+  test("that cannot tell while a call hangs: nobody goes on waiting for that", async () => {
+    const custody = new FakeCustody();
+    const { revoked } = start(custody);
+    await following();
+    const never = gate();
+    custody.behave = async (request) => {
+      if (custody.requests.length === 1) await never.opened;
+      return grantOf(request, { leaseId: `lease-${custody.requests.length}` });
+    };
+    const earlier = Promise.resolve(keeper.lease(permitOf()));
+    await expect.poll(() => custody.requests.length).toBe(1);
+    custody.answer({ reset: true, changes: [] });
+    await expect.poll(() => revoked).toEqual([0]);
+    expect((await keeper.lease(permitOf())).id).toBe("lease-2");
+    expect((await earlier).id).toBe("lease-2");
+  });
+
   test("that cannot tell again before anything was leased: whoever waits is refused", async () => {
     const custody = new FakeCustody();
     const { revoked } = start(custody);

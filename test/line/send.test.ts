@@ -100,6 +100,23 @@ describe("while the account is waited for", () => {
   });
 });
 
+test("a lease that is revoked while the account is waited for is not sent: another one is asked for", async () => {
+  const account = strictAccount();
+  await start((socket) => socket.write(OK), account);
+  guest.send(request("GET", "/first"));
+  await guest.until(/ok$/);
+  guest.send(request("GET", "/second"));
+  await eventually(account.waiting, "the wait");
+  const asked = joined.leases.length;
+  joined.leases.at(-1)?.revoke();
+  account.go();
+  await eventually(() => joined.leases.length > asked, "another lease");
+  const going = setInterval(account.go, 5);
+  await guest.until(/ok[^]*ok$/).finally(() => clearInterval(going));
+  expect(joined.records[1]).toMatchObject({ outcome: "completed", status: 200, retried: true });
+  expect(upstream.received.join("").match(/GET \/second/g)).toHaveLength(1);
+});
+
 describe("a response guard that fails", () => {
   const failing =
     (part: "head" | "trailers"): NonNullable<JoinedOptions["ports"]> =>

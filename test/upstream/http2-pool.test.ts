@@ -268,6 +268,23 @@ describe("sessions", () => {
     expect(upstream.connections).toBe(2);
   });
 
+  test.each([
+    [4, 1],
+    [10, 3],
+  ])("that are opened for %i at once, %i streams each, have their opener's place", async (asking, streams) => {
+    await start({ destination: h2 }, { settings: { maxConcurrentStreams: streams } });
+    const sent = await Promise.all(
+      Array.from({ length: asking }, async () => {
+        const channel = await pooled.connect();
+        const answer = pooled.begin(channel);
+        if (answer.isSent) await answer.over;
+        else channel.release();
+        return answer.isSent;
+      }),
+    );
+    expect(sent).toEqual(sent.map(() => true));
+  });
+
   test("that are full for too long are a timeout", async () => {
     const { serve, release } = held();
     await start(

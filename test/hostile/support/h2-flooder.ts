@@ -37,6 +37,8 @@ const PATIENCE_MS = 20_000;
 /** Whoever is behind everybody else on the processor may have been too slow for the edge to hear its CONNECT or its hello. */
 const TRIES = 20;
 
+// Whoever ordered floods is gone.
+process.on("disconnect", () => process.exit(0));
 setPriority(constants.priority.PRIORITY_LOW);
 const upstream = await startUpstream({ tls: JSON.parse(process.argv[2] ?? "") as TestLeaf });
 process.on("message", (order: FloodOrder) => void flood(order, FLOODS[order.name]).then(tell));
