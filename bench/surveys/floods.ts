@@ -1,8 +1,7 @@
-import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { FlooderProcess } from "../../test/hostile/support/flooder-process.ts";
 import { FLOODS, type FloodName } from "../../test/hostile/support/h2-floods.ts";
-import type { FloodEnd, FlooderMessage, FloodOrder } from "../../test/hostile/support/h2-flooder.ts";
 import type { Route } from "../load/route.ts";
 import { type Figure, SLACK_MS } from "../measures/measure.ts";
 import type { Pace } from "../pace.ts";
@@ -14,10 +13,6 @@ import type { Survey } from "./survey.ts";
 
 /** What one question may take; no flood may make it so long. */
 const ASK_MS = 250;
-const READY_MS = 20_000;
-const FLOOD_MS = 60_000;
-
-const ENDED = "the flooder has ended; see flooder.log";
 
 const NAMES = Object.keys(FLOODS) as FloodName[];
 
@@ -28,7 +23,7 @@ export const floods: Survey = {
   of: "postern",
   figures: NAMES.flatMap(figures),
   async take({ stage, start, pace, results, contender, say }) {
-    const flooder = await Flooder.start(stage);
+    const [flooder, stopFlooder] = await startFlooder(stage);
     try {
       const edge = await start({ destinations: DESTINATIONS, floodedPort: flooder.upstreamPort });
       try {
@@ -36,7 +31,7 @@ export const floods: Survey = {
         for (let round = 0; round < pace.rounds; round++) {
           for (const name of NAMES) {
             const peace = await ask(stage, edge.route, pace);
-            const war = await askWhile(stage, edge.route, pace, () => flooder.flood(edge.route.proxyPort, name));
+            const war = await askWhile(stage, edge.route, pace, () => flood(flooder, edge.route.proxyPort, name));
             results.record(contender, round, { [figureOf(name, "peace")]: peace, [figureOf(name, "war")]: war });
           }
           say(`round ${round + 1}/${pace.rounds} floods`);
@@ -45,7 +40,7 @@ export const floods: Survey = {
         await edge.stop();
       }
     } finally {
-      await flooder.stop();
+      await stopFlooder();
     }
   },
 };
@@ -78,80 +73,44 @@ async function ask(stage: Stage, route: Route, { floodQuestions: count }: Pace):
   return quantile(taken, 0.99);
 }
 
-/** The same while `flood` runs, again and again for as long as there are questions. */
-async function askWhile(stage: Stage, route: Route, pace: Pace, flood: () => Promise<void>): Promise<number> {
+/** The same while `once` runs, again and again for as long as there are questions. */
+async function askWhile(stage: Stage, route: Route, pace: Pace, once: () => Promise<void>): Promise<number> {
   const asked = { isOver: false };
   const asking = ask(stage, route, pace).finally(() => (asked.isOver = true));
   const flooding = (async () => {
-    while (!asked.isOver) await flood();
+    while (!asked.isOver) await once();
   })();
   const [p99] = await Promise.all([asking, flooding]);
   return p99;
 }
 
-/** A process that floods, with an upstream of its own, behind everybody else on the load's core. */
-class Flooder {
-  readonly upstreamPort: number;
-  readonly #child: ChildProcess;
-
-  private constructor(child: ChildProcess, upstreamPort: number) {
-    this.#child = child;
-    this.upstreamPort = upstreamPort;
-  }
-
-  static async start({ cores, certificates, folder }: Stage): Promise<Flooder> {
-    const program = join(import.meta.dirname, "..", "..", "test", "hostile", "support", "h2-flooder.ts");
-    const leaf = {
-      certificate: readFileSync(certificates.upstream, "utf8"),
-      key: readFileSync(certificates.upstreamKey, "utf8"),
-    };
-    const child = spawnPinned({
-      command: [process.execPath, program, JSON.stringify(leaf)],
-      core: cores.load,
-      logFile: join(folder, "flooder.log"),
-      ipc: true,
-    });
-    try {
-      const ready = await told(child, READY_MS);
-      if (!("upstreamPort" in ready)) throw new Error("the flooder's first word is its port");
-      return new Flooder(child, ready.upstreamPort);
-    } catch (thrown) {
-      await stopProcess(child);
-      throw thrown;
-    }
-  }
-
-  /** One connection's worth. @throws Error unless the edge ends it */
-  async flood(edgePort: number, name: FloodName): Promise<void> {
-    // An address for each flood: the edge holds off whoever has flooded.
-    const localAddress = `127.0.1.${1 + NAMES.indexOf(name)}`;
-    const authority = `${FLOODED_HOST}:${this.upstreamPort}`;
-    if (!this.#child.connected) throw new Error(ENDED);
-    this.#child.send({ edgePort, authority, name, localAddress } satisfies FloodOrder);
-    const end = (await told(this.#child, FLOOD_MS)) as FloodEnd;
-    if (!end.closed) throw new Error(`${name}: whoever floods is not cut`);
-  }
-
-  stop(): Promise<void> {
-    return stopProcess(this.#child);
+/** A process that floods, with an upstream of its own, behind everybody else on the load's core. @returns stops it as well */
+async function startFlooder({ cores, certificates, folder }: Stage): Promise<[FlooderProcess, () => Promise<void>]> {
+  const program = join(import.meta.dirname, "..", "..", "test", "hostile", "support", "h2-flooder.ts");
+  const leaf = {
+    certificate: readFileSync(certificates.upstream, "utf8"),
+    key: readFileSync(certificates.upstreamKey, "utf8"),
+  };
+  const child = spawnPinned({
+    command: [process.execPath, program, JSON.stringify(leaf)],
+    core: cores.load,
+    logFile: join(folder, "flooder.log"),
+    ipc: true,
+  });
+  const stop = (): Promise<void> => stopProcess(child);
+  try {
+    return [await FlooderProcess.ready(child), stop];
+  } catch (thrown) {
+    await stop();
+    throw thrown;
   }
 }
 
-/** What the flooder says next. */
-function told(child: ChildProcess, withinMs: number): Promise<FlooderMessage> {
-  return new Promise((resolve, reject) => {
-    const settle = (then: () => void): void => {
-      clearTimeout(timer);
-      child.off("exit", onExit);
-      child.off("message", onMessage);
-      then();
-    };
-    const onExit = (): void => settle(() => reject(new Error(ENDED)));
-    const onMessage = (message: unknown): void => settle(() => resolve(message as FlooderMessage));
-    const onTime = (): void => settle(() => reject(new Error(`the flooder said nothing for ${withinMs} ms`)));
-    const timer = setTimeout(onTime, withinMs);
-    if (child.exitCode !== null || child.signalCode !== null) onExit();
-    child.once("exit", onExit);
-    child.once("message", onMessage);
-  });
+/** @throws Error unless the edge ends it */
+async function flood(flooder: FlooderProcess, edgePort: number, name: FloodName): Promise<void> {
+  const authority = `${FLOODED_HOST}:${flooder.upstreamPort}`;
+  // An address for each flood: the edge holds off whoever has flooded.
+  const localAddress = `127.0.1.${1 + NAMES.indexOf(name)}`;
+  const { closed } = await flooder.flood({ edgePort, authority, name, localAddress });
+  if (!closed) throw new Error(`${name}: whoever floods is not cut`);
 }

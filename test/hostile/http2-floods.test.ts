@@ -8,7 +8,8 @@ import { ask, openHttp2 } from "../guest/support/h2-guest.ts";
 import { makeCa } from "../house/support/certificates.ts";
 import { destinationFor, type Edge, startEdge } from "../house/support/edge.ts";
 import { startUpstream, type Upstream } from "../house/support/upstream.ts";
-import type { FloodEnd, FlooderMessage, FloodOrder } from "./support/h2-flooder.ts";
+import { FlooderProcess } from "./support/flooder-process.ts";
+import type { FloodEnd } from "./support/h2-flooder.ts";
 import type { FloodName } from "./support/h2-floods.ts";
 
 /**
@@ -28,7 +29,8 @@ const MAX_GROWTH_MB = 150;
 let directory = "";
 let upstream: Upstream;
 let edge: Edge;
-let flooder: ChildProcess;
+let flooderChild: ChildProcess;
+let flooder: FlooderProcess;
 let flooded: Pick<Upstream, "address" | "port" | "scheme">;
 
 beforeAll(async () => {
@@ -36,10 +38,9 @@ beforeAll(async () => {
   const ca = await makeCa(join(directory, "upstream-ca"), "Upstream CA");
   upstream = await startUpstream({ tls: await ca.issue(["free.test"]) });
   const leaf = await ca.issue(["flooded.test"]);
-  flooder = fork(new URL("support/h2-flooder.ts", import.meta.url), [JSON.stringify(leaf)], { execArgv: [] });
-  const ready = await told();
-  if (!("upstreamPort" in ready)) throw new Error("the flooder's first word is its port");
-  flooded = { address: "127.0.0.1", port: ready.upstreamPort, scheme: "https" };
+  flooderChild = fork(new URL("support/h2-flooder.ts", import.meta.url), [JSON.stringify(leaf)], { execArgv: [] });
+  flooder = await FlooderProcess.ready(flooderChild);
+  flooded = { address: "127.0.0.1", port: flooder.upstreamPort, scheme: "https" };
   edge = await startEdge({
     hosts: { "free.test": ["127.0.0.1"], "flooded.test": ["127.0.0.1"] },
     extraRoots: [ca.certificateFile],
@@ -49,7 +50,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  flooder?.kill();
+  flooderChild?.kill();
   await edge?.stop();
   await upstream?.close();
   await rm(directory, { recursive: true, force: true });
@@ -77,26 +78,9 @@ function p99(latencies: number[]): number {
   return latencies.sort((a, b) => a - b)[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
 }
 
-/** What the flooder says next. */
-function told(): Promise<FlooderMessage> {
-  return new Promise((resolve, reject) => {
-    const onExit = (code: number | null): void => reject(new Error(`the flooder ended with code ${code}`));
-    if (flooder.exitCode !== null) onExit(flooder.exitCode);
-    flooder.once("exit", onExit);
-    flooder.once("message", (message) => {
-      flooder.off("exit", onExit);
-      resolve(message as FlooderMessage);
-    });
-  });
-}
-
-async function flood(name: FloodName, localAddress: string): Promise<FloodEnd> {
-  const authority = `flooded.test:${flooded.port}`;
-  if (!flooder.connected) throw new Error(`the flooder ended with code ${flooder.exitCode}`);
-  flooder.send({ edgePort: edge.proxyPort, authority, name, localAddress } satisfies FloodOrder);
-  const end = await told();
-  if (!("closed" in end)) throw new Error("the flooder tells how a flood ended");
-  return end;
+function flood(name: FloodName, localAddress: string): Promise<FloodEnd> {
+  const authority = `flooded.test:${flooder.upstreamPort}`;
+  return flooder.flood({ edgePort: edge.proxyPort, authority, name, localAddress });
 }
 
 /** How the edge cuts the offender: a denial in the audit, or a code on the wire. */
