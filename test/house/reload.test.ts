@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { denialIn, openGuest } from "../hostile/raw-guest.ts";
@@ -10,8 +10,6 @@ import { startUpstream, type Upstream } from "./support/upstream.ts";
 const patience = { timeout: 20_000, interval: 20 };
 let upstream: Upstream;
 let edge: Edge;
-/** The config at the start, JSON. */
-let base = "";
 const named = (...names: string[]): ConfigPart[] => names.map((name) => destinationFor(upstream, name));
 
 beforeAll(async () => {
@@ -20,7 +18,6 @@ beforeAll(async () => {
     hosts: Object.fromEntries(["a.test", "b.test", "c.test", "d.test"].map((name) => [name, ["127.0.0.1"]])),
     destinations: named("a.test"),
   });
-  base = await readFile(edge.configFile, "utf8");
   // From here on it listens to signals and watches its file.
   await vi.waitFor(() => expect(edge.process.output()).toContain('"msg":"ready"'), patience);
 });
@@ -43,12 +40,6 @@ async function ask(name: string): Promise<string | null> {
   return denialIn(text);
 }
 
-/** Other destinations, as a finished file that is renamed over the old one: half of it would be one more bad config. */
-async function rewrite(destinations: readonly ConfigPart[]): Promise<void> {
-  await writeFile(`${edge.configFile}.new`, JSON.stringify({ ...JSON.parse(base), destinations }));
-  await rename(`${edge.configFile}.new`, edge.configFile);
-}
-
 interface Readiness {
   readonly status: number;
   readonly body: string;
@@ -67,7 +58,7 @@ function readyz(): Promise<Readiness> {
 describe("a new config", () => {
   test("is in force once its file was written", async () => {
     expect([await ask("a.test"), await ask("b.test")]).toEqual([null, "destination_not_allowed"]);
-    await rewrite(named("b.test"));
+    await edge.rewrite({ destinations: named("b.test") });
     await expect.poll(() => ask("b.test"), patience).toBeNull();
     expect(await ask("a.test")).toBe("destination_not_allowed");
   });
@@ -78,7 +69,7 @@ describe("a new config", () => {
       guest.send(`GET http://b.test:${upstream.port}/ HTTP/1.1\r\nHost: b.test:${upstream.port}\r\n\r\n`);
     request();
     await guest.until(/seen"\}\n$/);
-    await rewrite(named("c.test"));
+    await edge.rewrite({ destinations: named("c.test") });
     await expect.poll(() => ask("c.test"), patience).toBeNull();
     request();
     expect(denialIn(await guest.until(/x-deny-reason[^]*\}\n$/))).toBe("destination_not_allowed");
@@ -98,7 +89,7 @@ describe("a bad config", () => {
   test("changes nothing, and is told in log, readiness and metrics", async () => {
     const before = await readyz();
     expect(before.body).not.toContain("rejected");
-    await rewrite([...named("d.test"), { name: "bad", host: "*" }]);
+    await edge.rewrite({ destinations: [...named("d.test"), { name: "bad", host: "*" }] });
     await expect.poll(async () => (await readyz()).body, patience).toContain("was rejected");
     // The old policy serves: this is no reason to take the edge out of service.
     expect((await readyz()).status).toBe(200);
@@ -109,7 +100,7 @@ describe("a bad config", () => {
   });
 
   test("is forgotten once the file says again what is in force", async () => {
-    await rewrite(named("c.test"));
+    await edge.rewrite({ destinations: named("c.test") });
     await expect.poll(async () => (await readyz()).body, patience).not.toContain("was rejected");
     expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 0$/m);
     expect(await ask("c.test")).toBeNull();
@@ -128,7 +119,7 @@ describe("a bad config", () => {
   });
 
   test("is forgotten once a good one follows", async () => {
-    await rewrite(named("d.test"));
+    await edge.rewrite({ destinations: named("d.test") });
     await expect.poll(() => ask("d.test"), patience).toBeNull();
     expect((await readyz()).body).not.toContain("was rejected");
     expect(await edge.metrics()).toMatch(/^postern_policy_reload_failed 0$/m);
