@@ -89,8 +89,7 @@ export class Fetches {
     try {
       const grant = await custody.ask(request, cancelled);
       const nowMs = clock.monotonicMs();
-      const isVoid = slot.voided !== null && slot.voided === slot.flight;
-      if (slot.gone !== null || isVoid || isOutdated(slot, request.purpose, sentAtMs)) {
+      if (slot.gone !== null || slot.isVoid || isOutdated(slot, request.purpose, sentAtMs)) {
         zeroMaterial(grant.material);
         // Dropped in the very moment of the answer: refused. Void or outdated: whoever waits asks again.
         if (slot.gone !== null) throw slot.gone;
@@ -105,7 +104,7 @@ export class Fetches {
       events.granted?.(custody.name, nowMs - sentAtMs);
     } catch (thrown) {
       // Cancelled by a reset: whoever waits asks again.
-      if (slot.gone === null && slot.voided !== null && slot.voided === slot.flight) return;
+      if (slot.gone === null && slot.isVoid) return;
       const denial = slot.gone ?? Denial.from(thrown);
       this.#fail(slot, denial);
       events.failed?.(custody.name, denial, background);

@@ -80,6 +80,11 @@ export class Slot {
     return this.lease !== null && this.handsLeft > 0 && this.lease.isLive(nowMs);
   }
 
+  /** Whether what is on its way is thrown away when it comes. */
+  get isVoid(): boolean {
+    return this.flight !== null && this.voided === this.flight;
+  }
+
   request(): LeaseRequest {
     const { session, credential, host, port, destination, purpose, methodClass, narrow } = this;
     const request = { session, credential, host, port, destination, purpose, methodClass };

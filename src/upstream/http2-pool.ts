@@ -8,8 +8,8 @@ import type { PoolOptions } from "./pool.ts";
 interface Waiter {
   readonly wake: () => void;
   readonly reject: (thrown: unknown) => void;
-  /** `null`: it has joined the session that is being opened, and is told when that is open or has failed. */
-  readonly timer: NodeJS.Timeout | null;
+  /** `undefined`: it has joined the session that is being opened, and is told when that is open or has failed. */
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -72,7 +72,7 @@ export class Http2Pool {
     this.#retired = true;
     for (const session of this.#sessions) session.finish();
     for (const waiter of this.#waiters.splice(0)) {
-      if (waiter.timer !== null) clearTimeout(waiter.timer);
+      clearTimeout(waiter.timer);
       waiter.reject(gone);
     }
   }
@@ -177,12 +177,13 @@ export class Http2Pool {
 
   /** A place that becomes free meanwhile is as good as one on the session that is being opened. @throws what that throws */
   #openedOrFreed(): Promise<void> {
-    return new Promise((wake, reject) => void this.#waiters.push({ wake, reject, timer: null }));
+    return new Promise((wake, reject) => void this.#waiters.push({ wake, reject, timer: undefined }));
   }
 
   #takeJoined(): Waiter[] {
-    const joined = this.#waiters.filter(({ timer }) => timer === null);
-    if (joined.length > 0) this.#waiters.splice(0, Infinity, ...this.#waiters.filter(({ timer }) => timer !== null));
+    const joined = this.#waiters.filter(({ timer }) => timer === undefined);
+    if (joined.length > 0)
+      this.#waiters.splice(0, Infinity, ...this.#waiters.filter(({ timer }) => timer !== undefined));
     return joined;
   }
 
@@ -207,7 +208,7 @@ export class Http2Pool {
   #wakeOne(): void {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) return;
-    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    clearTimeout(waiter.timer);
     waiter.wake();
   }
 
